@@ -1,0 +1,273 @@
+"""Pixels -> tensor, and logits -> maps -> instances: everything around the network, as a transformers image processor.
+
+Its settings (normalisation, the range of diameters the network was trained for, thresholds) are saved with the weights
+in `preprocessor_config.json`.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from transformers.image_processing_backends import PilBackend
+from transformers.image_processing_base import BatchFeature
+from transformers.image_utils import ImageInput
+from transformers.processing_utils import ImagesKwargs, Unpack
+
+from .diameter import estimate, scale_features
+from .instances import find_instances
+from .intensity import intensity_range, normalise, to_rgb
+from .losses import class_count
+
+
+class Maps(NamedTuple):
+    """What a network says of an image, in [0, 1].
+
+    Attributes:
+        probability: (H, W), float32, of being nucleus.
+        distance: (H, W), float32, normalised distance to the nucleus's edge, or `None` if the network has no such
+            channel.
+    """
+
+    probability: np.ndarray
+    distance: np.ndarray | None
+
+
+class NucleiImageProcessorKwargs(ImagesKwargs, total=False):
+    """Settings of [`NucleiImageProcessor`], beyond transformers' own.
+
+    low_percentile, high_percentile (`float`): Brought to 0 and 1 by the normalisation, a channel at a time.
+    diameter (`float`, *optional*): Typical nuclear diameter in the given images, pixels. `None`: estimated.
+    diameter_estimator (`dict`, *optional*): Weights of the estimate, see `diameter.py`. Without them an image whose
+        diameter isn't given is not rescaled.
+    min_diameter, max_diameter (`float`): The range that the network knows. An image whose `diameter` lies outside is
+        rescaled to the nearer end.
+    channel_names (`list[str]`): What the network's channels mean, in order; see `losses.py`.
+    threshold, separation, min_area (`float`): Defaults of `find_instances`, fitted on validation.
+    """
+
+    low_percentile: float
+    high_percentile: float
+    diameter: float | None
+    diameter_estimator: dict | None
+    min_diameter: float
+    max_diameter: float
+    channel_names: list[str]
+    threshold: float
+    separation: float
+    min_area: float
+
+
+class NucleiImageProcessor(PilBackend):
+    """Prepares microscopy images for [`UNet`] and [`UNetPlusPlus`], and turns their logits into nuclei.
+
+    Example:
+        >>> inputs = processor(image, return_tensors="pt")
+        >>> outputs = model(**inputs)
+        >>> result = processor.post_process_instance_segmentation(outputs, target_sizes=[image.shape[:2]])[0]
+        >>> result["segmentation"]  # (H, W), 0 is background
+    """
+
+    valid_kwargs = NucleiImageProcessorKwargs
+    model_input_names = ["pixel_values"]
+    do_convert_rgb = False  # `to_rgb` does it, at any bit depth
+    do_resize = False
+    do_rescale = False
+    do_normalize = True
+    image_mean = 0.5
+    image_std = 0.25
+    low_percentile = 1.0
+    high_percentile = 99.8
+    diameter = None
+    diameter_estimator = None
+    min_diameter = 16.0
+    max_diameter = 36.0
+    channel_names = ("background", "nucleus", "border", "distance")
+    threshold = 0.5
+    separation = 0.5
+    min_area = 0.0
+
+    def __init__(self, **kwargs: Unpack[NucleiImageProcessorKwargs]):
+        super().__init__(**kwargs)
+
+    # pixels -> tensor
+
+    def preprocess(self, images: ImageInput, **kwargs: Unpack[NucleiImageProcessorKwargs]) -> BatchFeature:
+        """Normalise an image, or several, by its own percentiles, and rescale it if its nuclei ask for it.
+
+        Args:
+            images: (H, W) or (H, W, C) arrays of any integer or float dtype, PIL images, or a list of them.
+
+        Returns:
+            `pixel_values`: (B, 3, H', W') float32, with `return_tensors`; else a list of (3, H', W') arrays.
+
+        Raises:
+            ValueError: An image of another shape, or a setting out of range.
+        """
+        return super().preprocess(images, **kwargs)
+
+    def _prepare_images_structure(self, images: ImageInput, **kwargs) -> list:
+        """One image or several -> a list; unlike transformers' own, a plain (H, W) array is an image too."""
+        images = self.fetch_images(images)
+        several = isinstance(images, list | tuple) or getattr(images, "ndim", 0) == 4
+        return list(images) if several else [images]
+
+    def process_image(self, image, **kwargs) -> np.ndarray:
+        """One image of any kind -> (H, W, 3), native values."""
+        return to_rgb(np.asarray(image))
+
+    def estimate_diameter(self, image: np.ndarray) -> float | None:
+        """Typical nuclear diameter of an image (H, W[, C]) in pixels, or `None` where this processor can't tell."""
+        if self.diameter_estimator is None:
+            return None
+        return estimate(scale_features(self._normalised(image)), self.diameter_estimator)
+
+    def scale_for(self, diameter: float | None) -> float:
+        """Factor that brings nuclei of this diameter (pixels) into the range that the network knows; 1 for `None`."""
+        if diameter is None:
+            return 1.0
+        if not 0 < diameter < float("inf"):
+            raise ValueError(f"diameter={diameter}: expected the nuclear diameter in pixels, above 0.")
+        return float(np.clip(diameter, self.min_diameter, self.max_diameter) / diameter)
+
+    def prepare(self, image: np.ndarray, diameter: float | None = None) -> np.ndarray:
+        """Normalise a whole image by its own percentiles and rescale it to nuclei that the network knows.
+
+        Args:
+            image: (H, W) or (H, W, C), any integer or float dtype.
+            diameter: Typical nuclear diameter, pixels; `None` takes the processor's, and without one the estimate.
+
+        Returns:
+            (3, H', W'), float32.
+        """
+        x = self._normalised(image)
+        diameter = self.diameter if diameter is None else diameter
+        if diameter is None and self.diameter_estimator is not None:
+            diameter = estimate(scale_features(x), self.diameter_estimator)
+        scale = self.scale_for(diameter)
+        x = np.ascontiguousarray((x - self.image_mean).transpose(2, 0, 1) / self.image_std)
+        if scale != 1:
+            x = resize(torch.from_numpy(x), [max(1, round(n * scale)) for n in x.shape[1:]]).numpy()
+        return x
+
+    def _normalised(self, image: np.ndarray) -> np.ndarray:
+        rgb = to_rgb(image)
+        return normalise(rgb, *intensity_range(rgb, self.low_percentile, self.high_percentile))
+
+    def _preprocess(self, images: list[np.ndarray], diameter: float | None, return_tensors=None, **kwargs):
+        pixel_values = [self.prepare(image, diameter) for image in images]
+        return BatchFeature(data={"pixel_values": pixel_values}, tensor_type=return_tensors)
+
+    # logits -> maps -> instances
+
+    def maps(self, logits: torch.Tensor, size: tuple[int, int] | None = None) -> Maps:
+        """Logits of one image -> maps.
+
+        Args:
+            logits: (C, H', W'), any float dtype.
+            size: (height, width) to bring the maps to, that of the image before rescaling.
+        """
+        logits = logits.detach().float()
+        n = class_count(list(self.channel_names))
+        p = logits[0].sigmoid() if n == 1 else 1 - logits[:n].softmax(0)[0]
+        maps = [p, *logits[n:].sigmoid()]
+        if size is not None and tuple(size) != tuple(logits.shape[1:]):
+            maps = list(resize(torch.stack(maps), list(size)))
+        probability, *rest = (m.cpu().numpy() for m in maps)
+        return Maps(probability, rest[0] if rest else None)
+
+    def instances(
+        self,
+        maps: Maps,
+        threshold: float | None = None,
+        separation: float | None = None,
+        min_area: float | None = None,
+    ) -> np.ndarray:
+        """Maps -> label image (H, W) int32, see `find_instances`. `None` takes the setting saved with the weights."""
+        return find_instances(
+            maps.probability,
+            maps.distance,
+            self.threshold if threshold is None else threshold,
+            self.separation if separation is None else separation,
+            self.min_area if min_area is None else min_area,
+        )
+
+    def post_process_semantic_segmentation(
+        self, outputs, target_sizes: list[tuple] | None = None
+    ) -> list[torch.Tensor]:
+        """Logits -> (H, W) int64 maps a image: 0 background, 1 nucleus."""
+        return [
+            torch.from_numpy((self.maps(logits, size).probability > self.threshold).astype(np.int64))
+            for logits, size in self._each(outputs, target_sizes)
+        ]
+
+    def post_process_instance_segmentation(
+        self,
+        outputs,
+        threshold: float = 0.5,
+        mask_threshold: float | None = None,
+        overlap_mask_area_threshold: float = 0.8,
+        target_sizes: list[tuple] | None = None,
+    ) -> list[dict]:
+        """Logits -> nuclei.
+
+        transformers' pipeline passes threshold 0.9 and mask_threshold 0.5 unless told otherwise. Both scales are laid
+        so that these give exactly the nuclei of `instances`.
+
+        Args:
+            outputs: The network's.
+            threshold: Nuclei whose score is not above it are dropped. Scores run from 0.9 (all of the nucleus lies at
+                the threshold) to 1 (the network is sure of every pixel), in proportion to the mean probability.
+            mask_threshold: Probability above which a pixel is nucleus, on a scale where 0.5 is the fitted threshold
+                (0 and 1 remain); `None` is 0.5.
+            overlap_mask_area_threshold: Taken for the sake of the interface; instances never overlap here.
+            target_sizes: (height, width) of each image before rescaling.
+
+        Returns:
+            For each image `segmentation`, (H, W) int32, 0 is background, and `segments_info`, a list of `id`,
+            `label_id` (nucleus), `was_fused` and `score`.
+
+        Raises:
+            ValueError: mask_threshold is outside 0 .. 1, or there are other than one target size an image.
+        """
+        cut = self._probability_at(0.5 if mask_threshold is None else mask_threshold)
+        label_id = list(self.channel_names).index("nucleus")
+        results = []
+        for logits, size in self._each(outputs, target_sizes):
+            maps = self.maps(logits, size)
+            labels = self.instances(maps, threshold=cut)
+            area = np.maximum(np.bincount(labels.ravel()), 1)
+            mean = np.bincount(labels.ravel(), weights=maps.probability.ravel()) / area
+            score = 0.9 + 0.1 * (mean - cut) / max(1 - cut, 1e-9)
+            keep = score > threshold
+            keep[0] = False
+            segments = [
+                {"id": int(i), "label_id": label_id, "was_fused": False, "score": round(float(score[i]), 6)}
+                for i in np.flatnonzero(keep)
+            ]
+            results.append({"segmentation": torch.from_numpy(labels * keep[labels]), "segments_info": segments})
+        return results
+
+    def _probability_at(self, mask_threshold: float) -> float:
+        """0 .. 0.5 .. 1 -> 0 .. the fitted threshold .. 1, linear between."""
+        if not 0 <= mask_threshold <= 1:
+            raise ValueError(f"mask_threshold={mask_threshold}: expected 0 to 1; 0.5 is the fitted threshold.")
+        low = min(mask_threshold, 0.5) * 2 * self.threshold
+        return low + max(mask_threshold - 0.5, 0) * 2 * (1 - self.threshold)
+
+    @staticmethod
+    def _each(outputs, target_sizes):
+        sizes = [None] * len(outputs.logits) if target_sizes is None else target_sizes
+        if len(sizes) != len(outputs.logits):
+            raise ValueError(f"{len(sizes)} target sizes for {len(outputs.logits)} images: give one each.")
+        return zip(outputs.logits, [None if s is None else tuple(int(n) for n in s) for s in sizes], strict=True)
+
+
+def resize(x: torch.Tensor, size: list[int]) -> torch.Tensor:
+    """(C, H, W) float -> (C, *size), bilinear, smoothed first when it shrinks."""
+    return F.interpolate(x[None], size=size, mode="bilinear", align_corners=False, antialias=True)[0]
+
+
+NucleiImageProcessor.register_for_auto_class("AutoImageProcessor")
+
+__all__ = ["Maps", "NucleiImageProcessor"]

@@ -1,0 +1,67 @@
+"""What the readers of the formats and `images.py` share: the error, the limits, and an image not yet decoded."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+MAX_PIXELS = 100_000_000  # of one plane; a larger one is refused before it is decoded
+MAX_BYTES_PER_PIXEL = 12  # RGB float32; more is refused, lest `MAX_PIXELS` hide many channels behind each pixel
+
+
+class ImageError(ValueError):
+    """A file that can't be used as an image. For people: says what was given, what was expected and what to do.
+
+    The message names the file but never its folder. The library's own error, if any, is the `__cause__`.
+    """
+
+
+@dataclass(frozen=True)
+class Series:
+    """One image of a file, its header read and its pixels not.
+
+    Attributes:
+        format: "PNG", "OME-TIFF", ...
+        label: Its name, or its size where it has none.
+        width, height: Pixels, as `decode` gives them.
+        dtype: Native byte order.
+        is_rgb: Whether a plane is (H, W, 3) colour.
+        sizes: Numbers of planes, "T", "Z" and "C"; colours of RGB are no channels, so "C" is 1 there.
+        channel_names: As many as `sizes["C"]`, or none.
+        pixel_size: (y, x) in micrometres, or `None`.
+        notes: Sentences for the user.
+        decode: (t, z, c, max_pixels) -> pixels, (H, W) or (H, W, 3), and more notes.
+    """
+
+    format: str
+    label: str
+    width: int
+    height: int
+    dtype: np.dtype
+    is_rgb: bool
+    sizes: dict[str, int]
+    channel_names: tuple[str, ...]
+    pixel_size: tuple[float, float] | None
+    notes: tuple[str, ...]
+    decode: Callable[[int, int, int, int], tuple[np.ndarray, list[str]]]
+
+
+def check_size(width: int, height: int, bytes_per_pixel: float, max_pixels: int) -> None:
+    """Raise an ImageError for a plane of no pixels or of more than `max_pixels`."""
+    if width < 1 or height < 1:
+        raise ImageError(f"It says that it is {width} x {height} pixels, expected at least 1 x 1. Export it again.")
+    if width * height > max_pixels:
+        raise ImageError(
+            f"It is {width} x {height} = {_mega(width * height)} megapixels, at most {_mega(max_pixels)} are read. "
+            f"Crop it or export it at a lower resolution."
+        )
+    if width * height * bytes_per_pixel > max_pixels * MAX_BYTES_PER_PIXEL:
+        raise ImageError(
+            f"It takes {_mega(int(width * height * bytes_per_pixel))} MB unpacked ({width} x {height} pixels of "
+            f"{bytes_per_pixel:g} bytes), at most {_mega(max_pixels * MAX_BYTES_PER_PIXEL)} MB are read. "
+            f"Crop it or export fewer channels."
+        )
+
+
+def _mega(count: int) -> str:
+    return f"{count / 1e6:,.1f}" if count < 1e8 or count % 1_000_000 else f"{count // 1_000_000:,}"

@@ -1,0 +1,102 @@
+"""Fixtures of all tests. This file comes first: what it sets is read when a Hugging Face library is imported."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+HF_ENVIRONMENT = {
+    "HF_HUB_DISABLE_XET": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "DISABLE_SAFETENSORS_CONVERSION": "1",
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "NO_PROXY": "127.0.0.1,localhost",
+    "no_proxy": "127.0.0.1,localhost",
+}
+for name in [name for name in os.environ if name.startswith(("HF_", "HUGGING_FACE_", "HUGGINGFACE_", "TRANSFORMERS_"))]:
+    del os.environ[name]  # the user's token and cache are no part of a test
+HF_HOME = tempfile.mkdtemp(prefix="hf-home-")
+# offline: nothing in the tests' own process can reach out. What talks to the test Hub runs in `run_python`
+os.environ.update(HF_ENVIRONMENT, HF_HOME=HF_HOME, HF_HUB_OFFLINE="1")
+
+import pytest  # noqa: E402
+from hub import HubServer  # noqa: E402
+
+REPO_ROOT = Path(__file__).parent.parent
+
+RunPython = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(HF_HOME, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def hub() -> Iterator[HubServer]:
+    """A Hub on this machine, for all tests: give each its own repositories."""
+    with HubServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def run_python(hub: HubServer, tmp_path_factory: pytest.TempPathFactory) -> RunPython:
+    """Run a snippet in a fresh Python that has this repository on its path and the test Hub as its Hub.
+
+    Importing torch and transformers takes seconds: let several assertions share a snippet.
+
+    The function takes:
+        code: The snippet; it is dedented.
+        hub: `True` for the test Hub, `False` for none (offline), or another endpoint's address.
+        home: Folder for `HF_HOME`, the cache; by default a new, empty one.
+        token: As `hf auth login` would leave it, "hf_writer" or "hf_reader"; by default none.
+        offline: Whether to set `HF_HUB_OFFLINE`.
+        timeout: Seconds until `subprocess.TimeoutExpired`.
+        python: Another interpreter, which then does not have this repository on its path.
+        folder: Where to run; by default a new, empty folder.
+    """
+
+    def run(
+        code: str,
+        *,
+        hub: bool | str = True,
+        home: str | Path | None = None,
+        token: str | None = None,
+        offline: bool = False,
+        timeout: float = 300,
+        python: str | Path | None = None,
+        folder: Path | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        environment = {key: value for key, value in os.environ.items() if key not in ("HF_HUB_OFFLINE", "HF_TOKEN")}
+        folder = folder or tmp_path_factory.mktemp("run")
+        environment |= {"HF_HOME": str(home or folder / "hf-home"), "OMP_NUM_THREADS": "1"}
+        environment["PYTHONPATH"] = "" if python else str(REPO_ROOT)
+        if hub is not False:
+            environment["HF_ENDPOINT"] = server.endpoint if hub is True else hub
+        if offline or hub is False:
+            environment["HF_HUB_OFFLINE"] = "1"
+        if token is not None:
+            environment["HF_TOKEN"] = token
+        command = [str(python or sys.executable), "-c", textwrap.dedent(code)]
+        return subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=timeout)
+
+    server = hub
+    return run
+
+
+@pytest.fixture(scope="session")
+def bundled(hub: HubServer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The bundled networks' repositories, by "unet" and "unetpp": folders, and on the test Hub as org/unet-nuclei and
+    org/unetpp-nuclei at v1.0.0, the names that the documents use."""
+    from train.publish import assemble
+
+    folders = {}
+    for key in ("unet", "unetpp"):
+        folders[key] = tmp_path_factory.mktemp(key)
+        assemble(REPO_ROOT / "weights" / f"{key}-nuclei", folders[key], f"org/{key}-nuclei", "v1.0.0")
+        hub.add(f"org/{key}-nuclei", folders[key], tag="v1.0.0")
+    return folders

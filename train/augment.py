@@ -1,0 +1,154 @@
+"""A sample -> a training crop: geometry, then dress (stain, contrast), then faults of the microscope.
+
+Every draw comes from the generator that is passed in, so a crop is a function of its seed alone.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from skimage.color import hed2rgb, rgb2hed
+
+from nuclei_models.intensity import intensity_range, normalise, to_rgb
+from train.data import Sample
+
+cv2.setNumThreads(0)  # the loader's workers are the parallelism
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Probabilities and ranges; what each does is told beside it in `train/configs/*.yaml`."""
+
+    crop_size: int = 160
+    min_diameter: float = 12.0
+    max_diameter: float = 48.0
+    on_nucleus: float = 0.7
+    elastic: float = 0.2
+    to_grey: float = 0.25
+    invert: float = 0.15
+    tint: float = 0.1
+    stain: float = 0.1
+    hed_jitter: float = 0.5
+    channel_shuffle: float = 0.1
+    gain: float = 0.4
+    offset: float = 0.15
+    gamma: float = 0.3
+    shade: float = 0.1
+    blur: float = 0.15
+    noise: float = 0.2
+
+
+class Crops:
+    """Crops of one sample, its normalisation and nuclei computed once."""
+
+    def __init__(self, sample: Sample):
+        self.rgb = to_rgb(sample.image)
+        self.labels = sample.labels
+        self.is_colour = sample.image.ndim == 3
+        self.range = intensity_range(self.rgb)
+        area = np.bincount(sample.labels.ravel())[1:]
+        self.diameter = median_diameter(sample.labels)
+        self.nuclei = np.flatnonzero(area) + 1
+
+    def draw(self, rng: np.random.Generator, config: AugmentConfig) -> tuple[np.ndarray, np.ndarray]:
+        """A random crop.
+
+        Returns:
+            (crop, crop, 3) float32, normalised to about 0 .. 1, and (crop, crop) int32 labels.
+        """
+        image, labels = self._warp(rng, config)
+        image = normalise(image, *self.range)
+        image = dress(image, rng, config, self.is_colour)
+        return disturb(image, rng, config), labels
+
+    def _warp(self, rng: np.random.Generator, config: AugmentConfig) -> tuple[np.ndarray, np.ndarray]:
+        """Cut, rotate, mirror, scale to a random nuclear diameter and bend, in one interpolation."""
+        size = config.crop_size
+        wanted = np.exp(rng.uniform(np.log(config.min_diameter), np.log(config.max_diameter)))
+        scale = wanted / self.diameter if self.diameter else np.exp(rng.uniform(-0.7, 0.7))
+        angle = rng.uniform(0, 2 * np.pi)
+        mirror = rng.choice([-1, 1])
+        y, x = self._centre(rng, config.on_nucleus)
+
+        grid_y, grid_x = np.mgrid[:size, :size].astype(np.float32) - (size - 1) / 2
+        if rng.random() < config.elastic:
+            bend = rng.normal(0, size / 40, (2, 5, 5)).astype(np.float32)
+            grid_y = grid_y + cv2.resize(bend[0], (size, size), interpolation=cv2.INTER_CUBIC)
+            grid_x = grid_x + cv2.resize(bend[1], (size, size), interpolation=cv2.INTER_CUBIC)
+        cos, sin = np.cos(angle) / scale, np.sin(angle) / scale
+        map_x = (x + mirror * (cos * grid_x - sin * grid_y)).astype(np.float32)
+        map_y = (y + sin * grid_x + cos * grid_y).astype(np.float32)
+
+        rgb = np.ascontiguousarray(self.rgb)
+        if scale < 0.7:  # against aliasing
+            rgb = cv2.GaussianBlur(rgb, (0, 0), 0.45 / scale)
+        mode = cv2.BORDER_REFLECT_101
+        image = cv2.remap(rgb, map_x, map_y, cv2.INTER_LINEAR, borderMode=mode)
+        labels = cv2.remap(self.labels.astype(np.float32), map_x, map_y, cv2.INTER_NEAREST, borderMode=mode)
+        return image, labels.astype(np.int32)
+
+    def _centre(self, rng: np.random.Generator, on_nucleus: float) -> tuple[float, float]:
+        height, width = self.labels.shape
+        if len(self.nuclei) and rng.random() < on_nucleus:
+            ys, xs = np.nonzero(self.labels == rng.choice(self.nuclei))
+            k = rng.integers(len(ys))
+            return float(ys[k]), float(xs[k])
+        return rng.uniform(0, height - 1), rng.uniform(0, width - 1)
+
+
+def median_diameter(labels: np.ndarray) -> float:
+    """Median over the nuclei of the diameter of a disc of the same area, pixels; 0 without nuclei."""
+    area = np.bincount(labels.ravel())[1:]
+    area = area[area > 0]
+    return float(np.sqrt(4 * np.median(area) / np.pi)) if len(area) else 0.0
+
+
+def dress(image: np.ndarray, rng: np.random.Generator, config: AugmentConfig, is_colour: bool) -> np.ndarray:
+    """Give the same shapes another look: other stains, grey, inverted, tinted. (H, W, 3) float32 to the same."""
+    if is_colour and rng.random() < config.hed_jitter:
+        hed = rgb2hed(np.clip(image, 0, 1))
+        hed = hed * rng.uniform(0.7, 1.4, 3) + rng.uniform(-0.02, 0.02, 3)
+        image = hed2rgb(hed).astype(np.float32)
+    if is_colour and rng.random() < config.to_grey:
+        mix = rng.dirichlet(np.ones(3)).astype(np.float32)
+        image = np.repeat((image @ mix)[..., None], 3, axis=2)
+        is_colour = False
+    if is_colour and rng.random() < config.channel_shuffle:
+        image = image[..., rng.permutation(3)]
+    if not is_colour:
+        draw = rng.random()
+        if draw < config.stain:
+            return stained(image, rng)
+        if draw < config.stain + config.tint:
+            image = image * rng.dirichlet(np.full(3, 0.5)).astype(np.float32) * 1.5
+    if rng.random() < config.invert:
+        image = 1 - image
+    return image
+
+
+def stained(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Fluorescence as if in a stained section: its signal absorbs like haematoxylin, on a ground of eosin.
+
+    Beer-Lambert's law with the absorption vectors of Ruifrok and Johnston 2001, each drawn a little at random.
+    """
+    vectors = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11]]) * rng.uniform(0.7, 1.3, (2, 3))
+    ground = cv2.resize(rng.random((6, 6)).astype(np.float32), image.shape[1::-1], interpolation=cv2.INTER_CUBIC)
+    haematoxylin = np.clip(image[..., 0], 0, 1.5) * rng.uniform(0.5, 1.8)
+    absorbed = haematoxylin[..., None] * vectors[0] + (ground * rng.uniform(0, 0.7))[..., None] * vectors[1]
+    return np.exp(-absorbed).astype(np.float32)
+
+
+def disturb(image: np.ndarray, rng: np.random.Generator, config: AugmentConfig) -> np.ndarray:
+    """Contrast, uneven light, defocus and noise. (H, W, 3) float32 to the same."""
+    if rng.random() < config.gamma:
+        image = np.sign(image) * np.abs(image) ** np.exp(rng.uniform(-0.5, 0.5))
+    image = image * np.exp(rng.uniform(-config.gain, config.gain)) + rng.uniform(-config.offset, config.offset)
+    if rng.random() < config.shade:
+        light = cv2.resize(rng.random((3, 3)).astype(np.float32), image.shape[1::-1], interpolation=cv2.INTER_CUBIC)
+        image = image + (light * rng.uniform(0.1, 0.4))[..., None]
+    if rng.random() < config.blur:
+        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.5, 2.0))
+    if rng.random() < config.noise:
+        noise = rng.normal(0, rng.uniform(0.01, 0.1), (*image.shape[:2], 3 if rng.random() < 0.3 else 1))
+        image = image + noise
+    return image.astype(np.float32)

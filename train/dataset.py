@@ -1,0 +1,79 @@
+"""Samples -> what the Trainer asks for, by number: item i is a function of the seed and i alone."""
+
+from collections import Counter
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from nuclei_models.image_processing_nuclei import NucleiImageProcessor, resize
+from nuclei_models.intensity import normalise
+from train.augment import AugmentConfig, Crops
+from train.data import Sample
+from train.make_splits import stratum
+from train.targets import make_targets
+
+
+class TrainingCrops(Dataset):
+    """`length` random crops; rare kinds of image come oftener: a stratum weighs as the root of its size."""
+
+    def __init__(
+        self,
+        samples: list[Sample],
+        processor: NucleiImageProcessor,
+        augment: AugmentConfig,
+        length: int,
+        seed: int,
+    ):
+        self.crops = [Crops(s) for s in samples]
+        strata = [stratum(s.image) for s in samples]
+        count = Counter(strata)
+        weight = np.array([count[s] ** -0.5 for s in strata])
+        self.weight = weight / weight.sum()
+        self.processor, self.augment, self.length, self.seed = processor, augment, length, seed
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, i: int) -> dict[str, torch.Tensor]:
+        rng = np.random.default_rng([self.seed, i])
+        crops = self.crops[rng.choice(len(self.crops), p=self.weight)]
+        image, labels = crops.draw(rng, self.augment)
+        return to_item(image, labels, self.processor)
+
+
+def to_item(image: np.ndarray, labels: np.ndarray, processor: NucleiImageProcessor) -> dict[str, torch.Tensor]:
+    """(H, W, 3) normalised to 0 .. 1 and (H, W) labels -> `pixel_values` (3, H, W) and `labels` (C, H, W), float32."""
+    x = ((image - processor.image_mean) / processor.image_std).transpose(2, 0, 1)
+    targets = make_targets(labels, list(processor.channel_names))
+    return {"pixel_values": torch.from_numpy(np.ascontiguousarray(x)), "labels": torch.from_numpy(targets)}
+
+
+def collate(items: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Stack items; channels last, which is faster on CPU and GPU alike."""
+    batch = {key: torch.stack([item[key] for item in items]) for key in items[0]}
+    batch["pixel_values"] = batch["pixel_values"].contiguous(memory_format=torch.channels_last)
+    return batch
+
+
+def validation_item(
+    sample: Sample, processor: NucleiImageProcessor, size: int
+) -> tuple[dict[str, torch.Tensor], np.ndarray]:
+    """The centre of an image, at the scale that its true nuclei ask for: (item, labels (size, size) int32)."""
+    crops = Crops(sample)
+    scale = processor.scale_for(crops.diameter or None)
+    pixels = torch.from_numpy(normalise(crops.rgb, *crops.range).transpose(2, 0, 1).copy())
+    numbers = torch.from_numpy(sample.labels)[None, None].float()
+    shape = [max(1, round(n * scale)) for n in sample.labels.shape]
+    numbers = torch.nn.functional.interpolate(numbers, size=shape, mode="nearest-exact")[0, 0]
+    image = _centre(resize(pixels, shape).numpy().transpose(1, 2, 0), size)
+    labels = _centre(numbers.numpy().astype(np.int32), size)
+    return to_item(image, labels, processor), labels
+
+
+def _centre(x: np.ndarray, size: int) -> np.ndarray:
+    """The central size x size pixels; a smaller image is mirrored on."""
+    missing = [max(0, size - n) for n in x.shape[:2]]
+    x = np.pad(x, [(0, missing[0]), (0, missing[1])] + [(0, 0)] * (x.ndim - 2), mode="symmetric")
+    top, left = ((n - size) // 2 for n in x.shape[:2])
+    return x[top : top + size, left : left + size]

@@ -1,0 +1,71 @@
+"""Write the measured figures into README.md, between its markers, from the files beside the bundled weights.
+
+python -m train.report            write
+python -m train.report --check    exit 1 if README is not what would be written
+"""
+
+import argparse
+import json
+import re
+from pathlib import Path
+
+from train.evaluate import table
+
+ROOT = Path(__file__).parent.parent
+NETWORKS = {"unet-nuclei": "U-Net", "unetpp-nuclei": "U-Net++"}
+
+
+def results() -> str:
+    """The table of the test lists."""
+    return table({title: _read(name, "evaluation.json") for name, title in NETWORKS.items()})
+
+
+def recipe() -> str:
+    """How each bundled network came about."""
+    lines = ["| network | parameters | steps | kept from step | validation nucleus IoU | validation Bowl mAP |",
+             "|---|---:|---:|---:|---:|---:|"]  # fmt: skip
+    for name, title in NETWORKS.items():
+        record = _read(name, "training.json")
+        lines.append(
+            f"| {title} | {record['parameters']:,} | {record['steps']} | {record['best_step']} | "
+            f"{record['eval_iou']:.3f} | {record['eval_map']:.3f} |"
+        )
+    diameter = _read("unet-nuclei", "diameter.json")
+    lines += ["", "| estimate of the nuclear diameter | images | median error | 90% within | off by more than 2 |",
+              "|---|---:|---:|---:|---:|"]  # fmt: skip
+    for title, error in diameter.items():
+        lines.append(
+            f"| {title} | {error['images']} | {2 ** error['median_octaves'] - 1:.0%} | "
+            f"{2 ** error['percentile_90_octaves'] - 1:.0%} | {error['share_off_by_two']:.1%} |"
+        )
+    return "\n".join(lines)
+
+
+def fill(text: str) -> str:
+    """README with every `<!-- NAME -->` .. `<!-- end -->` block that has a function of that name written anew."""
+    for name, write in {"results": results, "recipe": recipe}.items():
+        pattern = rf"(<!-- {name} -->\n).*?(\n<!-- end -->)"
+        if not re.search(pattern, text, re.S):
+            raise SystemExit(f"README.md has no <!-- {name} --> .. <!-- end --> block.")
+        block = write()
+        text = re.sub(pattern, r"\1" + block.replace("\\", r"\\") + r"\2", text, flags=re.S)
+    return text
+
+
+def _read(name: str, file: str) -> dict:
+    return json.loads((ROOT / "weights" / name / file).read_text())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="only tell whether README is up to date")
+    args = parser.parse_args()
+    readme = ROOT / "README.md"
+    written = fill(readme.read_text())
+    if args.check:
+        raise SystemExit(0 if written == readme.read_text() else "README.md is out of date: python -m train.report")
+    readme.write_text(written)
+
+
+if __name__ == "__main__":
+    main()

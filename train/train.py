@@ -1,0 +1,70 @@
+"""Train a network.
+
+    python -m train.train --config train/configs/unetpp.yaml                      one machine, CPU or GPU
+    accelerate launch --num_processes 4 -m train.train --config ...               four GPUs (or processes)
+    accelerate launch --num_machines 2 --machine_rank R --main_process_ip IP -m train.train --config ...
+    python -m train.train --config ... --set training.max_steps=100               change a key for once
+
+The output folder gets `best/` (the weights with the best validation mAP, and the processor), `checkpoint-*` (an
+interrupted run goes on from the last when started again), `log.json`, `curves.png` and TensorBoard's files.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+from transformers import TrainingArguments, set_seed
+from transformers.trainer_utils import get_last_checkpoint
+
+from train.curves import draw_curves
+from train.data import load_packed, read_split
+from train.dataset import TrainingCrops, collate, validation_item
+from train.experiment import Experiment
+from train.trainer import Ema, NucleiTrainer
+
+
+def train(experiment: Experiment) -> Path:
+    """Train, or go on training, and return the output folder."""
+    args = TrainingArguments(
+        remove_unused_columns=False,
+        eval_strategy="steps",
+        save_strategy="steps",
+        save_total_limit=2,
+        logging_first_step=True,
+        label_names=["labels"],
+        **experiment.training,
+    )
+    set_seed(args.seed)
+    model, processor = experiment.build()
+    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-arg]
+    samples = load_packed(experiment.data, read_split(experiment.train_split))
+    held_out = load_packed(experiment.data, read_split(experiment.validation_split))
+    length = args.max_steps * args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+    trainer = NucleiTrainer(
+        model=model,
+        args=args,
+        train_dataset=TrainingCrops(samples, processor, experiment.augment, length, args.seed),
+        validation=[validation_item(s, processor, experiment.validation_crop) for s in held_out],
+        data_collator=collate,
+        processor=processor,
+        ema=Ema(experiment.ema_decay),
+    )
+    out = Path(experiment.training["output_dir"])
+    trainer.train(resume_from_checkpoint=get_last_checkpoint(out) if out.is_dir() else None)
+    if trainer.is_world_process_zero():
+        (out / "log.json").write_text(json.dumps(trainer.state.log_history, indent=1) + "\n")
+        draw_curves(trainer.state.log_history, out / "curves.png")
+    return out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", required=True, help="an experiment under train/configs/")
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="override keys of the config")
+    args = parser.parse_args()
+    print(f"Done: {train(Experiment.read(args.config, args.set))}")
+
+
+if __name__ == "__main__":
+    main()

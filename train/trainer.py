@@ -1,0 +1,116 @@
+"""transformers' Trainer, with the averaged weights (EMA) that are validated and kept."""
+
+import json
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch.utils.data import SequentialSampler
+from transformers import Trainer, TrainerCallback
+
+from nuclei_models import NucleiImageProcessor
+from nuclei_models.metrics import bowl_map, count_mask, iou_matrix
+
+EMA_FILE = "ema.safetensors"
+
+
+class Ema(TrainerCallback):
+    """Exponential moving average of the weights: after step t, average += (1 - d) (weights - average).
+
+    d is `decay`, less at the beginning: (1 + t) / (10 + t). It is saved in every checkpoint and read on resume.
+    """
+
+    def __init__(self, decay: float):
+        self.decay = decay
+        self.average: dict[str, torch.Tensor] = {}
+
+    def on_train_begin(self, args, state, control, model, **kwargs):
+        saved = Path(args.output_dir) / f"checkpoint-{state.global_step}" / EMA_FILE
+        self.average = {k: v.detach().clone() for k, v in model.state_dict().items()}
+        if state.global_step:
+            for name, value in load_file(saved).items():
+                self.average[name].copy_(value)
+
+    @torch.no_grad()
+    def on_step_end(self, args, state, control, model, **kwargs):
+        decay = min(self.decay, (1 + state.global_step) / (10 + state.global_step))
+        for name, value in model.state_dict().items():
+            if value.is_floating_point():
+                self.average[name].lerp_(value, 1 - decay)
+            else:
+                self.average[name].copy_(value)
+
+    def on_save(self, args, state, control, **kwargs):
+        if state.is_world_process_zero:
+            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            save_file({k: v.contiguous() for k, v in self.average.items()}, folder / EMA_FILE)
+
+    @contextmanager
+    def applied_to(self, model: torch.nn.Module):
+        """The model with the averaged weights in place of its own."""
+        own = {k: v.detach().clone() for k, v in model.state_dict().items()}
+        model.load_state_dict(self.average)
+        try:
+            yield model
+        finally:
+            model.load_state_dict(own)
+
+
+class NucleiTrainer(Trainer):
+    """Trains on crops in their given order; validates the averaged weights and keeps the best under `best/`.
+
+    Args:
+        validation: (item, labels) pairs, see `validation_item`.
+        processor: Turns logits into nuclei for validation, and is saved with the weights.
+        ema: The averaged weights.
+    """
+
+    def __init__(self, *args, validation: list, processor: NucleiImageProcessor, ema: Ema, **kwargs):
+        super().__init__(*args, eval_dataset=[item for item, _ in validation], callbacks=[ema], **kwargs)
+        self.truth = [labels for _, labels in validation]
+        self.processor, self.ema = processor, ema
+
+    def _get_train_sampler(self, *args, **kwargs):
+        return SequentialSampler(self.train_dataset)  # the dataset is random itself
+
+    @torch.no_grad()
+    def evaluate(self, *args, **kwargs) -> dict[str, float]:
+        """Loss, nucleus IoU and the Bowl's mean AP on the validation crops, mean by image; keeps the best weights."""
+        model = self.model
+        was_training = model.training
+        losses, ious, aps = [], [], []
+        with self.ema.applied_to(model.eval()):
+            for batch, truth in self._batches():
+                with self.compute_loss_context_manager():
+                    output = model(**batch)
+                losses.append(output.loss.item())
+                for logits, labels in zip(output.logits, truth, strict=True):
+                    found = self.processor.instances(self.processor.maps(logits))
+                    ious.append(count_mask(labels, found).iou)
+                    aps.append(bowl_map(iou_matrix(labels, found)))
+            metrics = {"eval_loss": np.mean(losses), "eval_iou": np.mean(ious), "eval_map": np.mean(aps)}
+            metrics = {k: float(v) for k, v in metrics.items()}
+            self._keep_if_best(metrics)
+        model.train(was_training)
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def _batches(self):
+        size = self.args.per_device_eval_batch_size
+        for i in range(0, len(self.eval_dataset), size):
+            yield self._prepare_inputs(self.data_collator(self.eval_dataset[i : i + size])), self.truth[i : i + size]
+
+    def _keep_if_best(self, metrics: dict[str, float]) -> None:
+        """Save the weights if their validation mAP is the best of this run so far."""
+        if not self.is_world_process_zero():
+            return
+        folder = Path(self.args.output_dir) / "best"
+        record = folder / "validation.json"
+        best = json.loads(record.read_text())["eval_map"] if record.is_file() else -1.0
+        if metrics["eval_map"] > best:
+            self.model.save_pretrained(folder)
+            self.processor.save_pretrained(folder)
+            record.write_text(json.dumps({"step": self.state.global_step, **metrics}, indent=2) + "\n")

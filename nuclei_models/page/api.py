@@ -1,0 +1,92 @@
+"""The page's one public endpoint: an image and settings in, labels and figures out, nothing remembered."""
+
+from html import escape
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+
+from ..export import label_tiff
+from ..images import read
+from .inputs import told, written
+from .limits import MAX_PIXELS
+from .networks import Networks, RunSettings
+
+
+class Api:
+    """The endpoint, with the networks that it runs."""
+
+    def __init__(self, networks: Networks):
+        self.networks = networks
+
+    def segment(
+        self,
+        image: str,
+        network: str = "unetpp",
+        threshold: float | None = None,
+        separation: float | None = None,
+        min_area: float | None = None,
+        diameter: float | None = None,
+        tta: bool = False,
+        z: int | None = None,
+        t: int | None = None,
+        channel: int | None = None,
+    ) -> tuple[str, dict]:
+        """Find every nucleus of an image.
+
+        Args:
+            image: TIFF, PNG, JPEG, BMP or WebP.
+            network: "unet" or "unetpp".
+            threshold: Probability above which a pixel is nucleus; empty takes the fitted one, as below.
+            separation: Higher cuts touching nuclei apart more.
+            min_area: Smaller nuclei are dropped, pixels.
+            diameter: Typical nuclear diameter, pixels; empty is automatic.
+            tta: Test-time augmentation, at 8 times the cost.
+            z: Z plane, from 0; empty takes the middle one.
+            t: Time point, from 0; empty takes the first.
+            channel: From 0; empty takes the one named for a nuclear stain, or the first.
+
+        Returns:
+            The label image as TIFF, and a dictionary: the count, the settings as they were applied, the model, and what
+            was noted about the file.
+        """
+        if network not in self.networks.by_key:
+            known = " or ".join(repr(key) for key in self.networks.by_key)
+            raise gr.Error(f"network is {escape(repr(network))}, expected {known}.", print_exception=False)
+        if not image:
+            raise gr.Error("No image was given.", print_exception=False)
+        with told():
+            read_image = read(image, z=_whole(z), t=_whole(t), channel=_whole(channel), max_pixels=MAX_PIXELS)
+        used = self.networks[network]
+        try:
+            maps = self.networks.predict(network, read_image.pixels, RunSettings(diameter, bool(tta)))
+            labels: np.ndarray = used.processor.instances(maps, threshold, separation, min_area)
+        except ValueError as error:
+            raise gr.Error(escape(str(error)), print_exception=False) from error
+
+        def applied(name: str, value: float | None) -> float:
+            return getattr(used.processor, name) if value is None else value
+
+        facts = {
+            "nuclei": int(labels.max(initial=0)),
+            "network": network,
+            "model": used.source,
+            "revision": used.revision or None,
+            "weights_sha256": used.sha256,
+            "threshold": applied("threshold", threshold),
+            "separation": applied("separation", separation),
+            "min_area": applied("min_area", min_area),
+            "diameter": diameter,
+            "tta": bool(tta),
+            "plane": read_image.plane,
+            "channels": list(read_image.channels),
+            "pixel_size_um": read_image.pixel_size,
+            "notes": list(read_image.notes),
+        }
+        name = f"{Path(read_image.name).stem}_{network}_labels.tif"
+        return written(name, label_tiff(labels, read_image.pixel_size)), facts
+
+
+def _whole(number: float | None) -> int | None:
+    """JSON knows no whole numbers."""
+    return None if number is None else int(number)

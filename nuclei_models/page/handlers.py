@@ -1,0 +1,242 @@
+"""An event of the page -> new values of its components. No component is made here, and nothing is drawn or computed:
+that is in the modules before this one."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from html import escape
+from pathlib import Path
+
+import gradio as gr
+
+from ..images import ImageInfo, MicroscopyImage, inspect, read
+from . import files, numbers, pictures
+from .examples import Example
+from .inputs import check_size, cut_of, look_of, note_of, pixel_size_of, run_settings, told, written
+from .limits import MAX_PIXELS
+from .networks import TITLES, Cancelled, Networks, RunSettings
+from .state import Analysis, Cut, Forgotten, Picture, Store
+
+EMPTY: dict = {}
+PICK = "Click a nucleus in a picture, or a row of the table, to see it here."
+
+
+class Page:
+    """The handlers, with what they share: the networks, the visitors' analyses, and who pressed Cancel."""
+
+    def __init__(self, networks: Networks, examples: list[Example]):
+        self.networks, self.examples, self.store = networks, examples, Store()
+        self._cancelled: dict[str, threading.Event] = {}
+
+    # choosing an image
+
+    def uploaded(self, path: str | None):
+        """-> series, channel, z, t choosers, note, pixel size, viewer; and no example, no analysis."""
+        if not path:
+            return *(gr.update(visible=False),) * 4, "", None, EMPTY, None, None
+        with told():
+            info = inspect(path)
+        return *self.choosers(path, info), None, None
+
+    def series_chosen(self, path: str | None, series: int):
+        """-> as `uploaded`, for another image of the file."""
+        with told():
+            return *self.choosers(path or "", inspect(path or "", series), series), None, None
+
+    def choosers(self, path: str, info: ImageInfo, series: int = 0):
+        with told():
+            check_size(info)
+            image = read(path, series=series, max_pixels=MAX_PIXELS)
+        sizes, size = info.sizes, info.pixel_size
+        names = [
+            (f"{i + 1}: {info.channel_names[i]}" if info.channel_names and info.channel_names[i] else f"{i + 1}", i)
+            for i in range(sizes["C"])
+        ]
+        return (
+            gr.update(
+                choices=[(label, i) for i, label in enumerate(info.series)], value=series, visible=len(info.series) > 1
+            ),
+            gr.update(choices=names, value=image.channels[0], visible=sizes["C"] > 1),
+            gr.update(maximum=max(sizes["Z"], 2), value=image.plane["Z"] + 1, visible=sizes["Z"] > 1),
+            gr.update(maximum=max(sizes["T"], 2), value=image.plane["T"] + 1, visible=sizes["T"] > 1),
+            note_of(image),
+            None if size is None else round(size[1], 5),
+            pictures.preview(image.pixels, image.name),
+        )
+
+    def plane_chosen(self, path: str | None, series: int, channel: int, z: int, t: int):
+        """-> note, viewer; and no analysis."""
+        if not path:
+            return "", EMPTY, None
+        image = self.read_plane(path, series, channel, z, t)
+        return note_of(image), pictures.preview(image.pixels, image.name), None
+
+    def read_plane(self, path: str, series: int, channel: int, z: int, t: int) -> MicroscopyImage:
+        """The chosen plane, whose indexes count from 1 on the page but for the channel and series."""
+        with told():
+            info = inspect(path, series or 0)
+            check_size(info)
+            wanted = {
+                "z": int(z) - 1 if info.sizes["Z"] > 1 else None,
+                "t": int(t) - 1 if info.sizes["T"] > 1 else None,
+                "channel": channel if info.sizes["C"] > 1 else None,
+            }
+            return read(path, series=series or 0, max_pixels=MAX_PIXELS, **wanted)
+
+    def example_chosen(self, event: gr.EventData):
+        """-> file, and the example's index."""
+        index = int(event._data["index"])
+        return str(self.examples[index].path), index
+
+    def tried(self, path: str):
+        """-> as `uploaded`, but the example is kept."""
+        return self.choosers(path, inspect(path))
+
+    # running the networks
+
+    def analyse(
+        self,
+        path: str | None,
+        example: int | None,
+        series: int,
+        channel: int,
+        z: int,
+        t: int,
+        pixel_size: float | None,
+        diameter: float | None,
+        level: str | None,
+        tta: bool,
+        view: str,
+        request: gr.Request,
+        progress=gr.Progress(),  # noqa: B008 - Gradio's way to ask for it
+    ):
+        """-> key of the analysis, status, what can be compared."""
+        if not path:
+            raise gr.Error(
+                "Choose an image first: drop a file into the box or click an example.", print_exception=False
+            )
+        image = self.read_plane(path, series, channel, z, t)
+        truth = self.examples[example].truth() if example is not None else None
+        picture = Picture(
+            name=Path(image.name).stem,
+            pixels=image.pixels,
+            pixel_size=pixel_size_of(pixel_size, image.pixel_size),
+            about=note_of(image).replace("  \n", "; "),
+            truth=truth if truth is not None and truth.shape == image.pixels.shape[:2] else None,
+        )
+        settings = run_settings(diameter, level, tta)
+        try:
+            analysis = self.run(picture, settings, progress, self.watch(request.session_hash or ""))
+        except Cancelled:
+            return None, "Cancelled. Nothing was kept of this run.", gr.skip()
+        except ValueError as error:
+            raise gr.Error(escape(str(error)), print_exception=False) from error
+        took = ", ".join(f"{TITLES[key]} {seconds:.1f} s" for key, seconds in analysis.seconds.items())
+        choices = list(pictures.VIEWS)[: None if picture.truth is not None else -1]
+        views = gr.update(choices=choices, value=view if view in choices else choices[0])
+        return self.store.put(analysis), f"Done: {took}.", views
+
+    def run(
+        self, picture: Picture, settings: RunSettings, progress: Callable | None, check: Callable[[], None] | None
+    ) -> Analysis:
+        """Both networks on an image."""
+        analysis = Analysis(picture, {}, {n.key: n.processor for n in self.networks}, settings)
+        for i, network in enumerate(self.networks):
+
+            def tell(done: int, total: int, i: int = i, title: str = network.title) -> None:
+                if progress is not None:
+                    progress((i + done / total) / 2, desc=f"{title}: {done} of {total} tiles")
+
+            start = time.perf_counter()
+            maps = self.networks.predict(network.key, picture.pixels, settings, tell, check)
+            analysis.maps[network.key] = maps
+            analysis.seconds[network.key] = time.perf_counter() - start
+            processor = network.processor
+            given = settings.diameter or processor.diameter
+            analysis.diameters[network.key] = given or processor.estimate_diameter(picture.pixels)
+        return analysis
+
+    def watch(self, session: str) -> Callable[[], None]:
+        """A new run of a visitor: what raises `Cancelled` in it once they press Cancel."""
+        flag = self._cancelled[session] = threading.Event()
+
+        def check() -> None:
+            if flag.is_set():
+                raise Cancelled
+
+        return check
+
+    def cancel(self, request: gr.Request) -> str:
+        """-> status. Stops the visitor's run at its next layer."""
+        flag = self._cancelled.pop(request.session_hash or "", None)
+        if flag:
+            flag.set()
+        return "Cancelling …" if flag else "Nothing is running."
+
+    # showing what they said
+
+    def analysis(self, key: str, pixel_size: float | None) -> Analysis:
+        """The visitor's analysis, with the pixel size as it is on the page now."""
+        try:
+            analysis = self.store.get(key)
+        except Forgotten:
+            text = "This image is no longer held in memory. Press Segment to run the networks again."
+            raise gr.Error(text, print_exception=False) from None
+        size = pixel_size_of(pixel_size, analysis.picture.pixel_size)
+        if size != analysis.picture.pixel_size:
+            analysis.picture = replace(analysis.picture, pixel_size=size)
+        return analysis
+
+    def draw(self, key: str | None, *controls):
+        """-> viewer."""
+        if not key:
+            return gr.skip()
+        cut, look, pixel_size = self.controls(*controls)
+        return pictures.render(self.analysis(key, pixel_size), cut, look)
+
+    def count(self, key: str | None, *controls):
+        """-> summary, histogram, table, picked nucleus."""
+        if not key:
+            return "", "", EMPTY, ""
+        cut, _, pixel_size = self.controls(*controls)
+        analysis = self.analysis(key, pixel_size)
+        table = gr.HTML(value=numbers.rows(analysis, cut), mark=None)
+        return numbers.summary(analysis, cut), numbers.histogram(analysis, cut), table, PICK
+
+    def pick(self, event: gr.EventData, key: str | None, *controls):
+        """-> viewer, table, picked nucleus: a click on a picture or on a row."""
+        if not key:
+            return gr.skip(), gr.skip(), gr.skip()
+        cut, _, pixel_size = self.controls(*controls)
+        analysis, network = self.analysis(key, pixel_size), event._data["key"]
+        labels = analysis.labels(network, cut)
+        if "label" in event._data:
+            label = int(event._data["label"])
+        else:
+            y, x = int(event._data["y"]), int(event._data["x"])
+            label = int(labels[min(max(y, 0), labels.shape[0] - 1), min(max(x, 0), labels.shape[1] - 1)])
+        if not 0 < label <= labels.max(initial=0):
+            return gr.HTML(mark=None), gr.HTML(mark=None), f"No nucleus of {TITLES[network]} there."
+        mark = {"key": network, "label": label, "box": numbers.box_of(labels, analysis.table(network, cut), label)}
+        return gr.HTML(mark=mark), gr.HTML(mark=mark), numbers.about_nucleus(analysis, network, label, cut)
+
+    def controls(self, threshold, separation, min_area, pixel_size, *look) -> tuple[Cut, pictures.Look, float | None]:
+        """Values of the live controls -> how to cut, how to draw, and the pixel size."""
+        return cut_of(self.networks, threshold, separation, min_area), look_of(*look), pixel_size
+
+    # files
+
+    def file(self, key: str | None, kind: str | None, network: str, *controls) -> str:
+        """-> path of a file to download: a kind of `files.KINDS`, or everything for `None`."""
+        if not key:
+            raise gr.Error("There is nothing to download yet: press Segment first.", print_exception=False)
+        cut, _, pixel_size = self.controls(*controls)
+        analysis = self.analysis(key, pixel_size)
+        if kind == files.README:
+            name, data = files.README, files.make_readme(analysis, self.networks, cut)
+        elif kind is None:
+            name, data = files.make_all(analysis, self.networks, cut)
+        else:
+            name, data = files.make_file(analysis, network, cut, kind)
+        return written(name, data)

@@ -1,0 +1,101 @@
+"""What a visitor gave -> typed settings and a picture; what is wrong with it -> a sentence on the page."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from html import escape
+from pathlib import Path
+
+import gradio as gr
+
+from ..images import ImageError, ImageInfo, MicroscopyImage
+from . import pictures
+from .limits import MAX_PIXELS, SLOW_PIXELS
+from .networks import Networks, RunSettings
+from .pictures import Look
+from .state import Cut
+
+WHOLE = "Whole network"
+STEPS = {"threshold": 0.01, "separation": 0.01, "min_area": 1.0}
+
+
+def defaults(networks: Networks) -> dict[str, float]:
+    """Where the sliders of `Cut` stand for "as fitted": the middle of both networks', on the sliders' steps."""
+    return {
+        name: round(round(sum(getattr(n.processor, name) for n in networks) / 2 / step) * step, 2)
+        for name, step in STEPS.items()
+    }
+
+
+def cut_of(networks: Networks, threshold: float, separation: float, min_area: float) -> Cut:
+    """A slider that stands at its default leaves each network its own fitted setting."""
+    given = {"threshold": threshold, "separation": separation, "min_area": min_area}
+    fitted = defaults(networks)
+    return Cut(
+        **{name: None if abs(value - fitted[name]) < STEPS[name] / 2 else value for name, value in given.items()}
+    )
+
+
+def look_of(view: str, paint: str, opacity: float, white: float, gamma: float) -> Look:
+    return Look(pictures.VIEWS[view], pictures.PAINTS[paint], opacity, white, gamma)
+
+
+def run_settings(diameter: float | None, level: str | None, tta: bool) -> RunSettings:
+    """Raises gr.Error for a diameter that is none."""
+    if diameter is not None and diameter < 0:
+        raise gr.Error("The nuclear diameter must be above 0 pixels; empty it for automatic.", print_exception=False)
+    chosen = int(level[1]) if level and level != WHOLE else None
+    return RunSettings(diameter or None, bool(tta), chosen)
+
+
+def pixel_size_of(typed: float | None, stored: tuple[float, float] | None) -> tuple[float, float] | None:
+    """The pixel size as typed (square pixels); as stored in the file where the box still says that."""
+    if not typed or typed <= 0:
+        return None
+    return stored if stored is not None and abs(typed - stored[1]) < 1e-4 else (typed, typed)
+
+
+def check_size(info: ImageInfo) -> None:
+    """Raise an ImageError for an image too large for the page."""
+    if info.width * info.height > MAX_PIXELS:
+        raise ImageError(
+            f"{info.name} is {info.width} x {info.height} pixels. This page takes up to {MAX_PIXELS / 1e6:.0f} "
+            "megapixels. Cut out a part or downsample it; or segment it whole in Python, with the lines that README.md "
+            'shows under "Use it".'
+        )
+
+
+def note_of(image: MicroscopyImage) -> str:
+    """What was read, which plane is shown, and what the reader has to say about it, as Markdown."""
+    height, width = image.pixels.shape[:2]
+    colour = " RGB" if image.pixels.ndim == 3 and not image.channels[1:] else ""
+    lines = [f"{image.format}, {width} x {height} pixels, {image.pixels.dtype}{colour}"]
+    shown = [f"{name} {image.plane[axis] + 1} of {image.sizes[axis]}" for axis, name in AXES if image.sizes[axis] > 1]
+    if image.sizes["C"] > 1:
+        named = f" ({image.channel_names[0]})" if image.channel_names and image.channel_names[0] else ""
+        shown.append(f"channel {image.channels[0] + 1}{named} of {image.sizes['C']}")
+    if shown:
+        lines.append("Shown and segmented: " + ", ".join(shown) + ".")
+    lines += [note for note in image.notes if not note.rstrip(".").endswith("is used")]
+    if width * height > SLOW_PIXELS:
+        lines.append("This is a large image: it will take a while, and can be cancelled.")
+    return "  \n".join(escape(line) for line in lines)
+
+
+AXES = (("Z", "Z plane"), ("T", "time point"))
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """An unreadable image, said on the page."""
+    try:
+        yield
+    except ImageError as error:
+        raise gr.Error(escape(str(error)), title="This image can't be used", print_exception=False) from error
+
+
+def written(name: str, data: bytes) -> str:
+    """A file in a folder of its own, so that it keeps its name; Gradio copies it to its cache, which is emptied."""
+    path = Path(tempfile.mkdtemp(prefix="nuclei-")) / name
+    path.write_bytes(data)
+    return str(path)

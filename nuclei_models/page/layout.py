@@ -1,0 +1,260 @@
+"""The components of the page, and which event calls which handler."""
+
+from html import escape
+from importlib.resources import files as resources
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+
+from ..images import SUPPORTED_EXTENSIONS
+from . import limits
+from .api import Api
+from .examples import Example, find_examples
+from .files import KINDS, README
+from .handlers import EMPTY, Page
+from .inputs import WHOLE, defaults
+from .networks import TITLES, Networks
+from .pictures import PAINTS, VIEWS, Look
+
+STATIC = resources("nuclei_models.page") / "static"
+CLICK = "() => document.querySelector('#{}').click()"
+
+
+def asset(name: str) -> str:
+    """The text of a file in static/."""
+    return (STATIC / name).read_text(encoding="utf-8")
+
+
+def build(networks: Networks, examples: list[Example] | None = None) -> gr.Blocks:
+    """The page.
+
+    Args:
+        networks: Both, loaded.
+        examples: For the gallery; by default those in `examples/`.
+    """
+    examples = find_examples() if examples is None else examples
+    page = Page(networks, examples)
+    with gr.Blocks(
+        title="Find cell nuclei: U-Net and U-Net++", fill_width=True, delete_cache=limits.CACHE_SECONDS
+    ) as blocks:
+        gr.Markdown("# Find cell nuclei\nU-Net and U-Net++ side by side, on your own microscopy image.")
+        with gr.Accordion("How it works, and when not to trust it", open=False, elem_id="help"):
+            gr.Markdown(asset("help.md"))
+        c = SimpleNamespace()
+        c.key = gr.State(None, time_to_live=limits.STATE_SECONDS, delete_callback=page.store.drop)
+        c.example = gr.State(None)
+        with gr.Row(elem_id="main"):
+            with gr.Column(scale=2, min_width=300):
+                input_column(c, networks, examples)
+            with gr.Column(scale=5, min_width=300):
+                result_column(c, networks)
+        connect(c, page)
+        # an empty number is drawn as 0 at first
+        blocks.load(None, None, [c.pixel_size, c.diameter], js="() => [null, null]", api_visibility="private")
+        public(Api(networks))
+    blocks.queue(max_size=limits.QUEUE)
+    blocks.page = page
+    return blocks
+
+
+def input_column(c: SimpleNamespace, networks: Networks, examples: list[Example]) -> None:
+    """Choosing an image and how the networks run on it."""
+    c.file = gr.File(
+        label="Your image (TIFF, PNG, JPEG, BMP, WebP)",
+        file_types=list(SUPPORTED_EXTENSIONS),
+        type="filepath",
+        height=160,
+        elem_id="file",
+    )
+    c.series = gr.Dropdown(choices=[("", 0)], value=0, label="Image in the file", visible=False, elem_id="series")
+    c.channel = gr.Dropdown(choices=[("1", 0)], value=0, label="Channel", visible=False, elem_id="channel")
+    c.z = gr.Slider(1, 2, 1, step=1, label="Z plane", visible=False, elem_id="z")
+    c.t = gr.Slider(1, 2, 1, step=1, label="Time point", visible=False, elem_id="t")
+    c.note = gr.Markdown(elem_id="note")
+    c.pixel_size = gr.Number(
+        None, label="Pixel size (µm)", info="Taken from the file where it says so.", minimum=0, elem_id="pixel-size"
+    )
+    with gr.Row():
+        c.run = gr.Button("Segment", variant="primary", min_width=100, elem_id="run")
+        c.cancel = gr.Button("Cancel", min_width=100, elem_id="cancel")
+    c.status = gr.Markdown(elem_id="status")
+    with gr.Accordion("Settings of the run", open=False, elem_id="settings"):
+        c.diameter = gr.Number(
+            None, label="Typical nuclear diameter (pixels)", info="Empty: automatic.", minimum=0, elem_id="diameter"
+        )
+        levels = networks["unetpp"].levels
+        c.level = gr.Dropdown(
+            choices=[WHOLE, *(f"L{n}" for n in levels[:-1])],
+            value=WHOLE,
+            label="Size of U-Net++",
+            info="A smaller part of the network (L1 the smallest) is faster and less exact.",
+            visible=bool(levels),
+            elem_id="level",
+        )
+        c.tta = gr.Checkbox(
+            False,
+            label="Test-time augmentation",
+            info="The mean over 8 turned and mirrored views: a little more exact, 8 times slower.",
+            elem_id="tta",
+        )
+    c.gallery = gr.HTML(html_template=gallery(examples), js_on_load=asset("examples.js"), elem_id="examples")
+
+
+def result_column(c: SimpleNamespace, networks: Networks) -> None:
+    """What was found: pictures, live controls, numbers, files."""
+    with gr.Row():
+        c.view = gr.Radio(list(VIEWS)[:-1], value="Side by side", label="Compare", min_width=440, elem_id="view")
+        c.paint = gr.Radio(list(PAINTS), value="Outlines", label="Show", min_width=440, elem_id="paint")
+    c.viewer = gr.HTML(
+        value=EMPTY,
+        html_template='<div class="nm-viewer"></div>',
+        js_on_load=asset("viewer.js"),
+        mark=None,
+        elem_id="viewer",
+        min_height=40,
+    )
+    c.picked = gr.Markdown(elem_id="picked")
+    live_controls(c, networks)
+    with gr.Tabs(elem_id="results"):
+        with gr.Tab("Numbers"), gr.Row():
+            c.summary = gr.HTML(min_width=300, elem_id="summary")
+            c.histogram = gr.HTML(min_width=300, elem_id="histogram")
+        with gr.Tab("Every nucleus"):
+            c.table = gr.HTML(
+                value=EMPTY,
+                html_template='<div class="nm-table"></div>',
+                js_on_load=asset("table.js"),
+                mark=None,
+                elem_id="table",
+            )
+        with gr.Tab("Download"):
+            downloads(c)
+
+
+def live_controls(c: SimpleNamespace, networks: Networks) -> None:
+    """Controls that never run a network."""
+    fitted, look = defaults(networks), Look()
+
+    def own(name: str, digits: int) -> str:
+        values = " and ".join(f"{getattr(n.processor, name):.{digits}f}" for n in networks)
+        return f"At its default as fitted: {values}."
+
+    with gr.Group(elem_id="live"):
+        with gr.Row():
+            c.threshold = gr.Slider(
+                0.02, 0.98, fitted["threshold"], step=0.01, label="Probability threshold", elem_id="threshold",
+                info="Higher: fewer, smaller. " + own("threshold", 2),
+            )  # fmt: skip
+            c.separation = gr.Slider(
+                0.02, 0.98, fitted["separation"], step=0.01, label="Separation of touching", elem_id="separation",
+                info="Higher: cut more. " + own("separation", 2),
+            )  # fmt: skip
+            c.min_area = gr.Slider(
+                0, 500, fitted["min_area"], step=1, label="Minimum area (pixels)", elem_id="min-area",
+                info="Smaller ones are dropped. " + own("min_area", 0),
+            )  # fmt: skip
+        with gr.Row():
+            c.opacity = gr.Slider(0, 1, look.opacity, step=0.05, label="Opacity of the fill", elem_id="opacity")
+            c.white = gr.Slider(90, 100, look.white, step=0.05, label="White at percentile", elem_id="white")
+            c.gamma = gr.Slider(0.3, 2, look.gamma, step=0.05, label="Gamma (low: brighter)", elem_id="gamma")
+
+
+def downloads(c: SimpleNamespace) -> None:
+    """One click for everything, or a file at a time."""
+    c.download = gr.Button("Download everything (zip)", variant="primary", elem_id="download-all")
+    c.network = gr.Radio([(title, key) for key, title in TITLES.items()], value="unetpp", label="Or single files of")
+    with gr.Row():
+        c.singles = {
+            kind: gr.Button(text, size="sm", min_width=150, elem_id=f"download-{kind.split('.')[0]}")
+            for kind, text in KINDS.items()
+        }
+        c.singles[README] = gr.Button("README (text)", size="sm", min_width=150, elem_id="download-readme")
+    c.saved = gr.DownloadButton("Save", visible="hidden", elem_id="saved")
+
+
+def gallery(examples: list[Example]) -> str:
+    """Thumbnails as buttons, HTML."""
+    buttons = "".join(
+        f'<button type="button" class="nm-example" data-index="{i}" aria-label="Segment the example {escape(e.title)}">'
+        f'<img src="{e.thumbnail()}" alt=""><span>{escape(e.title)}</span></button>'
+        for i, e in enumerate(examples)
+    )
+    return f'<p><b>Or click an example</b></p><div class="nm-examples">{buttons}</div>' if examples else ""
+
+
+def connect(c: SimpleNamespace, page: Page) -> None:
+    """Events to handlers. All are private; the public endpoint is `public`."""
+    private = {"api_visibility": "private"}
+    quiet = {"show_progress": "hidden", **private}
+    planes = [c.series, c.channel, c.z, c.t]
+    chosen = [*planes, c.note, c.pixel_size, c.viewer]
+    cut = [c.threshold, c.separation, c.min_area]
+    controls = [*cut, c.pixel_size, c.view, c.paint, c.opacity, c.white, c.gamma]
+    counted = [c.summary, c.histogram, c.table, c.picked]
+    settings = [c.file, c.example, *planes, c.pixel_size, c.diameter, c.level, c.tta, c.view]
+    net = {"concurrency_limit": 1, "concurrency_id": "net", "show_progress_on": [c.status]}
+
+    def follow(event):
+        """What comes after a run: the pictures, then the numbers."""
+        drawn = event.success(page.draw, [c.key, *controls], c.viewer, **quiet)
+        return drawn.success(page.count, [c.key, *controls], counted, **quiet)
+
+    gr.on([c.file.upload, c.file.clear], page.uploaded, c.file, [*chosen, c.key, c.example], **quiet)
+    c.series.input(page.series_chosen, [c.file, c.series], [*chosen, c.key, c.example], **quiet)
+    gr.on(
+        [c.channel.input, c.z.input, c.t.input], page.plane_chosen, [c.file, *planes], [c.note, c.viewer, c.key],
+        trigger_mode="always_last", **quiet,
+    )  # fmt: skip
+    follow(c.run.click(page.analyse, settings, [c.key, c.status, c.view], **net, **private))
+    tried = c.gallery.select(page.example_chosen, None, [c.file, c.example], **quiet)
+    tried = tried.success(page.tried, c.file, chosen, **quiet)
+    follow(tried.success(page.analyse, settings, [c.key, c.status, c.view], **net, **private))
+    c.cancel.click(page.cancel, None, c.status, queue=False, **private)
+
+    live = {"trigger_mode": "always_last", "concurrency_limit": 2, **quiet}
+    moved = gr.on([s.change for s in cut], page.draw, [c.key, *controls], c.viewer, **live)
+    moved.success(page.count, [c.key, *controls], counted, **live)
+    looks = [c.view.change, c.paint.change, c.opacity.change, c.white.change, c.gamma.change]
+    gr.on(looks, page.draw, [c.key, *controls], c.viewer, **live)
+    c.pixel_size.change(page.count, [c.key, *controls], counted, **live)
+    gr.on([c.viewer.select, c.table.select], page.pick, [c.key, *controls], [c.viewer, c.table, c.picked], **quiet)
+
+    def saver(kind: str | None):
+        return lambda *values: page.file(values[0], kind, *values[1:])
+
+    for button, kind in [(c.download, None), *((b, k) for k, b in c.singles.items())]:
+        made = button.click(saver(kind), [c.key, c.network, *controls], c.saved, **private)
+        made.success(None, None, None, js=CLICK.format("saved"), **private)
+
+
+def public(api: Api) -> None:
+    """The endpoint `segment`, on components that nobody sees."""
+    with gr.Column(visible=False):
+        inputs = [
+            gr.File(label="image"),
+            gr.Dropdown(list(TITLES), value="unetpp", label="network"),
+            *(gr.Number(None, label=name) for name in ("threshold", "separation", "min_area", "diameter")),
+            gr.Checkbox(False, label="tta"),
+            *(gr.Number(None, label=name, precision=0) for name in ("z", "t", "channel")),
+        ]
+        outputs = [gr.File(label="labels"), gr.JSON(label="facts")]
+        gr.Button("segment").click(
+            api.segment, inputs, outputs, api_name="segment", concurrency_limit=1, concurrency_id="net"
+        )
+
+
+def launch(blocks: gr.Blocks, **changes):
+    """Open the page. `changes` go to Gradio's `launch` over the settings here."""
+    settings: dict[str, Any] = {
+        "theme": gr.themes.Default(primary_hue="blue", text_size="md").set(body_text_color_subdued="*neutral_500"),
+        "css": asset("page.css"),
+        "max_file_size": limits.MAX_FILE_BYTES,
+        "show_error": False,
+        "ssr_mode": False,
+        "run_history": False,
+        "enable_monitoring": False,
+        "state_session_capacity": limits.SESSIONS,
+        "footer_links": ["api"],
+    }
+    return blocks.launch(**settings | changes)

@@ -1,0 +1,179 @@
+"""State -> what is counted: the summary, the histogram of areas, the rows of the table, the words for one nucleus."""
+
+from html import escape
+
+import numpy as np
+
+from .limits import TABLE_ROWS
+from .networks import TITLES
+from .state import Analysis, Cut, Table
+
+BINS = 20
+COLOURS = {"unet": "#0072b2", "unetpp": "#d55e00"}  # Okabe and Ito's blue and vermilion
+COLUMNS = {
+    "label": "number",
+    "area_um2": "area (µm²)",
+    "area_px": "area (px)",
+    "diameter_um": "diameter (µm)",
+    "diameter_px": "diameter (px)",
+    "mean_intensity": "mean intensity",
+    "eccentricity": "eccentricity",
+    "x_px": "x (px)",
+    "y_px": "y (px)",
+}
+
+
+def area_column(table: Table) -> tuple[np.ndarray, str]:
+    """Areas and their unit: micrometres where the pixel size is known."""
+    return (table["area_um2"], "µm²") if "area_um2" in table else (table["area_px"], "px")
+
+
+def summary(analysis: Analysis, cut: Cut) -> str:
+    """A table of figures, a column a network, as HTML."""
+    columns = {TITLES[key]: _figures(analysis, key, cut) for key in analysis.maps}
+    head = "".join(f'<th scope="col">{escape(title)}</th>' for title in columns)
+    rows = ""
+    for name in next(iter(columns.values())):
+        cells = "".join(f"<td>{escape(figures[name])}</td>" for figures in columns.values())
+        rows += f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>'
+    return (
+        '<table class="nm-summary"><caption>What each network found</caption>'
+        f"<thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    )
+
+
+def _figures(analysis: Analysis, key: str, cut: Cut) -> dict[str, str]:
+    table, picture = analysis.table(key, cut), analysis.picture
+    area, unit = area_column(table)
+    count, pixels = len(area), picture.pixels.shape[0] * picture.pixels.shape[1]
+    if picture.pixel_size is None:
+        density = f"{count / pixels * 1e6:,.0f} per megapixel"
+    else:
+        mm2 = pixels * picture.pixel_size[0] * picture.pixel_size[1] / 1e6
+        density = f"{count / mm2:,.0f} per mm²"
+
+    def middle(values: np.ndarray) -> str:
+        return _short(float(np.median(values))) if len(values) else "–"
+
+    diameter = analysis.diameters.get(key)
+    figures = {
+        "Nuclei": f"{count:,}",
+        "Median area": f"{middle(area)} {unit}" if count else "–",
+        "Density": density,
+        "Covered by nuclei": f"{table['area_px'].sum() / pixels:.1%}",
+        "Median of the mean intensities": middle(table["mean_intensity"]),
+        "Median eccentricity": middle(table["eccentricity"]),
+    }
+    if analysis.diameters:
+        figures["Nuclear diameter assumed"] = "not known" if diameter is None else f"{diameter:.0f} px"
+    if key in analysis.seconds:
+        figures["Time taken"] = f"{analysis.seconds[key]:.2f} s"
+    return figures
+
+
+def rows(analysis: Analysis, cut: Cut) -> dict:
+    """What the table shows, see `static/table.js`."""
+    networks, names = [], []
+    for key in analysis.maps:
+        table = analysis.table(key, cut)
+        names = [name for name in COLUMNS if name in table]
+        cells = [table[name].tolist() if name == "label" else _rounded(table[name]) for name in names]
+        networks.append({"key": key, "title": TITLES[key], "rows": list(zip(*cells, strict=True))})
+    return {"columns": [COLUMNS[name] for name in names], "networks": networks, "limit": TABLE_ROWS}
+
+
+def _rounded(values: np.ndarray) -> list[float]:
+    """To five significant digits, for a shorter message."""
+    scale = 10.0 ** (4 - np.floor(np.log10(np.maximum(np.abs(values), 1e-12))))
+    return (np.round(values * scale) / scale).tolist()
+
+
+def histogram(analysis: Analysis, cut: Cut) -> str:
+    """The areas of both networks' nuclei side by side, as an SVG with text for screen readers."""
+    tables = {key: area_column(analysis.table(key, cut)) for key in analysis.maps}
+    unit = next(iter(tables.values()))[1]
+    areas = {key: area for key, (area, _) in tables.items()}
+    every = np.concatenate(list(areas.values()))
+    if not len(every):
+        return '<p class="nm-note">No nuclei, no histogram.</p>'
+    top = _round_up(float(np.percentile(every, 99)))  # a few giants shouldn't squeeze the rest
+    counts = {key: np.histogram(np.minimum(a, top * 0.9999), BINS, (0, top))[0] for key, a in areas.items()}
+    return _svg(counts, top, unit, int((every > top).sum()))
+
+
+def _svg(counts: dict[str, np.ndarray], top: float, unit: str, beyond: int) -> str:
+    width, height, left, bottom = 520, 300, 44, 46
+    peak = max(int(c.max()) for c in counts.values())
+    slot = (width - left - 20) / BINS
+    bar = slot * 0.84 / len(counts)
+    bars = ""
+    for i, (key, count) in enumerate(counts.items()):
+        for j, n in enumerate(count):
+            tall = (height - bottom - 36) * n / peak
+            x, y = left + j * slot + slot * 0.08 + i * bar, height - bottom - tall
+            where = f"{_short(top * j / BINS)} to {_short(top * (j + 1) / BINS)} {unit}"
+            bars += (
+                f'<rect x="{x:.1f}" y="{y:.1f}" width="{bar:.1f}" height="{tall:.1f}" fill="{COLOURS[key]}">'
+                f"<title>{TITLES[key]}: {n} nuclei of {where}</title></rect>"
+            )
+    ticks = "".join(
+        f'<text x="{left + (width - left - 20) * k / 4:.0f}" y="{height - bottom + 18}" text-anchor="middle">'
+        f"{_short(top * k / 4)}</text>"
+        for k in range(5)
+    )
+    legend = "".join(
+        f'<rect x="{left + 8 + 110 * i}" y="4" width="12" height="12" fill="{COLOURS[key]}"/>'
+        f'<text x="{left + 26 + 110 * i}" y="15">{TITLES[key]}</text>'
+        for i, key in enumerate(counts)
+    )
+    said = "; ".join(f"{TITLES[key]}: most between {_most(c, top)} {unit}" for key, c in counts.items())
+    last = f" (the last bar holds {beyond} larger)" if beyond else ""
+    return (
+        f'<svg class="nm-histogram" viewBox="0 0 {width} {height}" role="img" aria-label="Histogram of areas. {said}">'
+        f'<g fill="currentColor" font-size="13">{legend}{ticks}'
+        f'<text x="{left - 6}" y="{height - bottom}" text-anchor="end">0</text>'
+        f'<text x="{left - 6}" y="42" text-anchor="end">{peak}</text>'
+        f'<text x="{left + (width - left) / 2:.0f}" y="{height - 6}" text-anchor="middle">'
+        f"area of a nucleus ({unit}){last}</text>"
+        f'<text transform="translate(12 {height / 2:.0f}) rotate(-90)" text-anchor="middle">nuclei</text></g>'
+        f'<path d="M{left} 36V{height - bottom}H{width - 20}" fill="none" stroke="currentColor"/>{bars}</svg>'
+    )
+
+
+def _most(count: np.ndarray, top: float) -> str:
+    j = int(count.argmax())
+    return f"{_short(top * j / BINS)} and {_short(top * (j + 1) / BINS)}"
+
+
+def about_nucleus(analysis: Analysis, key: str, label: int, cut: Cut) -> str:
+    """One line about a nucleus, in Markdown."""
+    table = analysis.table(key, cut)
+    i = int(np.searchsorted(table["label"], label))
+    area, unit = area_column(table)
+    return (
+        f"**{TITLES[key]} nucleus {label}**: area {_short(area[i])} {unit}, mean intensity "
+        f"{_short(table['mean_intensity'][i])}, eccentricity {table['eccentricity'][i]:.2f}, "
+        f"at x {table['x_px'][i]:.0f}, y {table['y_px'][i]:.0f}"
+    )
+
+
+def box_of(labels: np.ndarray, table: Table, label: int) -> list[int]:
+    """The box around a nucleus, [x0, y0, x1, y1] pixels; found near its centroid, not by scanning the image."""
+    i = int(np.searchsorted(table["label"], label))
+    y, x, reach = int(table["y_px"][i]), int(table["x_px"][i]), int(4 * table["diameter_px"][i]) + 8
+    top, left = max(y - reach, 0), max(x - reach, 0)
+    ys, xs = np.nonzero(labels[top : y + reach, left : x + reach] == label)
+    if not len(ys):
+        return [x, y, x + 1, y + 1]
+    return [left + int(xs.min()), top + int(ys.min()), left + int(xs.max()) + 1, top + int(ys.max()) + 1]
+
+
+def _short(value: float) -> str:
+    """A number in as few digits as tell something."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _round_up(value: float) -> float:
+    """To a number of one or two digits that divides into quarters well."""
+    power = 10 ** np.floor(np.log10(max(value, 1e-9)))
+    return float(next(step * power for step in (1, 1.2, 1.6, 2, 2.4, 3.2, 4, 6, 8, 10) if step * power >= value))

@@ -1,0 +1,171 @@
+"""What the page remembers of a visitor: the image, what both networks said of it, and what follows from that.
+
+Everything that needs the network is in `Analysis.maps`; all the rest is computed from them on demand and the last
+answer is kept, so that a control that doesn't concern it costs nothing.
+"""
+
+import secrets
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ..agreement import Agreement, compare
+from ..image_processing_nuclei import Maps, NucleiImageProcessor
+from ..instances import drop_small
+from ..measure import measure
+from .limits import STATE_BYTES
+from .networks import RunSettings
+
+T = TypeVar("T")
+Table = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image as read.
+
+    Attributes:
+        name: The file's name without its suffix, for the names of results.
+        pixels: (H, W) or (H, W, C), native values.
+        pixel_size: (y, x) in micrometres, or `None`.
+        about: One line: size, type, and which plane is shown.
+        truth: (H, W) labels, of an example that has them.
+    """
+
+    name: str
+    pixels: np.ndarray
+    pixel_size: tuple[float, float] | None = None
+    about: str = ""
+    truth: np.ndarray | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width, pixels."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+    @property
+    def nbytes(self) -> int:
+        return self.pixels.nbytes + (0 if self.truth is None else self.truth.nbytes)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How maps are cut into nuclei, for both networks; see `find_instances`. `None` is each network's own setting,
+    fitted and saved with its weights."""
+
+    threshold: float | None = None
+    separation: float | None = None
+    min_area: float | None = None
+
+    def values(self, processor: NucleiImageProcessor) -> tuple[float, float, float]:
+        """Threshold, separation and minimum area as they are applied."""
+        given = (self.threshold, self.separation, self.min_area)
+        fitted = (processor.threshold, processor.separation, processor.min_area)
+        threshold, separation, min_area = (f if g is None else g for g, f in zip(given, fitted, strict=True))
+        return threshold, separation, min_area
+
+
+@dataclass
+class Analysis:
+    """An image and what the networks said of it.
+
+    Attributes:
+        maps: By network.
+        processors: By network; they cut the maps.
+        settings: What the networks were run with.
+        seconds: How long each took.
+        diameters: The nuclear diameter that each run assumed, pixels, where it is known.
+    """
+
+    picture: Picture
+    maps: dict[str, Maps]
+    processors: dict[str, NucleiImageProcessor]
+    settings: RunSettings = field(default_factory=RunSettings)
+    seconds: dict[str, float] = field(default_factory=dict)
+    diameters: dict[str, float | None] = field(default_factory=dict)
+    _last: dict[str, tuple[Hashable, Any]] = field(default_factory=dict, repr=False)
+
+    @property
+    def nbytes(self) -> int:
+        """Of what is held, the labels and what is shown included (about as much as one map each)."""
+        maps = [m for pair in self.maps.values() for m in pair if m is not None]
+        return self.picture.nbytes + 2 * sum(m.nbytes for m in maps)
+
+    def remember(self, name: str, key: Hashable, make: Callable[[], T]) -> T:
+        """`make()`, or what it gave last time if the key is still the same."""
+        if name not in self._last or self._last[name][0] != key:
+            self._last[name] = (key, make())
+        return self._last[name][1]
+
+    def labels(self, network: str, cut: Cut) -> np.ndarray:
+        """(H, W) int32, what `segment` gives with the same settings."""
+        processor = self.processors[network]
+        threshold, separation, min_area = cut.values(processor)
+
+        def whole() -> np.ndarray:
+            return processor.instances(self.maps[network], threshold, separation, 0)
+
+        # dropping the small afterwards gives the same numbers, and spares the watershed
+        everything = self.remember(f"all {network}", (threshold, separation), whole)
+        return self.remember(
+            f"labels {network}", (threshold, separation, min_area), lambda: drop_small(everything, min_area)
+        )
+
+    def cut_all(self, cut: Cut) -> None:
+        """Cut both networks' maps at once, so that `labels` has them."""
+        with ThreadPoolExecutor(len(self.maps)) as pool:
+            list(pool.map(lambda network: self.labels(network, cut), self.maps))
+
+    def table(self, network: str, cut: Cut, solidity: bool = False) -> Table:
+        """Measurements of every nucleus, see `measure`."""
+        labels, picture = self.labels(network, cut), self.picture
+        key = (cut.values(self.processors[network]), picture.pixel_size, solidity)
+        return self.remember(
+            f"table {network} {solidity}", key, lambda: measure(labels, picture.pixels, picture.pixel_size, solidity)
+        )
+
+    def agreement(self, cut: Cut) -> Agreement:
+        """Which nuclei both networks found."""
+        a, b = self.maps
+        key = tuple(cut.values(self.processors[network]) for network in (a, b))
+        return self.remember("agreement", key, lambda: compare(self.labels(a, cut), self.labels(b, cut)))
+
+
+class Forgotten(Exception):
+    """The analysis was dropped, to make room or for its age."""
+
+
+class Store:
+    """Analyses by an unguessable key; the oldest give way when together they exceed the budget."""
+
+    def __init__(self, budget: int = STATE_BYTES):
+        self.budget = budget
+        self._held: OrderedDict[str, Analysis] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def put(self, analysis: Analysis) -> str:
+        """Keep it, and return its key."""
+        key = secrets.token_urlsafe(16)
+        with self._lock:
+            self._held[key] = analysis
+            while len(self._held) > 1 and sum(a.nbytes for a in self._held.values()) > self.budget:
+                self._held.popitem(last=False)
+        return key
+
+    def get(self, key: str) -> Analysis:
+        """Raises `Forgotten` if it isn't held any more."""
+        with self._lock:
+            if key not in self._held:
+                raise Forgotten
+            self._held.move_to_end(key)
+            return self._held[key]
+
+    def drop(self, key: str | None) -> None:
+        """Forget it, if it is still held."""
+        with self._lock:
+            self._held.pop(key or "", None)

@@ -1,7 +1,7 @@
 # Everything a developer does, one word each. PYTHON names the interpreter of the virtual environment.
 PYTHON ?= .venv/bin/python
 
-.PHONY: app test lint format types data train evaluate report
+.PHONY: app test lint format types data train evaluate cards report
 
 app:            ## open the page
 	$(PYTHON) app.py
@@ -30,6 +30,9 @@ train:          ## train both networks, one after the other
 
 evaluate:       ## measure the bundled weights on the test lists
 	$(PYTHON) -m train.evaluate --model weights/unet-nuclei weights/unetpp-nuclei --figure docs/results.png
+
+cards:          ## write the model cards and their pictures
+	$(PYTHON) -m train.card weights/unet-nuclei weights/unetpp-nuclei --data data/dsb2018
 
 report:         ## write the measured figures into README
 	$(PYTHON) -m train.report

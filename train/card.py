@@ -40,7 +40,7 @@ from train.figures import draw_comparison
 
 ROOT = Path(__file__).parent.parent
 EVALUATION, RECIPE = "evaluation.json", "training.yaml"
-TRAINING_RECORD = ("log.json", "validation.json", "curves.png")
+TRAINING_RECORD = ("training.json", "log.json", "curves.png", "diameter.json", "thresholds.json")
 TITLES = {"nuclei_unet": "U-Net", "nuclei_unetpp": "U-Net++"}
 PICTURES = {  # name -> which image of each kind it shows: its place in the order of quality, 0 the worst .. 1
     "typical": 0.5,
@@ -82,6 +82,7 @@ def build_card(folder: Path, repo_id: str, tag: str) -> str:
         "mean": processor.image_mean,
         "std": processor.image_std,
         "threshold": processor.threshold,
+        "estimates": processor.diameter_estimator is not None,
         "min_diameter": f"{processor.min_diameter:g}",
         "max_diameter": f"{processor.max_diameter:g}",
         "settings": ", with test-time augmentation" if evaluation.get("settings", {}).get("tta") else "",

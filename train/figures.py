@@ -39,7 +39,7 @@ def draw_comparison(
     figure, axes = plt.subplots(
         len(rows), len(columns), figsize=(2.6 * len(columns), 2.75 * len(rows)), layout="constrained", squeeze=False
     )
-    for sample, line in zip(rows, axes, strict=True):
+    for row, (sample, line) in enumerate(zip(rows, axes, strict=True)):
         picture = to_rgb(sample.image)[:CROP, :CROP]
         labels = [None, sample.labels, *(f[sample.id] for f in found.values())]
         for column, (axis, title, shown) in enumerate(zip(line, columns, labels, strict=True)):
@@ -54,7 +54,7 @@ def draw_comparison(
                 iou = count_mask(sample.labels, shown).iou
                 ap = bowl_map(iou_matrix(sample.labels, shown))
                 axis.set_xlabel(f"{shown.max()} nuclei, IoU {iou:.2f}, Bowl mAP {ap:.2f}")
-            if line is axes[0]:
+            if row == 0:
                 axis.set_title(title)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=100)

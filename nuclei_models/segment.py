@@ -1,4 +1,4 @@
-"""Image -> nuclei: the one function that the page, the command line, the evaluation and the library call.
+"""Image -> nuclei: the one function that the page, the evaluation and the library call.
 
 It has two halves: `predict` runs the network and gives maps; `NucleiImageProcessor.instances` cuts them into nuclei
 without the network, which is why sliders are fast.

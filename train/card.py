@@ -129,7 +129,8 @@ def metadata(repo_id: str, tag: str, title: str, evaluation: dict[str, Any]) -> 
         for kind, (metric, read) in metrics.items()
     ]
     where = f"https://huggingface.co/{repo_id}/resolve/{tag}/examples"
-    widget = [{"src": f"{where}/{name}.png", "example_title": label} for name, label in read_examples()[:4]]
+    shown = read_examples()[:4]
+    widget = [{"src": f"{where}/{e['name']}.png", "example_title": e.get("title", e["name"])} for e in shown]
     options: Any = {"widget": widget} if widget else {}
     return ModelCardData(
         library_name="transformers",
@@ -156,12 +157,15 @@ def read_recipe(folder: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def read_examples() -> list[tuple[str, str]]:
-    """(name, title) of the project's pictures to try, as `examples/examples.json` lists them."""
+def read_examples() -> list[dict[str, str]]:
+    """The project's pictures to try, as `examples/examples.json` lists them, first one of each modality."""
     listing = ROOT / "examples" / "examples.json"
-    if not listing.is_file():
-        return []
-    return [(entry["name"], entry.get("title", entry["name"])) for entry in read_json(listing)]
+    entries = read_json(listing) if listing.is_file() else []
+    seen: list[str] = []
+    for entry in entries:
+        entry["turn"] = seen.count(entry.get("modality", ""))
+        seen.append(entry.get("modality", ""))
+    return sorted(entries, key=lambda entry: entry["turn"])
 
 
 def count_parameters(config: dict[str, Any]) -> int:

@@ -82,7 +82,7 @@ def code_files(*classes: type) -> list[Path]:
 def pictures(weights: Path) -> list[Path]:
     """The project's example images, without their truth, and the pictures of this network's results."""
     examples = ROOT / "examples"
-    listed = [examples / f"{name}.png" for name, _ in read_examples()]
+    listed = [examples / f"{entry['name']}.png" for entry in read_examples()]
     return [path for path in (*listed, *sorted((weights / "examples").glob("*.png"))) if path.is_file()]
 
 

@@ -44,10 +44,10 @@ def recipe() -> str:
 def fill(text: str) -> str:
     """README with every `<!-- NAME -->` .. `<!-- end -->` block that has a function of that name written anew."""
     for name, write in {"results": results, "recipe": recipe}.items():
-        pattern = rf"(<!-- {name} -->\n).*?(\n<!-- end -->)"
+        pattern = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
         if not re.search(pattern, text, re.S):
             raise SystemExit(f"README.md has no <!-- {name} --> .. <!-- end --> block.")
-        block = write()
+        block = write() + "\n"
         text = re.sub(pattern, r"\1" + block.replace("\\", r"\\") + r"\2", text, flags=re.S)
     return text
 

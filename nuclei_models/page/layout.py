@@ -166,10 +166,10 @@ def downloads(c: SimpleNamespace) -> None:
     c.network = gr.Radio([(title, key) for key, title in TITLES.items()], value="unetpp", label="Or single files of")
     with gr.Row():
         c.singles = {
-            kind: gr.Button(text, size="sm", min_width=150, elem_id=f"download-{kind.split('.')[0]}")
+            kind: gr.Button(text, size="sm", min_width=200, elem_id=f"download-{kind.split('.')[0]}")
             for kind, text in KINDS.items()
         }
-        c.singles[README] = gr.Button("README (text)", size="sm", min_width=150, elem_id="download-readme")
+        c.singles[README] = gr.Button("README (text)", size="sm", min_width=200, elem_id="download-readme")
     c.saved = gr.DownloadButton("Save", visible="hidden", elem_id="saved")
 
 

@@ -149,7 +149,7 @@ def nuclei(n: int) -> str:
 
 def line_width(size: tuple[int, int]) -> int:
     """Of outlines on an image of this size, pixels of the shown picture: thicker where it is enlarged."""
-    return 1 if max(size) > SHOWN_SIDE else 2 if max(size) > SHOWN_SIDE // 2 else 3
+    return 1 if max(size) > SHOWN_SIDE else 2 if max(size) > SHOWN_SIDE // 2 else 4
 
 
 # full size -> shown size

@@ -1,11 +1,12 @@
 """Pictures of the page for the docs, taken in a real browser.
 
-    python -m nuclei_models.page.screenshots --out docs/screenshots [--example 0]
+    python -m nuclei_models.page.screenshots --out docs/screenshots [--example 0] [--in-the-dark 9]
 
 Needs `pip install playwright` and Chromium (`playwright install chromium`, or a system package).
 """
 
 import argparse
+import io
 import os
 import shutil
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
+from PIL import Image
 from playwright.sync_api import Page, Playwright, sync_playwright
 
 from .layout import build, launch
@@ -53,20 +55,25 @@ def choose(page: Page, name: str) -> None:
     page.wait_for_timeout(400)  # until the pictures are decoded
 
 
-def pick_nucleus(page: Page) -> None:
-    """Click the third row of the table."""
+def pick_nucleus(page: Page, number: int = 3) -> None:
+    """Click a row of the table."""
     page.get_by_role("tab", name=TABS["table"]).click()
-    page.locator(".nm-table tbody tr").nth(2).click()
+    page.locator(".nm-table tbody tr").nth(number - 1).click()
     page.locator(".nm-mark").first.wait_for(state="attached")
 
 
-def take(url: str, out: Path, example: int) -> list[Path]:
+def take(url: str, out: Path, example: int, in_the_dark: int) -> list[Path]:
     """Every picture; their paths."""
     taken: list[Path] = []
 
-    def shoot(page: Page, name: str, whole: bool = False) -> None:
+    def shoot(page: Page, name: str, whole: bool = False, part: str = "") -> None:
         taken.append(out / f"{name}.png")
-        page.screenshot(path=taken[-1], full_page=whole)
+        data = (
+            page.screenshot(full_page=True) if whole else page.locator(part).screenshot() if part else page.screenshot()
+        )
+        with Image.open(io.BytesIO(data)) as picture:  # 32 levels a channel, for a smaller file
+            small = picture.convert("RGB").point([round(round(v * 31 / 255) * 255 / 31) for v in range(256)] * 3)
+            small.save(taken[-1], optimize=True)
 
     with sync_playwright() as playwright, browser(playwright) as opened:
         page = opened.new_page(viewport=WIDE)
@@ -82,18 +89,23 @@ def take(url: str, out: Path, example: int) -> list[Path]:
                 choose(page, label)
             if radio.count():
                 shoot(page, name)
-        pick_nucleus(page)
+        choose(page, "Outlines")
+        pick_nucleus(page, 9)
         page.wait_for_timeout(400)
         shoot(page, "table", whole=True)
         for name in ("download", "numbers"):
             page.get_by_role("tab", name=TABS[name]).click()
             page.wait_for_timeout(400)
-            shoot(page, name, whole=True)
-        for name, theme, size in (("dark", "dark", WIDE), ("phone", "light", PHONE)):
-            page = opened.new_page(viewport=size, device_scale_factor=2 if size is PHONE else 1)
-            try_example(page, f"{url}?__theme={theme}", example)
-            page.wait_for_timeout(500)
-            shoot(page, name, whole=size is PHONE)
+            shoot(page, name, part="#results")
+        page = opened.new_page(viewport=WIDE)
+        try_example(page, f"{url}?__theme=dark", in_the_dark)
+        page.evaluate("window.scrollTo(0, 0)")
+        page.wait_for_timeout(500)
+        shoot(page, "dark")
+        page = opened.new_page(viewport=PHONE)
+        try_example(page, f"{url}?__theme=light", example)
+        page.wait_for_timeout(500)
+        shoot(page, "phone", whole=True)
     return taken
 
 
@@ -101,12 +113,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("docs/screenshots"), help="folder for the PNG files")
     parser.add_argument("--example", type=int, default=0, help="which example is shown, from 0")
+    parser.add_argument("--in-the-dark", type=int, default=9, help="which is shown in dark mode")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     blocks = build(Networks())
     _, url, _ = launch(blocks, prevent_thread_lock=True, quiet=True)
     try:
-        for path in take(url, arguments.out, arguments.example):
+        for path in take(url, arguments.out, arguments.example, arguments.in_the_dark):
             print(path)
     finally:
         blocks.close()

@@ -99,7 +99,6 @@ function listen(stage) {
 function stageFor(panes, value) {
   const stage = make("div", { class: "nm-stage", tabindex: "0", role: "group", "data-keys": panes.map((p) => p.key).join(" ") });
   stage.style.aspectRatio = `${value.width} / ${value.height}`;
-  stage.style.setProperty("--aspect", value.width / value.height);
   panes.forEach((pane, i) => {
     const layer = make("div", { class: "nm-layer" }, make("img", { draggable: "false" }));
     stage.append(make("div", { class: i ? "nm-clip nm-over" : "nm-clip" }, layer));
@@ -112,6 +111,7 @@ function stageFor(panes, value) {
 function figureFor(panes, value) {
   const head = make("figcaption", { class: "nm-head" });
   const figure = make("figure", { class: "nm-pane" }, head, stageFor(panes, value));
+  figure.style.setProperty("--aspect", value.width / value.height);
   if (panes.length > 1) {
     const range = make("input", { type: "range", min: 0, max: 100, value: swipe, step: 1, class: "nm-swipe",
       "aria-label": `Swipe between ${panes[0].title} and ${panes[1].title}` });

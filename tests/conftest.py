@@ -24,8 +24,11 @@ HF_HOME = tempfile.mkdtemp(prefix="hf-home-")
 # offline: nothing in the tests' own process can reach out. What talks to the test Hub runs in `run_python`
 os.environ.update(HF_ENVIRONMENT, HF_HOME=HF_HOME, HF_HUB_OFFLINE="1")
 
+import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+import tifffile  # noqa: E402
 from hub import HubServer  # noqa: E402
+from PIL import Image  # noqa: E402
 
 REPO_ROOT = Path(__file__).parent.parent
 
@@ -100,3 +103,21 @@ def bundled(hub: HubServer, tmp_path_factory: pytest.TempPathFactory) -> dict[st
         assemble(REPO_ROOT / "weights" / f"{key}-nuclei", folders[key], f"org/{key}-nuclei", "v1.0.0")
         hub.add(f"org/{key}-nuclei", folders[key], tag="v1.0.0")
     return folders
+
+
+@pytest.fixture
+def save(tmp_path: Path) -> Callable[..., Path]:
+    """Write a file: of bytes, or of an array by tifffile or, for other extensions or compressions, Pillow."""
+
+    def write(content: bytes | np.ndarray | Image.Image, name: str = "cells.tif", **options) -> Path:
+        path = tmp_path / name
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        elif isinstance(content, np.ndarray) and name.endswith(".tif"):
+            tifffile.imwrite(path, content, **options)
+        else:
+            image = Image.fromarray(content) if isinstance(content, np.ndarray) else content
+            image.save(path, **options)
+        return path
+
+    return write

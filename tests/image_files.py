@@ -1,4 +1,4 @@
-"""Files for `test_images.py`, of kinds that no library at hand writes: TIFFs tag by tag and 16-bit PNGs."""
+"""Files for `test_images*.py`, of kinds that no library at hand writes: TIFFs tag by tag and 16-bit PNGs."""
 
 import io
 import struct

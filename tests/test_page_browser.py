@@ -91,6 +91,7 @@ def upload(page: Page, path: Path) -> None:
     if page.get_by_role("button", name="Clear").count():
         page.get_by_role("button", name="Clear").first.click()
         expect(page.locator(".nm-empty")).to_be_visible()
+        expect(page.locator(".nm-summary")).to_have_count(0)
     page.locator("#file input[type=file]").set_input_files(path)
     expect(page.locator(".nm-title", has_text="Your image")).to_be_visible()
 
@@ -232,7 +233,10 @@ def test_every_download_opens(page, files, networks):
 
 def test_settings_of_the_run(page, url, networks):
     page.locator("#settings button").first.click()
+    page.locator("#diameter input").wait_for()
+    page.wait_for_timeout(500)  # the accordion's fields have just been made
     page.locator("#diameter input").fill("72")
+    page.locator("#diameter input").press("Tab")
     page.locator("#level input").click()
     page.get_by_role("option", name="L1").click()
     page.get_by_label("Test-time augmentation").check()

@@ -200,7 +200,8 @@ def connect(c: SimpleNamespace, page: Page) -> None:
         drawn = event.success(page.draw, [c.key, *controls], c.viewer, **quiet)
         return drawn.success(page.count, [c.key, *controls], counted, **quiet)
 
-    gr.on([c.file.upload, c.file.clear], page.uploaded, c.file, [*chosen, c.key, c.example], **quiet)
+    given = gr.on([c.file.upload, c.file.clear], page.uploaded, c.file, [*chosen, c.key, c.example], **quiet)
+    given.success(page.count, [c.key, *controls], counted, **quiet)  # the last image's numbers go with it
     c.series.input(page.series_chosen, [c.file, c.series], [*chosen, c.key, c.example], **quiet)
     gr.on(
         [c.channel.input, c.z.input, c.t.input], page.plane_chosen, [c.file, *planes], [c.note, c.viewer, c.key],

@@ -7,21 +7,12 @@ from typing import Any
 import numpy as np
 
 from train.data import DataError, read_split, read_strata
+from train.evaluate import COLUMNS
 
 AP_LEVELS = ("0.5", "0.6", "0.7", "0.8", "0.9")
 LISTS = {
     "stage1_test": "the Bowl's stage1_test",
     "stardist_test": "the StarDist paper's test images",
-}
-COLUMNS = {  # of the results' table
-    "nucleus IoU": lambda f: f["nucleus_iou"],
-    "two-class mean IoU": lambda f: f["mean_iou"],
-    "Dice": lambda f: f["dice"],
-    "AP at .5": lambda f: f["ap"]["0.5"],
-    "AP .5 to .9": lambda f: f["ap_5_to_9"],
-    "Bowl mAP": lambda f: f["bowl_map"],
-    "F1 at .5": lambda f: f["f1"],
-    "PQ": lambda f: f["panoptic_quality"],
 }
 PEERS = (  # on the StarDist paper's 50 images, AP at AP_LEVELS; `None` where none is published
     ("PatchPerPix", (0.868, 0.827, 0.755, 0.635, 0.379), 1),
@@ -159,7 +150,9 @@ def describe_log(log: list[dict[str, Any]]) -> str:
     if not measured:
         return ""
     best = max(measured, key=lambda entry: entry["eval_map"])
-    text = f"Best on validation at step {best['step']:,}: Bowl mAP {figure(best['eval_map'])}"
-    text += f", nucleus IoU {figure(best['eval_iou'])}." if "eval_iou" in best else "."
-    seconds = next((entry["train_runtime"] for entry in reversed(log) if "train_runtime" in entry), None)
-    return text + (f" The run took {seconds / 60:.0f} minutes." if seconds else "")
+    text = (
+        f"While training, on central crops of the validation images at their true scale and before any threshold was "
+        f"fitted (with deep supervision: by the mean of the heads), the best was step {best['step']:,}: Bowl mAP "
+        f"{figure(best['eval_map'])}"
+    )
+    return text + (f", nucleus IoU {figure(best['eval_iou'])}." if "eval_iou" in best else ".")

@@ -23,6 +23,16 @@ from nuclei_models.segment import segment
 from train.data import Sample, load_packed, read_split, read_strata
 from train.figures import draw_comparison
 
+COLUMNS = {  # of the tables of results: heading -> figure
+    "nucleus IoU": lambda f: f["nucleus_iou"],
+    "two-class mean IoU": lambda f: f["mean_iou"],
+    "Dice": lambda f: f["dice"],
+    "AP at .5": lambda f: f["ap"]["0.5"],
+    "AP .5 to .9": lambda f: f["ap_5_to_9"],
+    "Bowl mAP": lambda f: f["bowl_map"],
+    "F1 at .5": lambda f: f["f1"],
+    "PQ": lambda f: f["panoptic_quality"],
+}
 AP_THRESHOLDS = metrics.BOWL_THRESHOLDS
 COLOUR = ("purple", "white", "pink")
 
@@ -110,17 +120,7 @@ def weights_hash(name: str) -> str:
 
 def table(evaluations: dict[str, dict]) -> str:
     """The figures of {model: evaluation.json's content} as Markdown."""
-    columns = {
-        "nucleus IoU": lambda f: f["nucleus_iou"],
-        "two-class mean IoU": lambda f: f["mean_iou"],
-        "Dice": lambda f: f["dice"],
-        "AP at .5": lambda f: f["ap"]["0.5"],
-        "AP .5 to .9": lambda f: f["ap_5_to_9"],
-        "Bowl mAP": lambda f: f["bowl_map"],
-        "F1": lambda f: f["f1"],
-        "PQ": lambda f: f["panoptic_quality"],
-    }
-    lines = ["| list | network | images | " + " | ".join(columns) + " |", "|---" * 3 + "|---:" * len(columns) + "|"]
+    lines = ["| list | network | images | " + " | ".join(COLUMNS) + " |", "|---" * 3 + "|---:" * len(COLUMNS) + "|"]
     lists = {name: None for e in evaluations.values() for name in e["lists"]}
     for name in lists:
         for part in ("", "colour"):
@@ -128,7 +128,7 @@ def table(evaluations: dict[str, dict]) -> str:
                 figures = evaluation["lists"].get(name)
                 figures = figures.get(part) if figures and part else figures
                 if figures:
-                    cells = [f"{read(figures):.3f}" for read in columns.values()]
+                    cells = [f"{read(figures):.3f}" for read in COLUMNS.values()]
                     label = f"{name}, colour" if part else name
                     lines.append(f"| {label} | {model} | {figures['images']} | " + " | ".join(cells) + " |")
     return "\n".join(lines)

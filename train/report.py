@@ -8,6 +8,7 @@ import argparse
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 from train.evaluate import table
 
@@ -25,10 +26,10 @@ def recipe() -> str:
     lines = ["| network | parameters | steps | kept from step | validation nucleus IoU | validation Bowl mAP |",
              "|---|---:|---:|---:|---:|---:|"]  # fmt: skip
     for name, title in NETWORKS.items():
-        record = _read(name, "training.json")
+        record, fitted = _read(name, "training.json"), _read(name, "thresholds.json")[0]  # the best comes first
         lines.append(
             f"| {title} | {record['parameters']:,} | {record['steps']} | {record['best_step']} | "
-            f"{record['eval_iou']:.3f} | {record['eval_map']:.3f} |"
+            f"{fitted['nucleus_iou']:.3f} | {fitted['bowl_map']:.3f} |"
         )
     diameter = _read("unet-nuclei", "diameter.json")
     lines += ["", "| estimate of the nuclear diameter | images | median error | 90% within | off by more than 2 |",
@@ -52,7 +53,7 @@ def fill(text: str) -> str:
     return text
 
 
-def _read(name: str, file: str) -> dict:
+def _read(name: str, file: str) -> Any:
     return json.loads((ROOT / "weights" / name / file).read_text())
 
 

@@ -149,12 +149,12 @@ class Page:
                     progress((i + done / total) / 2, desc=f"{title}: {done} of {total} tiles")
 
             start = time.perf_counter()
-            maps = self.networks.predict(network.key, picture.pixels, settings, tell, check)
-            analysis.maps[network.key] = maps
-            analysis.seconds[network.key] = time.perf_counter() - start
             processor = network.processor
-            given = settings.diameter or processor.diameter
-            analysis.diameters[network.key] = given or processor.estimate_diameter(picture.pixels)
+            diameter = settings.diameter or processor.diameter or processor.estimate_diameter(picture.pixels)
+            known = replace(settings, diameter=diameter)  # lest it be estimated again
+            analysis.maps[network.key] = self.networks.predict(network.key, picture.pixels, known, tell, check)
+            analysis.seconds[network.key] = time.perf_counter() - start
+            analysis.diameters[network.key] = diameter
         return analysis
 
     def watch(self, session: str) -> Callable[[], None]:

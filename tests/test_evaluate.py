@@ -83,7 +83,7 @@ class TestBundledWeights:
 
 
 def test_readme_has_the_measured_figures():
-    assert report.fill((ROOT / "README.md").read_text()) == (ROOT / "README.md").read_text()
+    assert report.written() == (ROOT / "README.md").read_text()
 
 
 def test_table_has_a_row_a_list_and_network():

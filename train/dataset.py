@@ -1,6 +1,7 @@
 """Samples -> what the Trainer asks for, by number: item i is a function of the seed and i alone."""
 
 from collections import Counter
+from functools import partial
 
 import numpy as np
 import torch
@@ -31,6 +32,7 @@ class TrainingCrops(Dataset):
         weight = np.array([count[s] ** -0.5 for s in strata])
         self.weight = weight / weight.sum()
         self.processor, self.augment, self.length, self.seed = processor, augment, length, seed
+        self.make_targets = partial(make_targets, names=list(processor.channel_names))
 
     def __len__(self) -> int:
         return self.length
@@ -39,13 +41,12 @@ class TrainingCrops(Dataset):
         rng = np.random.default_rng([self.seed, i])
         crops = self.crops[rng.choice(len(self.crops), p=self.weight)]
         image, labels = crops.draw(rng, self.augment)
-        return to_item(image, labels, self.processor)
+        return to_item(image, self.make_targets(labels), self.processor)
 
 
-def to_item(image: np.ndarray, labels: np.ndarray, processor: NucleiImageProcessor) -> dict[str, torch.Tensor]:
-    """(H, W, 3) normalised to 0 .. 1 and (H, W) labels -> `pixel_values` (3, H, W) and `labels` (C, H, W), float32."""
+def to_item(image: np.ndarray, targets: np.ndarray, processor: NucleiImageProcessor) -> dict[str, torch.Tensor]:
+    """(H, W, 3) normalised to 0 .. 1 and (C, H, W) -> `pixel_values` (3, H, W) and `labels` (C, H, W), float32."""
     x = ((image - processor.image_mean) / processor.image_std).transpose(2, 0, 1)
-    targets = make_targets(labels, list(processor.channel_names))
     return {"pixel_values": torch.from_numpy(np.ascontiguousarray(x)), "labels": torch.from_numpy(targets)}
 
 
@@ -68,7 +69,7 @@ def validation_item(
     numbers = torch.nn.functional.interpolate(numbers, size=shape, mode="nearest-exact")[0, 0]
     image = _centre(resize(pixels, shape).numpy().transpose(1, 2, 0), size)
     labels = _centre(numbers.numpy().astype(np.int32), size)
-    return to_item(image, labels, processor), labels
+    return to_item(image, make_targets(labels, list(processor.channel_names)), processor), labels
 
 
 def _centre(x: np.ndarray, size: int) -> np.ndarray:

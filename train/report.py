@@ -6,10 +6,10 @@ python -m train.report --check    exit 1 if README is not what would be written
 
 import argparse
 import json
-import re
 from pathlib import Path
 from typing import Any
 
+from train.blocks import fill
 from train.evaluate import table
 
 ROOT = Path(__file__).parent.parent
@@ -42,15 +42,9 @@ def recipe() -> str:
     return "\n".join(lines)
 
 
-def fill(text: str) -> str:
-    """README with every `<!-- NAME -->` .. `<!-- end -->` block that has a function of that name written anew."""
-    for name, write in {"results": results, "recipe": recipe}.items():
-        pattern = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
-        if not re.search(pattern, text, re.S):
-            raise SystemExit(f"README.md has no <!-- {name} --> .. <!-- end --> block.")
-        block = write() + "\n"
-        text = re.sub(pattern, r"\1" + block.replace("\\", r"\\") + r"\2", text, flags=re.S)
-    return text
+def written() -> str:
+    """README with its blocks written anew."""
+    return fill((ROOT / "README.md").read_text(), {"results": results(), "recipe": recipe()})
 
 
 def _read(name: str, file: str) -> Any:
@@ -62,10 +56,10 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="only tell whether README is up to date")
     args = parser.parse_args()
     readme = ROOT / "README.md"
-    written = fill(readme.read_text())
+    text = written()
     if args.check:
-        raise SystemExit(0 if written == readme.read_text() else "README.md is out of date: python -m train.report")
-    readme.write_text(written)
+        raise SystemExit(0 if text == readme.read_text() else "README.md is out of date: python -m train.report")
+    readme.write_text(text)
 
 
 if __name__ == "__main__":

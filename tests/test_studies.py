@@ -1,0 +1,82 @@
+"""The studies: targets lead back to their nuclei, and no threshold is judged on what it was chosen on."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from train.data import Sample
+from train.studies.inference import rescaled
+from train.studies.report import table
+from train.studies.schemes import SCHEMES, centre_offsets
+from train.studies.small import cross_fit, judge
+
+
+def touching_discs() -> np.ndarray:
+    """(48, 64) int32: two discs that touch, and one alone."""
+    y, x = np.mgrid[:48, :64]
+    labels = np.zeros((48, 64), np.int32)
+    for number, (cy, cx, r) in enumerate(((20, 16, 10), (20, 36, 10), (36, 54, 7)), 1):
+        labels[np.hypot(y - cy, x - cx) <= r] = number
+    return labels
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+@pytest.mark.parametrize("zoom", [1.0, 2.0])
+def test_a_schemes_targets_decode_to_their_nuclei(name, zoom):
+    scheme, labels = SCHEMES[name], touching_discs()
+    maps = torch.from_numpy(scheme.targets(labels))[None]
+    size = tuple(int(n * zoom) for n in labels.shape)
+    maps = torch.nn.functional.interpolate(maps, size=size, mode="nearest")[0].numpy()
+    truth = np.kron(labels, np.ones((int(zoom),) * 2, np.int32))
+    best = max(judge(truth, scheme.decode(maps, zoom, *setting))["ap_50"] for setting in scheme.settings)
+    assert best == 1.0 if name != "mask" else best < 1.0  # a mask alone can't tell touching nuclei apart
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_the_loss_is_least_at_the_targets(name):
+    scheme, labels = SCHEMES[name], touching_discs()
+    targets = torch.from_numpy(scheme.targets(labels))[None]
+    n = len(scheme.plain)
+    right = torch.cat([20 * (targets[:, :n] - 0.5), targets[:, n:]], 1)
+    if "distance" in scheme.names:
+        right[:, n - 1] = torch.logit(targets[:, n - 1].clamp(1e-4, 1 - 1e-4))
+    assert scheme.loss(right, targets) < 0.05 < scheme.loss(torch.zeros_like(right), targets)
+
+
+def test_offsets_point_to_the_centre():
+    labels = np.zeros((9, 9), np.int32)
+    labels[2:7, 2:7] = 3
+    y, x = centre_offsets(labels)
+    assert y[2, 4] == -y[6, 4] == 2 / 16 and x[4, 4] == y[4, 4] == 0 and x[0, 0] == 0
+
+
+def test_each_half_is_judged_with_the_other_halfs_setting():
+    labels = touching_discs()
+    samples = [Sample(str(i), labels, labels) for i in range(4)]
+
+    def decode(i: int, setting: tuple) -> np.ndarray:  # setting 0 is right for even images, 1 for odd ones
+        return labels if setting[0] == i % 2 else np.zeros_like(labels)
+
+    figures, settings = cross_fit(samples, [(0,), (1,)], decode)
+    assert settings == [(1,), (0,)]
+    assert all(f["bowl_map"] == 0 for f in figures)
+
+
+@pytest.mark.parametrize("scale", [0.5, 2.0])
+def test_image_and_truth_are_rescaled_together(scale):
+    labels = touching_discs()
+    sample = Sample("a", (labels > 0).astype(np.uint8) * 200, labels)
+    other = rescaled(sample, scale)
+    assert other.labels.shape == other.image.shape[:2] == tuple(int(n * scale) for n in labels.shape)
+    assert set(np.unique(other.labels)) == set(np.unique(labels))
+    assert np.mean((other.image[..., 0] > 100) != (other.labels > 0)) < 0.03
+
+
+def test_table_gives_the_range_of_seeds(tmp_path):
+    for seed, value in enumerate((0.4, 0.5)):
+        figures = dict.fromkeys(("nucleus_iou", "dice", "ap_50", "bowl_map"), value)
+        record = {"name": "a", "seed": seed, "figures": {"all": figures, "colour": figures, "other": figures}}
+        (tmp_path / f"a-{seed}.json").write_text(json.dumps(record))
+    assert "| a | 2 | 0.450 (0.400 to 0.500) |" in table(tmp_path)

@@ -1,0 +1,74 @@
+"""Run the studies on the validation list and write their tables.
+
+    python -m train.studies targets augmentation      small networks, about two hours on two CPU cores
+    python -m train.studies scale tta                 the bundled weights, an hour
+    python -m train.studies                           only write docs/studies.md from what is there
+
+Each run's figures go to `docs/studies/<study>/`; a run whose file is there is not run again.
+"""
+
+import argparse
+from pathlib import Path
+
+from train.studies import inference
+from train.studies.report import write
+from train.studies.schemes import SCHEMES
+from train.studies.small import run, save
+
+OUT = Path("docs/studies")
+WEIGHTS = ("weights/unet-nuclei", "weights/unetpp-nuclei")
+PUBLISHED = "border and distance"
+SEEDS = (0, 1, 2)
+WITHOUT = {  # what is left out -> overrides of the study's configuration
+    "copy-paste": ["augment.paste=0"],
+    "inversion": ["augment.invert=0"],
+    "synthetic stain, tint": ["augment.stain=0", "augment.tint=0"],
+    "colour jitter": ["augment.hed_jitter=0", "augment.to_grey=0", "augment.channel_shuffle=0"],
+    "contrast": ["augment.gain=0", "augment.offset=0", "augment.gamma=0", "augment.shade=0"],
+    "blur and noise": ["augment.blur=0", "augment.noise=0"],
+    "bending": ["augment.elastic=0"],
+    "most of the range of scales": ["augment.min_diameter=20", "augment.max_diameter=28"],
+}
+
+
+def targets() -> None:
+    """The same network taught in every way, under the same budget."""
+    for name, scheme in SCHEMES.items():
+        run(name, scheme, [], 0, OUT / "targets")
+
+
+def augmentation() -> None:
+    """All augmentations, with three seeds that tell the noise, and all but one."""
+    for seed in SEEDS:
+        record = run(PUBLISHED, SCHEMES[PUBLISHED], [], seed, OUT / "targets") | {"name": "all"}
+        save(record, OUT / "augmentation")
+    for name, overrides in WITHOUT.items():
+        run(f"without {name}", SCHEMES[PUBLISHED], overrides, 0, OUT / "augmentation")
+
+
+def scale() -> None:
+    """The bundled weights at other magnifications."""
+    for weights in WEIGHTS:
+        inference.scale(weights, OUT / "scale")
+
+
+def tta() -> None:
+    """The bundled weights with test-time augmentation."""
+    for weights in WEIGHTS:
+        inference.tta(weights, OUT / "tta")
+
+
+STUDIES = {"targets": targets, "augmentation": augmentation, "scale": scale, "tta": tta}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", nargs="*", choices=[*STUDIES, []], help="all those named are run, in this order")
+    args = parser.parse_args()
+    for name in args.study:
+        STUDIES[name]()
+    write(OUT)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""docs/studies/*.json -> the tables of docs/studies.md, between their markers."""
+
+import json
+from pathlib import Path
+
+from train.blocks import fill
+
+PAGE = Path("docs/studies.md")
+OF_A_RUN = ("name", "seed", "overrides", "minutes", "settings", "figures")
+COLUMNS = {"nucleus IoU": "nucleus_iou", "Dice": "dice", "AP at .5": "ap_50", "Bowl mAP": "bowl_map"}
+
+
+def table(folder: Path) -> str:
+    """The runs of one study as Markdown, best Bowl mAP first, the range of seeds where there are several.
+
+    A record's other numbers, as "seconds an image", get columns of their own.
+    """
+    runs: dict[str, list[dict]] = {}
+    for file in sorted(folder.glob("*.json")):
+        record = json.loads(file.read_text())
+        runs.setdefault(record["name"], []).append(record)
+    records = [r for group in runs.values() for r in group]
+    more = [key for key in (records[0] if records else {}) if key not in OF_A_RUN]
+    heads = [*COLUMNS, "Bowl mAP, colour", "Bowl mAP, other", *more]
+    lines = ["| " + " | ".join(["run", "seeds", *heads]) + " |", "|---|---:" + "|---:" * len(heads) + "|"]
+
+    def cell(values: list[float]) -> str:
+        mean = sum(values) / len(values)
+        return f"{mean:.3f}" if len(values) == 1 else f"{mean:.3f} ({min(values):.3f} to {max(values):.3f})"
+
+    def figures(records: list[dict]) -> list[list[float]]:
+        whole = [[r["figures"]["all"][key] for r in records] for key in COLUMNS.values()]
+        parts = [[r["figures"][part]["bowl_map"] for r in records] for part in ("colour", "other")]
+        return [*whole, *parts, *([r[key] for r in records] for key in more)]
+
+    def rank(records: list[dict]) -> float:
+        return -sum(r["figures"]["all"]["bowl_map"] for r in records) / len(records)
+
+    ranked = sorted(runs.items(), key=lambda item: rank(item[1]))
+    for name, records in ranked:
+        lines.append("| " + " | ".join([name, str(len(records)), *map(cell, figures(records))]) + " |")
+    return "\n".join(lines)
+
+
+def write(out: Path) -> None:
+    """Write the table of every study that has been run."""
+    blocks = {folder.name: table(folder) for folder in sorted(out.iterdir()) if folder.is_dir()}
+    PAGE.write_text(fill(PAGE.read_text(), blocks))

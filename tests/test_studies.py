@@ -8,6 +8,7 @@ import torch
 
 from train.data import Sample
 from train.studies.inference import rescaled
+from train.studies.protocol96 import split, squeeze
 from train.studies.report import table
 from train.studies.schemes import SCHEMES, centre_offsets
 from train.studies.small import cross_fit, judge
@@ -80,3 +81,18 @@ def test_table_gives_the_range_of_seeds(tmp_path):
         record = {"name": "a", "seed": seed, "figures": {"all": figures, "colour": figures, "other": figures}}
         (tmp_path / f"a-{seed}.json").write_text(json.dumps(record))
     assert "| a | 2 | 0.450 (0.400 to 0.500) |" in table(tmp_path)
+
+
+def test_the_96_protocols_parts_are_disjoint_and_whole():
+    ids = [f"id{i}" for i in range(100)]
+    parts = split(ids)
+    assert [len(parts[name]) for name in ("train", "validation", "test")] == [70, 10, 20]
+    assert sorted(i for part in parts.values() for i in part) == sorted(ids)
+    assert parts == split(ids[::-1])  # whatever order they come in
+
+
+def test_an_image_is_squeezed_with_its_mask():
+    labels = touching_discs()
+    image, mask = squeeze(Sample("a", ((labels > 0) * 255).astype(np.uint8), labels))
+    assert image.shape == (96, 96, 3) and mask.shape == (96, 96)
+    assert np.mean((image[..., 0] > 0.5) != mask) < 0.02

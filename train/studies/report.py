@@ -42,7 +42,21 @@ def table(folder: Path) -> str:
     return "\n".join(lines)
 
 
+def protocol96(folder: Path) -> str:
+    """The runs of `train.studies.protocol96` as Markdown."""
+    lines = ["| network | parameters | steps | validation nucleus IoU | test nucleus IoU | two-class mean IoU | Dice | "
+             "test nucleus IoU, pooled | two-class mean IoU, pooled |", "|---" + "|---:" * 8 + "|"]  # fmt: skip
+    for file in sorted(folder.glob("*.json")):
+        r = json.loads(file.read_text())
+        keys = ("nucleus_iou", "mean_iou", "dice", "nucleus_iou_pooled", "mean_iou_pooled")
+        cells = [r["name"], f"{r['parameters']:,}", str(r["steps"]), f"{r['validation']['nucleus_iou']:.3f}"]
+        lines.append("| " + " | ".join([*cells, *(f"{r['test'][key]:.3f}" for key in keys)]) + " |")
+    return "\n".join(lines)
+
+
 def write(out: Path) -> None:
     """Write the table of every study that has been run."""
-    blocks = {folder.name: table(folder) for folder in sorted(out.iterdir()) if folder.is_dir()}
+    makers = {"protocol96": protocol96}
+    folders = [folder for folder in sorted(out.iterdir()) if folder.is_dir()]
+    blocks = {folder.name: makers.get(folder.name, table)(folder) for folder in folders}
     PAGE.write_text(fill(PAGE.read_text(), blocks))

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +124,12 @@ def test_best_is_the_average_not_the_last_step(read):
     assert any(not v.equal(weights(out, 4)[k]) for k, v in best.items())
 
 
+def test_an_unpadded_network_trains_on_surroundings_and_is_kept_mirrored(read):
+    out = train(read("valid", "model.padding=valid", "augment.crop_size=48"))
+    assert UNet.from_pretrained(out / "best").config.padding == "mirror"
+    assert json.loads((out / "best/validation.json").read_text())["eval_loss"] > 0
+
+
 def test_two_processes(read, packed, tmp_path):
     overrides = [*SMALL, *packed, f"training.output_dir={tmp_path / 'two'}"]
     command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--mixed_precision",
@@ -154,4 +161,13 @@ class TestExperiment:
         own = {"output_dir", "max_steps"}  # a step of U-Net++ costs twice as much, and this CPU had an hour
         assert {k: v for k, v in a.training.items() if k not in own} == {
             k: v for k, v in b.training.items() if k not in own
+        }
+
+    def test_the_gpu_recipes_differ_in_the_crops_surroundings_only(self):
+        a, b = (Experiment.read(REPO / f"train/configs/gpu/{n}.yaml") for n in ("unet", "unetpp"))
+        model, _ = a.build()
+        assert a.augment.crop_size - 2 * model.context == b.augment.crop_size
+        assert replace(a.augment, crop_size=0) == replace(b.augment, crop_size=0) and a.ema_decay == b.ema_decay
+        assert {k: v for k, v in a.training.items() if k != "output_dir"} == {
+            k: v for k, v in b.training.items() if k != "output_dir"
         }

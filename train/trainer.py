@@ -58,6 +58,19 @@ class Ema(TrainerCallback):
             model.load_state_dict(own)
 
 
+@contextmanager
+def mirrored(model: torch.nn.Module):
+    """The model as it is used: an unpadded U-Net, which trains on crops with their surroundings, mirrors the edge."""
+    padding = getattr(model.config, "padding", None)
+    if padding == "valid":
+        model.config.padding = "mirror"
+    try:
+        yield model
+    finally:
+        if padding is not None:
+            model.config.padding = padding
+
+
 class NucleiTrainer(Trainer):
     """Trains on crops in their given order; validates the averaged weights and keeps the best under `best/`.
 
@@ -81,7 +94,7 @@ class NucleiTrainer(Trainer):
         model = self.model
         was_training = model.training
         losses, ious, aps = [], [], []
-        with self.ema.applied_to(model.eval()):
+        with self.ema.applied_to(model.eval()), mirrored(model):
             for batch, truth in self._batches():
                 with self.compute_loss_context_manager():
                     output = model(**batch)

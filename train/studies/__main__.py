@@ -1,8 +1,8 @@
 """Run the studies on the validation list and write their tables.
 
-    python -m train.studies targets augmentation      small networks, about two hours on two CPU cores
-    python -m train.studies scale tta                 the bundled weights, an hour
-    python -m train.studies                           only write docs/studies.md from what is there
+    python -m train.studies targets augmentation networks    small networks, some hours on two CPU cores
+    python -m train.studies scale tta                        the bundled weights, an hour
+    python -m train.studies                                  only write docs/studies.md from what is there
 
 Each run's figures go to `docs/studies/<study>/`; a run whose file is there is not run again.
 """
@@ -29,6 +29,13 @@ WITHOUT = {  # what is left out -> overrides of the study's configuration
     "bending": ["augment.elastic=0"],
     "most of the range of scales": ["augment.min_diameter=20", "augment.max_diameter=28"],
 }
+NETWORKS = {
+    "U-Net": [],
+    "U-Net++": [
+        "network=unetpp",
+        "model={channels: [16, 32, 64, 128, 256], batch_norm: true, deep_supervision: true, inference_mode: fast}",
+    ],
+}
 
 
 def targets() -> None:
@@ -46,6 +53,13 @@ def augmentation() -> None:
         run(f"without {name}", SCHEMES[PUBLISHED], overrides, 0, OUT / "augmentation")
 
 
+def networks() -> None:
+    """U-Net and U-Net++ of the same widths, three seeds each."""
+    for seed in SEEDS:
+        for name, overrides in NETWORKS.items():
+            run(name, SCHEMES[PUBLISHED], overrides, seed, OUT / "networks")
+
+
 def scale() -> None:
     """The bundled weights at other magnifications."""
     for weights in WEIGHTS:
@@ -58,7 +72,7 @@ def tta() -> None:
         inference.tta(weights, OUT / "tta")
 
 
-STUDIES = {"targets": targets, "augmentation": augmentation, "scale": scale, "tta": tta}
+STUDIES = {"targets": targets, "augmentation": augmentation, "networks": networks, "scale": scale, "tta": tta}
 
 
 def main() -> None:

@@ -67,12 +67,18 @@ def train_small(scheme: Scheme, overrides: list[str], seed: int) -> torch.nn.Mod
         samples, processor, experiment.augment, args.max_steps * args.train_batch_size, seed, scheme=scheme
     )
     ema = Ema(experiment.ema_decay)
+    own_loss = scheme.plain == list(scheme.names)  # the network's, over all its heads
 
     def loss(outputs, labels, num_items_in_batch=None):
         return scheme.loss(outputs.logits, labels)
 
     InOrder(
-        model=model, args=args, train_dataset=crops, data_collator=collate, compute_loss_func=loss, callbacks=[ema]
+        model=model,
+        args=args,
+        train_dataset=crops,
+        data_collator=collate,
+        compute_loss_func=None if own_loss else loss,
+        callbacks=[ema],
     ).train()
     model.load_state_dict(ema.average)
     return model.eval()

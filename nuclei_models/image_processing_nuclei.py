@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy import ndimage
 from transformers.image_processing_backends import PilBackend
 from transformers.image_processing_base import BatchFeature
 from transformers.image_utils import ImageInput
@@ -43,6 +44,8 @@ class NucleiImageProcessorKwargs(ImagesKwargs, total=False):
     min_diameter, max_diameter (`float`): The range that the network knows. An image whose `diameter` lies outside is
         rescaled to the nearer end.
     channel_names (`list[str]`): What the network's channels mean, in order; see `losses.py`.
+    distance_sigma (`float`): Of the Gaussian that smooths the distance map, pixels at the network's scale; what it
+        smooths away are maxima too small to be a nucleus. Fitted on validation.
     threshold, separation, min_area (`float`): Defaults of `find_instances`, fitted on validation.
     """
 
@@ -53,6 +56,7 @@ class NucleiImageProcessorKwargs(ImagesKwargs, total=False):
     min_diameter: float
     max_diameter: float
     channel_names: list[str]
+    distance_sigma: float
     threshold: float
     separation: float
     min_area: float
@@ -83,6 +87,7 @@ class NucleiImageProcessor(PilBackend):
     min_diameter = 16.0
     max_diameter = 36.0
     channel_names = ("background", "nucleus", "border", "distance")
+    distance_sigma = 0.0
     threshold = 0.5
     separation = 0.5
     min_area = 0.0
@@ -126,8 +131,8 @@ class NucleiImageProcessor(PilBackend):
         """Factor that brings nuclei of this diameter (pixels) into the range that the network knows; 1 for `None`."""
         if diameter is None:
             return 1.0
-        if not 0 < diameter < float("inf"):
-            raise ValueError(f"diameter={diameter}: expected the nuclear diameter in pixels, above 0.")
+        if not isinstance(diameter, int | float | np.number) or not 1 <= diameter < float("inf"):
+            raise ValueError(f"diameter={diameter}: expected the nuclear diameter in pixels, at least 1.")
         return float(np.clip(diameter, self.min_diameter, self.max_diameter) / diameter)
 
     def prepare(self, image: np.ndarray, diameter: float | None = None) -> np.ndarray:
@@ -170,7 +175,7 @@ class NucleiImageProcessor(PilBackend):
         logits = logits.detach().float()
         n = class_count(list(self.channel_names))
         p = logits[0].sigmoid() if n == 1 else 1 - logits[:n].softmax(0)[0]
-        maps = [p, *logits[n:].sigmoid()]
+        maps = [p, *(smooth(m, self.distance_sigma) for m in logits[n:].sigmoid())]
         if size is not None and tuple(size) != tuple(logits.shape[1:]):
             maps = list(resize(torch.stack(maps), list(size)))
         probability, *rest = (m.cpu().numpy() for m in maps)
@@ -261,6 +266,13 @@ class NucleiImageProcessor(PilBackend):
         if len(sizes) != len(outputs.logits):
             raise ValueError(f"{len(sizes)} target sizes for {len(outputs.logits)} images: give one each.")
         return zip(outputs.logits, [None if s is None else tuple(int(n) for n in s) for s in sizes], strict=True)
+
+
+def smooth(x: torch.Tensor, sigma: float) -> torch.Tensor:
+    """(H, W) float32 under a Gaussian, sigma in pixels, cut off at 4 sigma; beyond the edge its last pixel goes on."""
+    if sigma == 0:
+        return x
+    return torch.from_numpy(ndimage.gaussian_filter(x.cpu().numpy(), sigma, mode="nearest", truncate=4.0)).to(x.device)
 
 
 def resize(x: torch.Tensor, size: list[int]) -> torch.Tensor:

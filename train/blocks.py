@@ -14,5 +14,6 @@ def fill(text: str, blocks: Mapping[str, str]) -> str:
         pattern = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
         if not re.search(pattern, text, re.S):
             raise SystemExit(f"There is no <!-- {name} --> .. <!-- end --> block to write to.")
-        text = re.sub(pattern, lambda found, block=block: found[1] + block + "\n" + found[2], text, flags=re.S)
+        escaped = block.replace("\\", r"\\")
+        text = re.sub(pattern, rf"\g<1>{escaped}\n\g<2>", text, flags=re.S)
     return text

@@ -1,6 +1,7 @@
 """Samples -> what the Trainer asks for, by number: item i is a function of the seed and i alone."""
 
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -32,7 +33,9 @@ class TrainingCrops(Dataset):
         weight = np.array([count[s] ** -0.5 for s in strata])
         self.weight = weight / weight.sum()
         self.processor, self.augment, self.length, self.seed = processor, augment, length, seed
-        self.make_targets = partial(make_targets, names=list(processor.channel_names))
+        self.make_targets: Callable[[np.ndarray], np.ndarray] = partial(
+            make_targets, names=list(processor.channel_names)
+        )
 
     def __len__(self) -> int:
         return self.length

@@ -103,7 +103,7 @@ class KeepBest(TrainerCallback):
         self.best: dict = {"nucleus_iou": -1.0}
         self.weights: dict[str, torch.Tensor] = {}
 
-    def on_step_end(self, args, state, control, model, **kwargs):
+    def on_step_end(self, args, state, control, model=None, **kwargs):
         if state.global_step % self.every and state.global_step != state.max_steps:
             return
         with self.ema.applied_to(model.eval()):
@@ -121,7 +121,7 @@ def run(network: str, steps: int, seed: int, data: str, device: str) -> dict:
     ids = split([i for name in LISTS for i in read_split(name)])
     samples = {name: load_packed(data, members) for name, members in ids.items()}
     set_seed(seed)
-    model = build().to(memory_format=torch.channels_last)
+    model = build().to(memory_format=torch.channels_last)  # type: ignore[call-arg]
     args = TrainingArguments(
         output_dir=f"runs/protocol96/{network}",
         max_steps=steps,

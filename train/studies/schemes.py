@@ -76,7 +76,7 @@ def centre_offsets(labels: np.ndarray) -> np.ndarray:
     centre = np.zeros((len(index) + 1, 2), np.float32)
     if len(index):
         centre[1:] = ndimage.center_of_mass(labels > 0, labels, index)
-    at = np.stack(np.mgrid[: labels.shape[0], : labels.shape[1]]).astype(np.float32)
+    at = np.indices(labels.shape).astype(np.float32)
     return np.where(labels > 0, (centre[labels].transpose(2, 0, 1) - at) / OFFSET_UNIT, 0).astype(np.float32)
 
 
@@ -120,6 +120,8 @@ def from_votes(maps: np.ndarray, zoom: float, threshold: float, sigma: float) ->
 
 
 SEPARATIONS = (0.3, 0.4, 0.5, 0.6, 0.7)
+VOTES = list(product(THRESHOLDS, (1.5, 2.5, 4.0)))  # sigma, pixels at the network's scale
+OFFSETS = ("offset_y", "offset_x")
 SCHEMES = {
     "mask": Scheme(("background", "nucleus"), parts, [(t,) for t in THRESHOLDS]),
     "border": Scheme(("background", "nucleus", "border"), from_inside, list(product(THRESHOLDS, SEPARATIONS))),
@@ -127,7 +129,9 @@ SCHEMES = {
     "border and distance": Scheme(
         ("background", "nucleus", "border", "distance"), from_distance, list(product(THRESHOLDS, SEPARATIONS))
     ),
-    "centre votes": Scheme(
-        ("background", "nucleus", "offset_y", "offset_x"), from_votes, list(product(THRESHOLDS, (1.5, 2.5, 4.0)))
+    "centre votes": Scheme(("background", "nucleus", *OFFSETS), from_votes, VOTES),
+    "border and centre votes": Scheme(("background", "nucleus", "border", *OFFSETS), from_votes, VOTES),
+    "border, distance and centre votes": Scheme(
+        ("background", "nucleus", "border", "distance", *OFFSETS), from_votes, VOTES
     ),
 }

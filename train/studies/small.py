@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from transformers import Trainer, TrainingArguments, set_seed
 
 from nuclei_models import NucleiImageProcessor
 from nuclei_models.metrics import bowl_map, count_mask, iou_matrix, match
+from nuclei_models.modeling_nuclei import NucleiPreTrainedModel
 from nuclei_models.tiling import predict_logits
 from train.data import Sample, load_packed, read_split
 from train.dataset import TrainingCrops, collate
@@ -43,10 +45,10 @@ class InOrder(Trainer):
     """transformers' Trainer, on crops in their given order."""
 
     def _get_train_sampler(self, *args, **kwargs):
-        return SequentialSampler(self.train_dataset)
+        return SequentialSampler(self.train_dataset)  # type: ignore[arg-type]
 
 
-def train_small(scheme: Scheme, overrides: list[str], seed: int) -> torch.nn.Module:
+def train_small(scheme: Scheme, overrides: list[str], seed: int) -> NucleiPreTrainedModel:
     """Train the study's network; the averaged weights are returned, in evaluation mode."""
     overrides = [*overrides, f"channel_names={json.dumps(list(scheme.names))}", f"training.seed={seed}"]
     experiment = Experiment.read(CONFIG, overrides)
@@ -84,7 +86,9 @@ def train_small(scheme: Scheme, overrides: list[str], seed: int) -> torch.nn.Mod
     return model.eval()
 
 
-def validation_maps(model: torch.nn.Module, scheme: Scheme, samples: list[Sample]) -> list[tuple[np.ndarray, float]]:
+def validation_maps(
+    model: NucleiPreTrainedModel, scheme: Scheme, samples: list[Sample]
+) -> list[tuple[np.ndarray, float]]:
     """Each image's maps at its own size, and its zoom (image by network)."""
     processor = NucleiImageProcessor.from_pretrained(DIAMETERS)
     found = []
@@ -142,7 +146,13 @@ def run(name: str, scheme: Scheme, overrides: list[str], seed: int, folder: Path
     samples = load_packed("data/dsb2018", read_split("validation"))
     maps = validation_maps(model, scheme, samples)
     figures, chosen = cross_fit(samples, list(scheme.settings), lambda i, s: scheme.decode(*maps[i], *s))
-    result = {"name": name, "seed": seed, "overrides": overrides, "minutes": round(minutes, 1), "settings": chosen}
+    result: dict[str, Any] = {
+        "name": name,
+        "seed": seed,
+        "overrides": overrides,
+        "minutes": round(minutes, 1),
+        "settings": chosen,
+    }
     result |= {"figures": means(samples, figures)}
     print(name, seed, result["figures"]["all"], flush=True)
     return save(result, folder)

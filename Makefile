@@ -1,7 +1,7 @@
 # Everything a developer does, one word each. PYTHON names the interpreter of the virtual environment.
 PYTHON ?= .venv/bin/python
 
-.PHONY: app test lint format types data train evaluate cards report
+.PHONY: benchmark app test lint format types data train evaluate cards report lock audit licences campaign
 
 app:            ## open the page
 	$(PYTHON) app.py
@@ -36,3 +36,23 @@ cards:          ## write the model cards and their pictures
 
 report:         ## write the measured figures into README
 	$(PYTHON) -m train.report
+
+lock:           ## pin what requirements.txt needs, with hashes; torch is left to the machine
+	grep -v '^torch==' requirements.txt | uv pip compile - --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --output-file requirements.lock
+
+audit:          ## ask for known weaknesses in what is locked (needs the network)
+	pip-audit --strict --require-hashes --disable-pip --requirement requirements.lock
+
+licences:       ## list the licences of what is locked, as it is installed here
+	( printf '# Licences\n\nOf what the app installs, as `make licences` found them on Linux.\n\n'; \
+	  pip-licenses --python $(PYTHON) --format markdown --with-urls --order license --packages torch \
+	    $$(sed -n 's/^\([a-z0-9_.-]*\)==.*/\1/p' requirements.lock | sort -u) ) > docs/licences.md
+
+campaign:       ## try everything against it, and write what came of it into docs/trust.md
+	$(PYTHON) -m tests.campaign --out docs/trust.md
+
+benchmark:      ## measure the speed of everything, ours and others', and write it into README and docs/speed.md
+	$(PYTHON) -m benchmarks.peers --install
+	$(PYTHON) -m benchmarks --fresh
+	$(PYTHON) -m benchmarks --write

@@ -64,11 +64,12 @@ def estimate(features: np.ndarray, weights: dict[str, str]) -> float:
 def _busiest_window(image: np.ndarray) -> np.ndarray:
     """The window of at most MAX_SIDE pixels a side that varies most; an empty corner tells nothing."""
     windows = [
-        image[y : y + MAX_SIDE, x : x + MAX_SIDE] for y in _starts(image.shape[0]) for x in _starts(image.shape[1])
+        image[y : y + MAX_SIDE, x : x + MAX_SIDE] for y in starts(image.shape[0]) for x in starts(image.shape[1])
     ]
     return max(windows, key=lambda w: float(w[::4, ::4].std())) if len(windows) > 1 else windows[0]
 
 
-def _starts(length: int) -> list[int]:
+def starts(length: int) -> list[int]:
+    """Where windows of MAX_SIDE pixels begin along a side of an image; the last ends where it does."""
     last = max(length - MAX_SIDE, 0)
     return sorted({*range(0, last, MAX_SIDE), last})

@@ -38,6 +38,11 @@ class Outline:
     ring: np.ndarray
     holes: tuple[np.ndarray, ...]
 
+    def moved(self, label: int, x: int, y: int) -> "Outline":
+        """The same under another number, so many pixels to the right and down."""
+        by = np.array([x, y])
+        return Outline(label, self.ring + by, tuple(hole + by for hole in self.holes))
+
 
 def label_tiff(labels: np.ndarray, pixel_size: tuple[float, float] | None = None) -> bytes:
     """Label image as TIFF: 16 bit, or 32 bit where there are more nuclei than 16 bits can number.
@@ -133,18 +138,24 @@ def geojson(labels: np.ndarray, table: Mapping[str, np.ndarray] | None = None, n
     row_of = {int(label): i for i, label in enumerate(table["label"])} if table else {}
     features = []
     for outline in outlines(labels):
-        properties: dict = {
-            "objectType": "detection",
-            "name": str(outline.label),
-            "classification": {"name": name, "color": [86, 180, 233]},
-        }
-        if outline.label in row_of:
-            i = row_of[outline.label]
-            properties["measurements"] = {key: round(float(column[i]), 6) for key, column in columns.items()}
-        rings = [np.round(ring, 2).tolist() for ring in (outline.ring, *outline.holes)]
-        geometry = {"type": "Polygon", "coordinates": rings}
-        features.append({"type": "Feature", "id": _uuid(name, outline), "geometry": geometry, "properties": properties})
+        i = row_of.get(outline.label)
+        measured = None if i is None else {key: float(column[i]) for key, column in columns.items()}
+        features.append(feature(outline, measured, name))
     return json.dumps({"type": "FeatureCollection", "features": features}).encode()
+
+
+def feature(outline: Outline, measured: Mapping[str, float] | None, name: str) -> dict:
+    """One nucleus of `geojson`."""
+    properties: dict = {
+        "objectType": "detection",
+        "name": str(outline.label),
+        "classification": {"name": name, "color": [86, 180, 233]},
+    }
+    if measured is not None:
+        properties["measurements"] = {key: round(value, 6) for key, value in measured.items()}
+    rings = [np.round(ring, 2).tolist() for ring in (outline.ring, *outline.holes)]
+    geometry = {"type": "Polygon", "coordinates": rings}
+    return {"type": "Feature", "id": _uuid(name, outline), "geometry": geometry, "properties": properties}
 
 
 def readme(facts: Mapping[str, Mapping[str, object]]) -> bytes:

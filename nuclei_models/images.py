@@ -11,7 +11,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -20,8 +20,10 @@ import numpy as np
 from PIL.Image import DecompressionBombError
 
 from .formats.bitmap import open_bitmap
+from .formats.ngff import is_zarr, open_zarr
+from .formats.planes import Asked, several
 from .formats.tiff_series import open_tiff
-from .formats.types import MAX_BYTES_PER_PIXEL, MAX_PIXELS, ImageError, Series
+from .formats.types import MAX_PIXELS, ImageError, Series
 
 __all__ = ["MAX_PIXELS", "SUPPORTED_EXTENSIONS", "ImageError", "ImageInfo", "MicroscopyImage", "inspect", "read"]
 
@@ -60,7 +62,6 @@ _REFUSED = [
     (0, b"<", "a web page, SVG or other text", "Save the image itself, as TIFF, PNG or JPEG."),
 ]
 _KNOWN = "expected TIFF, OME-TIFF, PNG, JPEG, BMP, WebP or GIF"
-_NUCLEAR = re.compile(r"dapi|hoechst|h3+42|draq|nucle|dna|h2[ab]|syto|to-?pro|propidium", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class ImageInfo:
 
     Attributes:
         name: The file's, fit to be shown.
-        format: "TIFF", "OME-TIFF", "ImageJ TIFF", "PNG", "JPEG", "BMP", "WebP" or "GIF".
+        format: "TIFF", "OME-TIFF", "ImageJ TIFF", "OME-Zarr", "Zarr", "PNG", "JPEG", "BMP", "WebP" or "GIF".
         width, height: Pixels.
         dtype: Of `MicroscopyImage.pixels`.
         is_rgb: Whether a plane is (H, W, 3) colour, without channels to choose from.
@@ -120,7 +121,7 @@ class MicroscopyImage:
 
 def inspect(path: str | os.PathLike, series: int = 0) -> ImageInfo:
     """Read the header of an image file, of any size. Raises ImageError as `read` does."""
-    with _opened(path, operator.index(series)) as (name, labels, found):
+    with opened(path, operator.index(series)) as (name, labels, found):
         return ImageInfo(
             name=name,
             format=found.format,
@@ -156,16 +157,11 @@ def read(
     Raises:
         ImageError: No image that can be read, too large a one, or no such plane. The message is for people.
     """
-    indexes = [None if i is None else operator.index(i) for i in (t, z)]
-    channels = None if channel is None else [operator.index(c) for c in np.atleast_1d(np.asarray(channel)).tolist()]
-    with _opened(path, operator.index(series)) as (name, labels, found):
-        notes = list(found.notes)
+    asked = Asked(z, t, channel)
+    with opened(path, operator.index(series)) as (name, labels, found):
+        t, z, chosen, notes = asked.of(found, max_pixels)
         if len(labels) > 1 and series == 0:
-            notes.append(f"{len(labels)} images of different kinds in this file: the first ({labels[0]}) is used.")
-        n_t, n_z = found.sizes["T"], found.sizes["Z"]
-        t = _chosen(indexes[0], n_t, 0, "time points", "time point", notes)
-        z = _chosen(indexes[1], n_z, n_z // 2, "Z planes", "plane", notes)
-        chosen = _chosen_channels(channels, found, max_pixels, notes)
+            notes.insert(0, several(labels))
         planes = []
         for c in chosen:
             pixels, more = found.decode(t, z, c, max_pixels)
@@ -184,38 +180,6 @@ def read(
         )
 
 
-# choosing a plane
-
-
-def _chosen(index: int | None, n: int, default: int, plural: str, singular: str, notes: list[str]) -> int:
-    if index is None:
-        if n > 1:
-            notes.append(f"{n} {plural}: {singular} {default + 1} is used.")
-        return default
-    if not 0 <= index < n:
-        raise ImageError(f"{singular.capitalize()} number {index} was asked for, it has {n}: give 0 to {n - 1}.")
-    return index
-
-
-def _chosen_channels(channels: list[int] | None, found: Series, max_pixels: int, notes: list[str]) -> list[int]:
-    n, names = found.sizes["C"], found.channel_names
-    if channels is None:
-        named = next((c for c, name in enumerate(names) if _NUCLEAR.search(name)), None)
-        if n > 1:
-            listed = f" ({', '.join(name or 'unnamed' for name in names[:8])})" if any(names) else ""
-            why = "" if named is None else ", for its name"
-            notes.append(f"{n} channels{listed}: channel {(named or 0) + 1} is used{why}.")
-        return [named or 0]
-    if not channels or not all(0 <= c < n for c in channels):
-        raise ImageError(f"Channels {channels} were asked for, it has {n}: give one or more of 0 to {n - 1}.")
-    if len(channels) > 1 and found.is_rgb:
-        raise ImageError(f"Channels {channels} were asked for, it is an RGB image and has none to choose from.")
-    n_bytes = len(channels) * found.width * found.height * found.dtype.itemsize
-    if n_bytes > max_pixels * MAX_BYTES_PER_PIXEL:
-        raise ImageError(f"{len(channels)} channels of it take {n_bytes / 1e6:,.0f} MB. Ask for fewer.")
-    return channels
-
-
 def _not_finite(pixels: np.ndarray) -> list[str]:
     if pixels.dtype.kind != "f":
         return []
@@ -227,11 +191,13 @@ def _not_finite(pixels: np.ndarray) -> list[str]:
 
 
 @contextmanager
-def _opened(path: str | os.PathLike, series: int) -> Iterator[tuple[str, list[str], Series]]:
-    """The name, all images' labels and the header of one. Here, and only here, any error becomes an ImageError."""
+def opened(path: str | os.PathLike, series: int) -> Iterator[tuple[str, list[str], Series]]:
+    """The name, all images' labels and the header of one."""
     name = display_name(path)
-    try:
-        with _open_file(Path(path)) as file:
+    with explained(name), _open_file(Path(path)) as file:
+        if file is None:
+            labels, found = open_zarr(Path(path), max(series, 0))
+        else:
             size = os.fstat(file.fileno()).st_size
             format = _sniff(file, size)
             if format == "TIFF":
@@ -239,9 +205,16 @@ def _opened(path: str | os.PathLike, series: int) -> Iterator[tuple[str, list[st
             else:
                 bitmap = open_bitmap(file, format)
                 labels, found = [bitmap.label], bitmap if series == 0 else None
-            if found is None or series < 0:
-                raise ImageError(f"Series {series} was asked for, it has {len(labels)}: give 0 to {len(labels) - 1}.")
-            yield name, labels, found
+        if found is None or series < 0:
+            raise ImageError(f"Series {series} was asked for, it has {len(labels)}: give 0 to {len(labels) - 1}.")
+        yield name, labels, found
+
+
+@contextmanager
+def explained(name: str) -> Iterator[None]:
+    """Around whatever reads an image. Here, and only here, any error becomes an ImageError, which has the name."""
+    try:
+        yield
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from error.__cause__
     except (MemoryError, DecompressionBombError) as error:
@@ -254,15 +227,19 @@ def _opened(path: str | os.PathLike, series: int) -> Iterator[tuple[str, list[st
 
 
 def display_name(path: str | os.PathLike) -> str:
-    """A file's name without folders, fit to be shown: control characters escaped, at most 80 characters."""
+    """A file's name without folders, fit to be shown and to name files by: at most 80 characters, control characters
+    replaced by U+FFFD."""
     name = re.split(r"[\\/]", os.fsdecode(path).rstrip("\\/"))[-1]
-    name = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+    name = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
     return name if len(name) <= 80 else f"{name[:60]}…{name[-19:]}"
 
 
-def _open_file(path: Path) -> BinaryIO:
+def _open_file(path: Path) -> BinaryIO | nullcontext[None]:
+    """The file, or of a Zarr folder nothing."""
     try:
         mode = path.stat().st_mode
+        if is_zarr(path):
+            return nullcontext()
         if stat.S_ISDIR(mode):
             raise ImageError("It is a folder, expected a file. Give one of the images in it.")
         if not stat.S_ISREG(mode):  # a pipe would be waited for, a device never end

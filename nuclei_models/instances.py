@@ -1,8 +1,13 @@
 """Maps -> instances: nucleus probability and distance to a label image. Functions of arrays, no network, no state."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from scipy import ndimage
 from skimage.segmentation import watershed
+
+Part = tuple[int, tuple[slice, slice]]  # number and box of a connected part of the mask
+STRIP = 2048  # pixels, the width of what is flooded at once
 
 
 def find_instances(
@@ -14,7 +19,8 @@ def find_instances(
 ) -> np.ndarray:
     """Cut the mask `probability > threshold` into nuclei by a watershed that starts from their cores.
 
-    The cores are the connected parts of `distance > separation`. A part of the mask without a core is one nucleus.
+    The cores are the connected parts of `distance > separation`. A part of the mask without a core is one nucleus. What
+    a connected part of the mask becomes depends on nothing outside it.
 
     Args:
         probability: (H, W), float, of being nucleus, in [0, 1].
@@ -28,8 +34,11 @@ def find_instances(
         (H, W), int32: 0 background, 1 .. n one number a nucleus, without gaps.
 
     Raises:
-        ValueError: The maps are not two-dimensional or differ in shape.
+        ValueError: The maps are not two-dimensional or differ in shape, or a setting is out of range.
     """
+    for name, value, top in (("threshold", threshold, 1), ("separation", separation, 1), ("min_area", min_area, 1e9)):
+        if not isinstance(value, int | float | np.number) or not 0 <= value <= top:
+            raise ValueError(f"{name}={value!r}: expected a number from 0 to {top:g}.")
     if probability.ndim != 2 or (distance is not None and distance.shape != probability.shape):
         other = None if distance is None else distance.shape
         raise ValueError(f"Maps of shapes {probability.shape} and {other}: expected two of one shape (H, W).")
@@ -38,11 +47,18 @@ def find_instances(
     if distance is None or n_parts == 0:
         return drop_small(parts.astype(np.int32), min_area)
     cores, n_cores = ndimage.label(mask & (distance > separation))
-    has_core = np.zeros(n_parts + 1, bool)
-    has_core[parts[cores > 0]] = True
-    coreless = mask & ~has_core[parts]
-    seeds = np.where(coreless, parts + n_cores, cores)
-    return drop_small(watershed(-distance, seeds, mask=mask).astype(np.int32), min_area)
+    at = np.flatnonzero(cores)
+    part_of = np.zeros(n_cores + 1, np.intp)  # a core's part
+    part_of[cores.ravel()[at]] = parts.ravel()[at]
+    cores_in = np.bincount(part_of[1:], minlength=n_parts + 1)
+    number = np.arange(n_cores, n_cores + n_parts + 1, dtype=np.int32)  # a part's, where it is one nucleus
+    number[part_of] = np.arange(n_cores + 1)
+    labels = number[parts]
+    boxes = ndimage.find_objects(parts)
+    crowded = [(int(part), boxes[part - 1]) for part in np.flatnonzero(cores_in > 1)]
+    for strip in _strips(crowded):
+        _split(strip, labels, parts, cores, distance)
+    return drop_small(labels, min_area)
 
 
 def drop_small(labels: np.ndarray, min_area: float) -> np.ndarray:
@@ -52,3 +68,53 @@ def drop_small(labels: np.ndarray, min_area: float) -> np.ndarray:
     keep[0] = False
     number = np.where(keep, np.cumsum(keep), 0).astype(np.int32)
     return number[labels]
+
+
+def _strips(parts: list[Part]) -> Iterator[list[Part]]:
+    """Parts of about one height, as many as fit beside each other, a pixel apart, in `STRIP` pixels; at least one."""
+    strip: list[Part] = []
+    left = STRIP
+    for part in sorted(parts, key=lambda part: part[1][0].stop - part[1][0].start):
+        width = part[1][1].stop - part[1][1].start + 1
+        if strip and width > left:
+            yield strip
+            strip, left = [], STRIP
+        strip.append(part)
+        left -= width
+    if strip:
+        yield strip
+
+
+def _split(strip: list[Part], labels: np.ndarray, parts: np.ndarray, cores: np.ndarray, distance: np.ndarray) -> None:
+    """Write the numbers of their cores to the labels of these parts, by one watershed over all of them, side by side.
+
+    Its seeds are the cores' pixels that touch others. They go by rank, which settles ties between them in raster order:
+    otherwise what else is in the strip would.
+    """
+    heights, widths = ([box[axis].stop - box[axis].start for _, box in strip] for axis in (0, 1))
+    lefts = np.cumsum([0, *(width + 1 for width in widths)]).tolist()
+    places = [(slice(0, h), slice(x, x + w)) for h, w, x in zip(heights, widths, lefts, strict=False)]
+    shape = max(heights), lefts[-1]
+    inside, found, depth = np.zeros(shape, bool), np.zeros(shape, np.int32), np.zeros(shape)
+    for (part, box), place in zip(strip, places, strict=True):
+        inside[place] = parts[box] == part
+        found[place] = cores[box]
+        np.negative(distance[box], out=depth[place])
+    free = inside & (found == 0)
+    rim = np.flatnonzero(_beside(free) & inside & ~free)
+    depth.flat[rim[np.argsort(depth.flat[rim], kind="stable")]] = np.arange(len(rim)) - len(rim) - 2  # below any free
+    seeds = np.zeros(shape, np.int32)
+    seeds.flat[rim] = found.flat[rim]
+    np.copyto(found, watershed(depth, seeds, mask=free | (seeds > 0)), where=free)
+    for (_, box), place in zip(strip, places, strict=True):
+        np.copyto(labels[box], found[place], where=inside[place])
+
+
+def _beside(pixels: np.ndarray) -> np.ndarray:
+    """Which pixels have one of these above, below, left or right. (H, W) bool to the same."""
+    found = np.zeros_like(pixels)
+    found[1:] |= pixels[:-1]
+    found[:-1] |= pixels[1:]
+    found[:, 1:] |= pixels[:, :-1]
+    found[:, :-1] |= pixels[:, 1:]
+    return found

@@ -13,8 +13,12 @@ def to_rgb(image: np.ndarray) -> np.ndarray:
         (H, W, 3) of the same dtype, a view where possible. A missing third channel is zero.
 
     Raises:
-        ValueError: The array is of another shape, or empty.
+        ValueError: The array is of another shape, or empty, or holds no integers, reals or booleans.
     """
+    if image.dtype.kind not in "buif":
+        raise ValueError(
+            f"An image of type {image.dtype}: expected integers or reals; of complex numbers give the magnitude."
+        )
     if image.ndim == 2:
         image = image[..., None]
     if image.ndim != 3 or not 1 <= image.shape[2] <= 4 or image.size == 0:
@@ -40,9 +44,8 @@ def intensity_range(rgb: np.ndarray, low: float = 1.0, high: float = 99.8) -> tu
         `bottom` and `span`, each (3,) float32. The span of a nearly empty channel is at least a quarter of the widest
         channel's, lest its noise be blown up; that of a constant image is 1.
     """
-    # every 4th pixel of a large image gives the same percentiles to well under a grey level
-    step = max(1, int(np.sqrt(rgb.shape[0] * rgb.shape[1] / 4e6)))
-    sample = rgb[::step, ::step].reshape(-1, 3).astype(np.float32)
+    step = sample_step(*rgb.shape[:2])
+    sample = _float32(rgb[::step, ::step].reshape(-1, 3))
     if not np.isfinite(sample).all():
         sample = np.where(np.isfinite(sample), sample, np.nan)
         if np.isnan(sample).all(0).any():
@@ -50,12 +53,26 @@ def intensity_range(rgb: np.ndarray, low: float = 1.0, high: float = 99.8) -> tu
         bottom, top = np.nanpercentile(sample, [low, high], axis=0)
     else:
         bottom, top = np.percentile(sample, [low, high], axis=0)
-    span = top - bottom
-    span = np.maximum(span, 0.25 * span.max())
-    return bottom.astype(np.float32), np.where(span > 0, span, 1).astype(np.float32)
+    with np.errstate(over="ignore"):  # values of both signs near the ends of float32
+        span = top - bottom
+        span = np.maximum(span, 0.25 * span.max())
+        return bottom.astype(np.float32), np.where(span > 0, span, 1).astype(np.float32)
+
+
+def sample_step(height: int, width: int) -> int:
+    """Every how many-th row and column of an image `intensity_range` looks at: of a large one, several million pixels
+    give the same percentiles to well under a grey level."""
+    return max(1, int(np.sqrt(height * width / 4e6)))
 
 
 def normalise(rgb: np.ndarray, bottom: np.ndarray, span: np.ndarray) -> np.ndarray:
     """(H, W, 3) of any dtype -> float32, `bottom` to 0 and `bottom + span` to 1, clipped to [-0.5, 2], NaN to 0."""
-    scaled = (rgb.astype(np.float32) - bottom) / span
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled = (_float32(rgb) - bottom) / span
     return np.clip(np.nan_to_num(scaled, nan=0.0, posinf=2.0, neginf=-0.5), -0.5, 2.0)
+
+
+def _float32(values: np.ndarray) -> np.ndarray:
+    """What is beyond the range of float32 becomes infinite."""
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32)

@@ -23,30 +23,58 @@ def measure(
         area), `eccentricity` (0 circle .. 1 line), `solidity` (area to that of the convex hull), with an image
         `mean_intensity` (native values), and with a pixel size `area_um2` and `diameter_um`.
     """
+    found, total = sums(labels, image)
+    hull = None
+    if solidity:
+        hull = regionprops_table(labels, properties=("solidity",))["solidity"] if len(found) else total[:, 0]
+    return columns(found, total, pixel_size, hull)
+
+
+def sums(
+    labels: np.ndarray, image: np.ndarray | None = None, origin: tuple[int, int] = (0, 0)
+) -> tuple[np.ndarray, np.ndarray]:
+    """What the measurements are made of; those of the parts of a nucleus add up to the whole's.
+
+    Args:
+        labels, image: See `measure`.
+        origin: Row and column of the first pixel, where these are part of a larger image.
+
+    Returns:
+        The labels there are, (n,), and for each the sums over its pixels of 1, y, x, y², x², xy and, with an image, its
+        value: (n, 6 or 7), float64.
+    """
     at = np.flatnonzero(labels)
     number = labels.ravel()[at]
     y, x = (n.astype(np.float64) for n in np.divmod(at, labels.shape[1]))
-    area = np.bincount(number).astype(np.float64)
-    found = np.flatnonzero(area)
-    area = area[found]
+    y, x = y + origin[0], x + origin[1]
+    found = np.flatnonzero(np.bincount(number))
+    summands = [np.ones_like(y), y, x, y * y, x * x, x * y]
+    if image is not None:
+        summands.append(np.asarray(image).reshape(labels.size, -1)[at].astype(np.float32).mean(1))
+    return found, np.stack([np.bincount(number, values)[found] for values in summands], axis=1)
 
-    def mean(values: np.ndarray) -> np.ndarray:
-        return np.bincount(number, values)[found] / area
 
-    y_mean, x_mean = mean(y), mean(x)
+def columns(
+    label: np.ndarray,
+    total: np.ndarray,
+    pixel_size: tuple[float, float] | None = None,
+    solidity: np.ndarray | None = None,
+) -> dict[str, np.ndarray]:
+    """The columns of `measure` from the `sums` of each nucleus."""
+    area = total[:, 0]
+    y, x, yy, xx, xy, *intensity = (total[:, 1:] / area[:, None]).T
     table = {
-        "label": found,
-        "y_px": y_mean,
-        "x_px": x_mean,
+        "label": label,
+        "y_px": y,
+        "x_px": x,
         "area_px": area,
         "diameter_px": np.sqrt(4 * area / np.pi),
-        "eccentricity": _eccentricity(mean(y * y) - y_mean**2, mean(x * x) - x_mean**2, mean(x * y) - x_mean * y_mean),
+        "eccentricity": _eccentricity(yy - y**2, xx - x**2, xy - x * y),
     }
-    if solidity:
-        table["solidity"] = regionprops_table(labels, properties=("solidity",))["solidity"] if len(found) else area
-    if image is not None:
-        pixels = np.asarray(image).reshape(labels.size, -1)[at].astype(np.float32).mean(1)
-        table["mean_intensity"] = mean(pixels)
+    if solidity is not None:
+        table["solidity"] = solidity
+    if intensity:
+        table["mean_intensity"] = intensity[0]
     if pixel_size is not None:
         area_of_pixel = pixel_size[0] * pixel_size[1]
         table["area_um2"] = table["area_px"] * area_of_pixel

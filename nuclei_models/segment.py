@@ -43,8 +43,9 @@ def segment(
     min_area: float | None = None,
     diameter: float | None = None,
     tta: bool = False,
-    tile: int = 1024,
+    tile: int | None = None,
     progress: Progress | None = None,
+    precision: str = "auto",
 ) -> Segmentation:
     """Find every nucleus of an image.
 
@@ -54,12 +55,14 @@ def segment(
         processor: The one saved with the model.
         threshold, separation, min_area: See `find_instances`; `None` takes the settings fitted and saved with the
             weights.
-        diameter, tta, tile, progress: See `predict`.
+        diameter, tta, tile, progress, precision: See `predict`.
 
     Raises:
         ValueError: The image is of another shape or empty, or a setting is out of range.
     """
-    maps = predict(image, model, processor, diameter=diameter, tta=tta, tile=tile, progress=progress)
+    maps = predict(
+        image, model, processor, diameter=diameter, tta=tta, tile=tile, progress=progress, precision=precision
+    )
     return Segmentation(processor.instances(maps, threshold, separation, min_area), maps)
 
 
@@ -70,8 +73,9 @@ def predict(
     *,
     diameter: float | None = None,
     tta: bool = False,
-    tile: int = 1024,
+    tile: int | None = None,
     progress: Progress | None = None,
+    precision: str = "auto",
 ) -> Maps:
     """Run the network on an image.
 
@@ -79,8 +83,10 @@ def predict(
         image, model, processor: See `segment`.
         diameter: Typical nuclear diameter in pixels; `None` leaves it to the processor, which estimates it.
         tta: Test-time augmentation: the mean over the 8 symmetries of the square, at 8 times the cost.
-        tile: Pixels; larger images are seen tile by tile, with the same result.
-        progress: Called with (tiles done, tiles in all); raise from it to cancel.
+        tile: Pixels; larger images are seen tile by tile, with the same result. `None`: as memory has it.
+        progress: Called with (parts done, parts in all); raise from it to cancel.
+        precision: What the network computes in: "auto" is "bfloat16" where the device has instructions for it (results
+            differ in a few pixels of nuclei's edges, see docs/speed.md) and "float32" elsewhere.
 
     Returns:
         Maps of the image's size, float32.
@@ -89,7 +95,7 @@ def predict(
     x = processor.prepare(image, diameter)
     model.eval()
     if not tta:
-        return processor.maps(predict_logits(model, x, tile, progress), image.shape[:2])
+        return processor.maps(predict_logits(model, x, tile, progress, precision), image.shape[:2])
 
     def told(n: int) -> Progress | None:
         return None if progress is None else lambda done, total: progress(n * total + done, 8 * total)
@@ -98,6 +104,7 @@ def predict(
     total = torch.zeros(model.num_labels, *x.shape[1:])
     for n, (k, flip) in enumerate(turned):
         seen = np.rot90(x[:, :, ::-1] if flip else x, k, (1, 2))
-        logits = torch.rot90(predict_logits(model, np.ascontiguousarray(seen), tile, told(n)), -k, (1, 2))
+        logits = predict_logits(model, np.ascontiguousarray(seen), tile, told(n), precision)
+        logits = torch.rot90(logits, -k, (1, 2))
         total += logits.flip(2) if flip else logits
     return processor.maps(total / len(turned), image.shape[:2])

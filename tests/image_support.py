@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from nuclei_models.images import ImageError, MicroscopyImage, inspect, read
+from nuclei_models.large.source import Source
 
 RNG = np.random.default_rng(0)
 H, W = 37, 51
@@ -31,7 +32,18 @@ def check(path: Path, expected: np.ndarray, **options) -> MicroscopyImage:
     if "channel" not in options:
         assert info.is_rgb == (expected.ndim == 3)
     assert (info.name, info.sizes, info.format) == (image.name, image.sizes, image.format)
+    check_windows(path, expected, **options)
     return image
+
+
+def check_windows(path: Path, expected: np.ndarray, **options) -> None:
+    """Any window must be the whole's."""
+    source = Source(path, **options)
+    assert source.shape == expected.shape[:2] and source.dtype == expected.dtype
+    for _ in range(4):
+        rows, cols = (slice(*sorted(RNG.choice(n + 1, 2, replace=False))) for n in source.shape)
+        np.testing.assert_array_equal(source.read(rows, cols), expected[rows, cols])
+    source.close()
 
 
 def fails(path: Path, *words: str, **options) -> str:

@@ -93,7 +93,8 @@ for key, kind in (("unet", nuclei_models.UNet), ("unetpp", nuclei_models.UNetPlu
     with torch.inference_mode():
         logits = model(**processor(picture, return_tensors="pt")).logits
         assert torch.equal(logits, auto(**auto_processor(picture, return_tensors="pt")).logits)
-    np.savez(f"{key}.npz", logits=logits, labels=segment(picture, *load(f"org/{key}-nuclei@v1.0.0")).labels)
+    labels = segment(picture, *load(f"org/{key}-nuclei@v1.0.0"), precision="float32").labels
+    np.savez(f"{key}.npz", logits=logits, labels=labels)
 """
 
 

@@ -58,7 +58,7 @@ def test_not_an_image(save: Save, content: bytes, words: list[str], name: str):
 def test_no_file(tmp_path: Path):
     fails(tmp_path / "none.tif", "none.tif", "no such file")
     fails(tmp_path, "folder")
-    fails(tmp_path / "a\0b.tif", "a\\x00b.tif", "opened")
+    fails(tmp_path / "a\0b.tif", "a\ufffdb.tif", "opened")
     if hasattr(os, "mkfifo"):
         os.mkfifo(tmp_path / "pipe.tif")
         fails(tmp_path / "pipe.tif", "pipe")
@@ -70,7 +70,7 @@ def test_extension_does_not_matter(save: Save):
 
 
 def test_names_are_fit_to_be_shown(save: Save):
-    message = fails(save(b"", "a\n\x1b[31m\u202eb.tif"), r"a\n\x1b[31m\u202eb.tif")
+    message = fails(save(b"", "a\n\x1b[31m\u202eb.tif"), "a\ufffd\ufffd[31m\ufffdb.tif")
     assert message.isprintable()
     assert read(save(GREY, "n" * 200 + ".tif")).name == "n" * 60 + "…" + "n" * 15 + ".tif"
     assert inspect(save(GREY, "grün zellen.tif")).name == "grün zellen.tif"

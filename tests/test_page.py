@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import zipfile
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from gradio_client import Client, handle_file
 from page_support import as_type, blobs, make_networks, write_inputs
 from PIL import Image
 
-from nuclei_models.images import ImageError, inspect, read
+from nuclei_models.images import inspect, read
 from nuclei_models.page import files, inputs, numbers, pictures
 from nuclei_models.page.examples import Example, find_examples
 from nuclei_models.page.handlers import Page
@@ -55,8 +56,13 @@ def test_no_control_runs_a_network(networks, analysis):
     for cut in CUTS:
         for view in pictures.VIEWS.values():
             for paint in pictures.PAINTS.values():
-                payload = pictures.render(analysis, cut, Look(view, paint, 0.3, 99, 0.7))
-                assert all(pane["src"].startswith("data:image/jpeg") and pane["alt"] for pane in payload["panes"])
+                look = Look(view, paint, 0.3, 99, 0.7)
+                bases = pictures.bases(analysis, look)
+                assert all(src.startswith("data:image/jpeg") for src in bases.values())
+                for pane in pictures.render(analysis, cut, look)["panes"]:
+                    assert pane["base"] in bases and pane["alt"]
+                    painted = view == "agreement" or paint in ("outline", "filled")
+                    assert pane["overlay"].startswith("data:image/png") == painted
         numbers.summary(analysis, cut)
         numbers.histogram(analysis, cut)
         numbers.rows(analysis, cut)
@@ -185,11 +191,13 @@ def test_notes_say_what_is_shown(tmp_path):
     assert inputs.note_of(read(paths["BMP"])) == "BMP, 256 x 256 pixels, uint8 RGB"
 
 
-def test_a_too_large_image_is_refused_with_the_command_line(tmp_path, monkeypatch):
+def test_a_too_large_image_is_told_the_command_line(tmp_path, monkeypatch):
     tifffile.imwrite(tmp_path / "big.tif", np.zeros((64, 64), np.uint8))
+    assert inputs.too_large(inspect(tmp_path / "big.tif")) is None
     monkeypatch.setattr(inputs, "MAX_PIXELS", 1000)
-    with pytest.raises(ImageError, match=r"big\.tif is 64 x 64 pixels.*Cut out a part"):
-        inputs.check_size(inspect(tmp_path / "big.tif"))
+    assert re.match(
+        r"big\.tif is 64 x 64 pixels.*nuclei segment FILE --out DIR$", inputs.too_large(inspect(tmp_path / "big.tif"))
+    )
 
 
 def test_errors_are_sentences_without_folders(tmp_path):

@@ -116,10 +116,10 @@ def wanted(networks: Networks, pixels: np.ndarray, **settings) -> list[int]:
 @contextmanager
 def redrawn(page: Page) -> Iterator[None]:
     """Wait for other pictures than there were before."""
-    last = "[...document.querySelectorAll('.nm-layer img')].at(-1)?.src"
-    page.evaluate(f"() => {{ window.before = {last} }}")
+    shown = "[...document.querySelectorAll('.nm-layer img')].map((image) => image.src).join()"
+    page.evaluate(f"() => {{ window.before = {shown} }}")
     yield
-    page.wait_for_function(f"{last} !== window.before")
+    page.wait_for_function(f"{shown} !== window.before")
 
 
 def move(page: Page, slider: str, value: float) -> None:
@@ -152,6 +152,30 @@ def test_planes_are_chosen_and_said(page, files, networks):
     expect(page.locator("#z")).not_to_be_visible()
 
 
+def test_time_points_and_images_of_a_file_are_chosen(page, folder, networks):
+    frames = np.stack([as_type(blobs(seed=seed), np.uint16) for seed in range(3)])
+    path = folder / "film.tif"
+    tifffile.imwrite(path, frames, imagej=True, metadata={"axes": "TYX"})
+    upload(page, path)
+    expect(page.locator("#note")).to_contain_text("time point 1 of 3")
+    page.locator("#t input[type=range]").fill("3")
+    expect(page.locator("#note")).to_contain_text("time point 3 of 3")
+    run(page)
+    assert counts(page) == wanted(networks, frames[2])
+
+    path = folder / "two.tif"
+    with tifffile.TiffWriter(path) as file:
+        file.write(as_type(blobs(), np.uint8))
+        file.write(as_type(blobs(192, 224), np.uint8))
+    upload(page, path)
+    expect(page.locator("#note")).to_contain_text("256 x 256")
+    page.locator("#series input").click()
+    page.get_by_role("option").nth(1).click()
+    expect(page.locator("#note")).to_contain_text("224 x 192")
+    run(page)
+    assert counts(page) == wanted(networks, read(path, series=1).pixels)
+
+
 def test_compare_views_and_live_controls_run_no_network(page, url, networks):
     try_example(page, url, 0)
     runs = networks.runs
@@ -165,15 +189,23 @@ def test_compare_views_and_live_controls_run_no_network(page, url, networks):
     choose(page, "True mask")
     expect(page.locator(".nm-scores").nth(1)).to_contain_text("mean AP 1.000")
     choose(page, "Side by side")
-    for paint in ("Filled", "Probability", "Image only", "Outlines"):
+    for paint in ("Probability", "Image only", "Filled"):
         choose(page, paint)
+    move(page, "opacity", 0.8)
+    choose(page, "Outlines")
     pixels = (blobs() * 255).astype(np.uint8)
     move(page, "threshold", 0.8)
     move(page, "min-area", 80)
-    for both in [wanted(networks, pixels, threshold=0.8, min_area=80)]:
-        expect(page.locator(".nm-title").first).to_contain_text(f"{both[0]} nuclei")
-        expect(page.locator(".nm-title").last).to_contain_text(f"{both[1]} nuclei")
-    move(page, "gamma", 0.5)
+    both = wanted(networks, pixels, threshold=0.8, min_area=80)
+    expect(page.locator(".nm-title").first).to_contain_text(f"{both[0]} nuclei")
+    expect(page.locator(".nm-title").last).to_contain_text(f"{both[1]} nuclei")
+    move(page, "separation", 0.9)
+    both = wanted(networks, pixels, threshold=0.8, min_area=80, separation=0.9)
+    expect(page.locator(".nm-title").first).to_contain_text(f"{both[0]} nuclei")
+    for slider, value in (("gamma", 0.5), ("white", 95)):
+        over = page.locator(".nm-overlay").first.get_attribute("src")
+        move(page, slider, value)
+        assert page.locator(".nm-overlay").first.get_attribute("src") == over
     assert networks.runs == runs
 
 
@@ -272,6 +304,27 @@ def test_cancel_and_then_run(page, files, networks, monkeypatch):
     run(page)
 
 
+def test_a_long_run_tells_its_tiles_and_leaves_the_page_usable(page, url, networks, monkeypatch):
+    try_example(page, url, 0)
+    running, go = threading.Event(), threading.Event()
+    predict = networks.predict
+
+    def slow(key, pixels, settings, progress=None, check=None):
+        progress(1, 4)
+        running.set()
+        assert go.wait(60)
+        return predict(key, pixels, settings, progress, check)
+
+    monkeypatch.setattr(networks, "predict", slow)
+    page.locator("#run").click()
+    assert running.wait(60)
+    expect(page.locator("#main")).to_contain_text("U-Net: 25%")
+    move(page, "threshold", 0.8)
+    choose(page, "Agreement")
+    go.set()
+    expect(page.locator("#status")).to_contain_text("Done")
+
+
 @pytest.mark.parametrize("name, content, said", [
     ("empty.tif", b"", "It is empty (0 bytes)"),
     ("<b>text.png", b"hello", "It is no image that is known here"),
@@ -286,11 +339,16 @@ def test_bad_files_are_told_in_a_sentence(page, folder, name, content, said):
     assert "/tmp" not in toast.inner_text()
 
 
-def test_a_too_large_image_is_told_what_to_do(page, files, monkeypatch):
+def test_a_too_large_image_is_told_the_command_line(page, files, monkeypatch):
+    expect(page.locator("#note")).to_contain_text("nuclei segment FILE --out DIR")
     for module in (inputs, handlers):
         monkeypatch.setattr(module, "MAX_PIXELS", 1000)
     page.locator("#file input[type=file]").set_input_files(files["TIFF uint8"])
-    expect(page.locator("[data-testid=toast-body]")).to_contain_text("Cut out a part or downsample it")
+    expect(page.locator("#note")).to_contain_text("uint8.tif is 256 x 256 pixels")
+    for place in ("#note", "[data-testid=toast-body]"):
+        expect(page.locator(place)).to_contain_text("on your own computer: nuclei segment FILE --out DIR")
+    page.locator("#run").click()
+    expect(page.locator("[data-testid=toast-body]").last).to_contain_text("nuclei segment FILE --out DIR")
 
 
 def test_nothing_to_segment_is_told(page):
@@ -327,7 +385,8 @@ def test_by_keyboard_and_with_labels(page, url):
         page.keyboard.press("PageUp")
     unnamed = page.evaluate(
         """() => [...document.querySelectorAll('#viewer img, .nm-example, #viewer button, #live input, .nm-stage')]
-        .filter((node) => node.offsetParent && !(node.alt || node.ariaLabel || node.innerText || node.labels?.length))
+        .filter((node) => node.offsetParent && node.role !== 'presentation')
+        .filter((node) => !(node.alt || node.ariaLabel || node.innerText || node.labels?.length))
         .map((node) => node.outerHTML.slice(0, 120))"""
     )
     assert unnamed == []

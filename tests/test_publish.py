@@ -4,10 +4,7 @@ import json
 import os
 import re
 import shutil
-import socket
-import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +17,7 @@ from folders import cut_in_half, flip_a_byte
 from hub import WRITER
 from huggingface_hub import ModelCard
 from PIL import Image, PngImagePlugin
+from space_support import running
 from transformers.dynamic_module_utils import get_relative_imports
 
 from nuclei_models.repository import sha256
@@ -338,27 +336,10 @@ def space_url(hub, published, tmp_path_factory) -> Iterator[str]:
     for name, file in hub.repos["spaces", "writer/nuclei-demo"].at("main").files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(hub.blobs[file.sha256])
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     environment = {key: value for key, value in os.environ.items() if key not in ("HF_HUB_OFFLINE", "PYTHONPATH")}
-    environment |= {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(folder / "hf-home"), "GRADIO_SERVER_PORT": str(port)}
-    with (folder / "log.txt").open("w") as log:
-        app = subprocess.Popen([sys.executable, "space.py"], cwd=folder, env=environment, stdout=log, stderr=log)
-    try:
-        url, patience = f"http://127.0.0.1:{port}", time.monotonic() + 300
-        while True:
-            try:
-                urllib.request.urlopen(url, timeout=10).close()
-                break
-            except OSError:
-                said = (folder / "log.txt").read_text()
-                assert app.poll() is None and time.monotonic() < patience, said
-                time.sleep(0.2)
+    environment |= {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(folder / "hf-home")}
+    with running(folder, sys.executable, environment) as url:
         yield url
-    finally:
-        app.terminate()
-        app.wait(20)
 
 
 def test_the_space_shows_the_page_and_segments(space_url, hub, published, tmp_path):

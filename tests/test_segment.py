@@ -142,10 +142,12 @@ class TestTiles:
     def test_progress_and_cancelling(self):
         calls = []
         predict_logits(small_network("same"), np.zeros((3, 100, 100), np.float32), 64, lambda *a: calls.append(a))
-        assert calls == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
+        parts = calls[0][1]
+        assert calls[0] == (0, parts) and calls[-1] == (parts, parts) and calls == sorted(calls)
+        assert {(k * parts // 4, parts) for k in range(5)} <= set(calls)  # four tiles
 
         def cancel(done, total):
-            if done == 2:
+            if done:
                 raise InterruptedError
 
         with pytest.raises(InterruptedError):
@@ -237,7 +239,7 @@ class TestEveryWayGivesTheSameNuclei:
     def test_library_by_hand_and_pipeline(self, kind):
         model, processor = small_network(kind), NucleiImageProcessor(diameter=12.0)
         image, _ = discs()
-        labels = segment(image, model, processor).labels
+        labels = segment(image, model, processor, precision="float32").labels
         assert labels.max() > 0
 
         outputs = model(**processor(image, return_tensors="pt"))

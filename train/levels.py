@@ -19,24 +19,25 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from nuclei_models import NucleiImageProcessor, UNetPlusPlus
 from nuclei_models.hub import load
+from nuclei_models.modeling_nuclei import NucleiPreTrainedModel
+from nuclei_models.page.levels import FILE
 from nuclei_models.repository import WEIGHTS, sha256
 from nuclei_models.tiling import predict_logits
 from train.data import Sample, load_packed, read_split
 from train.evaluate import evaluate
 
-FILE = "levels.json"
 QUALITY = {"nucleus_iou": "nucleus IoU", "dice": "Dice", "bowl_map": "Bowl mAP", "ap_50": "AP at .5", "f1": "F1 at .5"}
 
 
-def levels_of(model: UNetPlusPlus) -> dict[int, UNetPlusPlus]:
+def levels_of(model: NucleiPreTrainedModel) -> dict[int, UNetPlusPlus]:
     """Level -> network, the smallest first; the last is the whole as it is run, not pruned.
 
     Raises:
         ValueError: It has no heads to prune to.
     """
-    depth = model.config.depth
     if not isinstance(model, UNetPlusPlus) or not model.config.deep_supervision:
         raise ValueError(f"{type(model).__name__} has no levels: expected a U-Net++ trained with deep_supervision.")
+    depth = model.config.depth
     return {level: model.prune(level).eval() for level in range(1, depth)} | {depth: model.eval()}
 
 
@@ -61,7 +62,11 @@ def time_all(models: dict[int, UNetPlusPlus], side: int, rounds: int) -> dict[in
 
 
 def measure(
-    model: UNetPlusPlus, processor: NucleiImageProcessor, samples: list[Sample], side: int = 768, rounds: int = 3
+    model: NucleiPreTrainedModel,
+    processor: NucleiImageProcessor,
+    samples: list[Sample],
+    side: int = 768,
+    rounds: int = 3,
 ) -> list[dict[str, Any]]:
     """The figures of every level.
 

@@ -4,7 +4,7 @@ Pillow reduces PNGs of 16-bit RGB, RGBA and grey with alpha to 8 bits. Its decod
 once for the high bytes and once for the low ones.
 """
 
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 from PIL import Image, ImageFile
@@ -41,6 +41,20 @@ _TURNS = {  # EXIF orientation -> how to set the image upright
     7: lambda a: np.rot90(a, 2).swapaxes(0, 1),
     8: lambda a: np.rot90(a),
 }
+
+
+class _Bounded:
+    """A file that is never asked for more than it has: Pillow believes what a chunk says of its length, and Python
+    makes room for gigabytes before it finds them missing."""
+
+    def __init__(self, file: BinaryIO):
+        self._file, self._size = file, file.seek(0, 2)
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, n: int = -1) -> bytes:
+        if n > 1 << 16:
+            n = max(min(n, self._size - self._file.tell()), 0)
+        return self._file.read(n)
 
 
 def open_bitmap(file: BinaryIO, format: str) -> Series:
@@ -84,8 +98,9 @@ def open_bitmap(file: BinaryIO, format: str) -> Series:
 
 
 def _open(file: BinaryIO, format: str) -> ImageFile.ImageFile:
-    file.seek(0)
-    return _PLUGINS[format](file)
+    bounded = cast(BinaryIO, _Bounded(file))
+    bounded.seek(0)
+    return _PLUGINS[format](bounded)
 
 
 def _check_scans(file: BinaryIO) -> None:

@@ -6,6 +6,7 @@ Z planes. What a description says is compared with the pages that are there befo
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 from xml.etree.ElementTree import ParseError
@@ -16,6 +17,7 @@ from . import tiff
 from .ome import MICROMETRES, OmeImage, plausible, read_ome
 from .tiff import MAX_PAGES, Layout, Page, layout, read_pages
 from .tiff_pixels import palette, read_page
+from .tiff_window import WindowReader
 from .types import ImageError, Series
 
 MAX_SERIES = 100
@@ -74,7 +76,8 @@ def _series(pages: list[Page], plan: Plan) -> Series:
     if page.number(tiff.ORIENTATION, 1) != 1:
         notes.append("It asks to be shown turned or mirrored (TIFF orientation): it is left as stored, as in Fiji.")
 
-    def decode(t: int, z: int, c: int, max_pixels: int) -> tuple[np.ndarray, list[str]]:
+    def plane(t: int, z: int, c: int) -> tuple[Page, Layout, int, int, bool]:
+        """What `read_page` takes of a plane: page, layout, sample, shift, and whether a palette is for the eye."""
         number = int(plan.index[t, z, c // n_channels])
         if number < 0:
             raise ImageError("That plane is in another file of the same set. Open that file, or join them in Fiji.")
@@ -85,7 +88,14 @@ def _series(pages: list[Page], plan: Plan) -> Series:
         ):
             raise ImageError(f"Page {number + 1} is of another size or type than page {first + 1}. Save them apart.")
         shift = number * lay.page_bytes if plan.contiguous else 0
-        return read_page(chosen, chosen_lay, max_pixels, c % n_channels, shift, is_imagej)
+        return chosen, chosen_lay, c % n_channels, shift, is_imagej
+
+    def decode(t: int, z: int, c: int, max_pixels: int) -> tuple[np.ndarray, list[str]]:
+        chosen, chosen_lay, sample, shift, is_imagej = plane(t, z, c)
+        return read_page(chosen, chosen_lay, max_pixels, sample, shift, is_imagej)
+
+    def window(t: int, z: int, c: int) -> Callable[[slice, slice], np.ndarray]:
+        return WindowReader(*plane(t, z, c)).read
 
     names = plan.channel_names
     if len(names) != plan.index.shape[2] * n_channels or not any(names):
@@ -102,6 +112,7 @@ def _series(pages: list[Page], plan: Plan) -> Series:
         pixel_size=plan.pixel_size or _resolution(page, None),
         notes=tuple(notes),
         decode=decode,
+        window=window,
     )
 
 

@@ -31,6 +31,8 @@ class Series:
         pixel_size: (y, x) in micrometres, or `None`.
         notes: Sentences for the user.
         decode: (t, z, c, max_pixels) -> pixels, (H, W) or (H, W, 3), and more notes.
+        window: (t, z, c) -> a reader of windows of that plane, (rows, columns) -> pixels; `None` where only the whole
+            can be decoded.
     """
 
     format: str
@@ -44,6 +46,7 @@ class Series:
     pixel_size: tuple[float, float] | None
     notes: tuple[str, ...]
     decode: Callable[[int, int, int, int], tuple[np.ndarray, list[str]]]
+    window: Callable[[int, int, int], Callable[[slice, slice], np.ndarray]] | None = None
 
 
 def check_size(width: int, height: int, bytes_per_pixel: float, max_pixels: int) -> None:

@@ -1,6 +1,6 @@
 """The page: upload an image, see what both networks make of it, take the results away.
 
-Data flows one way: `networks` and `limits`, then `state` (an image and what the networks said of it), `pictures`
-(state -> what is seen), `numbers` (state -> what is counted), `files` (state -> what is downloaded), `handlers` (an
-event -> new values) and `layout` (the components, and which event calls what).
+Data flows one way: `limits`, `levels` and `networks`, then `state` (an image and what the networks said of it),
+`pictures` (state -> what is seen), `numbers` (state -> what is counted), `files` (state -> what is downloaded),
+`handlers` (an event -> new values) and `layout` (the components, and which event calls what).
 """

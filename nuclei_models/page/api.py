@@ -1,5 +1,7 @@
 """The page's one public endpoint: an image and settings in, labels and figures out, nothing remembered."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from html import escape
 from pathlib import Path
 
@@ -8,16 +10,19 @@ import numpy as np
 
 from ..export import label_tiff
 from ..images import read
+from ..version import __version__
 from .inputs import told, written
 from .limits import MAX_PIXELS
-from .networks import Networks, RunSettings
+from .networks import Cancelled, Networks, RunSettings
+
+Watch = Callable[[gr.Request | None], AbstractContextManager[Callable[[], None]]]
 
 
 class Api:
-    """The endpoint, with the networks that it runs."""
+    """The endpoint, with the networks that it runs, and what watches over a caller's run (`Page.watch`)."""
 
-    def __init__(self, networks: Networks):
-        self.networks = networks
+    def __init__(self, networks: Networks, watch: Watch):
+        self.networks, self.watch = networks, watch
 
     def segment(
         self,
@@ -31,6 +36,7 @@ class Api:
         z: int | None = None,
         t: int | None = None,
         channel: int | None = None,
+        request: gr.Request | None = None,
     ) -> tuple[str, dict]:
         """Find every nucleus of an image.
 
@@ -59,8 +65,12 @@ class Api:
             read_image = read(image, z=_whole(z), t=_whole(t), channel=_whole(channel), max_pixels=MAX_PIXELS)
         used = self.networks[network]
         try:
-            maps = self.networks.predict(network, read_image.pixels, RunSettings(diameter, bool(tta)))
+            with self.watch(request) as check:
+                settings = RunSettings(diameter, bool(tta))
+                maps = self.networks.predict(network, read_image.pixels, settings, check=check)
             labels: np.ndarray = used.processor.instances(maps, threshold, separation, min_area)
+        except Cancelled:
+            raise gr.Error("Cancelled: the caller has gone.", print_exception=False) from None
         except ValueError as error:
             raise gr.Error(escape(str(error)), print_exception=False) from error
 
@@ -73,6 +83,7 @@ class Api:
             "model": used.source,
             "revision": used.revision or None,
             "weights_sha256": used.sha256,
+            "nuclei_models": __version__,
             "threshold": applied("threshold", threshold),
             "separation": applied("separation", separation),
             "min_area": applied("min_area", min_area),

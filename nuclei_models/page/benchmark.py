@@ -3,12 +3,16 @@
     python -m nuclei_models.page.benchmark
 
 Prints the time from opening the page to its being usable, from pressing Segment to both overlays of a 256 x 256 image,
-and from moving the threshold slider to the new picture at 1024 x 1024. Needs what `screenshots` needs.
+and from moving the threshold slider to the new picture at 1024 x 1024, with the share of it that is spent cutting maps
+into nuclei and drawing. The images are parts of an example with touching nuclei, or tiled with it. Needs what
+`screenshots` needs.
 """
 
 import os
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
@@ -17,31 +21,35 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 import numpy as np
 import tifffile
 from playwright.sync_api import Page, sync_playwright
-from scipy import ndimage
 
+from ..images import read
+from .examples import FOLDER
+from .handlers import Page as Pages
 from .layout import build, launch
 from .networks import Networks
 from .screenshots import WIDE, browser
 
-# the time from one animation frame with the old picture to the first with the new one, in the browser's own clock
+# the time from a slider's move to the frame that shows the new outlines, in the browser's own clock
 MOVE = """value => new Promise((done) => {
-  const image = [...document.querySelectorAll('.nm-layer img')].at(-1), before = image.src, start = performance.now();
-  const slider = document.querySelector('#threshold input[type=range]');
+  const images = [...document.querySelectorAll('.nm-overlay')], before = images.map((image) => image.src);
+  const slider = document.querySelector('#threshold input[type=range]'), start = performance.now();
   slider.value = value;
   slider.dispatchEvent(new Event('input', { bubbles: true }));
   slider.dispatchEvent(new Event('change', { bubbles: true }));
-  const look = () =>
-    image.src !== before && image.complete ? done(performance.now() - start) : requestAnimationFrame(look);
+  const look = () => {
+    if (images.every((image, i) => image.src === before[i])) return requestAnimationFrame(look);
+    Promise.all(images.map((image) => image.decode())).then(
+      () => requestAnimationFrame(() => done(performance.now() - start)));
+  };
   look();
 })"""
+EXAMPLE = "fluorescence-dense.png"
 
 
-def blobs(side: int, spacing: int = 40) -> np.ndarray:
-    """(side, side) uint8, a round nucleus in every square of `spacing` pixels."""
-    points = np.zeros((side, side), np.float32)
-    points[spacing // 2 :: spacing, spacing // 2 :: spacing] = 1
-    image = ndimage.gaussian_filter(points, spacing / 6)
-    return (255 * image / image.max()).astype(np.uint8)
+def tiled(side: int) -> np.ndarray:
+    """(side, side), the example and its mirror images side by side as often as it takes."""
+    image = read(FOLDER / EXAMPLE).pixels
+    return np.pad(image, [(0, max(0, side - n)) for n in image.shape], mode="symmetric")[:side, :side]
 
 
 def segment(page: Page, path: Path) -> float:
@@ -58,11 +66,30 @@ def segment(page: Page, path: Path) -> float:
     return seconds
 
 
-def measure(url: str, folder: Path) -> dict[str, float]:
-    """Milliseconds by what they are of."""
+@contextmanager
+def timed(page_type: type, name: str) -> Iterator[list[float]]:
+    """How long a handler takes, milliseconds, each time it is called."""
+    handler, taken = getattr(page_type, name), []
+
+    def clocked(*arguments):
+        start = time.perf_counter()
+        try:
+            return handler(*arguments)
+        finally:
+            taken.append(1000 * (time.perf_counter() - start))
+
+    setattr(page_type, name, clocked)
+    try:
+        yield taken
+    finally:
+        setattr(page_type, name, handler)
+
+
+def measure(url: str, folder: Path, cuts: list[float]) -> dict[str, float]:
+    """Milliseconds by what they are of. `cuts`: see `timed`."""
     small, large = folder / "small.tif", folder / "large.tif"
-    tifffile.imwrite(small, blobs(256))
-    tifffile.imwrite(large, blobs(1024))
+    tifffile.imwrite(small, tiled(256))
+    tifffile.imwrite(large, tiled(1024))
     with sync_playwright() as playwright, browser(playwright) as opened:
         page = opened.new_page(viewport=WIDE)
         start = time.perf_counter()
@@ -75,6 +102,7 @@ def measure(url: str, folder: Path) -> dict[str, float]:
         page.locator(".nm-title", has_text="Your image").wait_for()
         page.locator("#run").click()
         page.locator(".nm-summary").wait_for(timeout=600_000)
+        cuts.clear()
         moves = []
         for value in np.linspace(0.3, 0.8, 11):
             page.wait_for_timeout(1000)  # until the numbers of the last move are there
@@ -83,18 +111,20 @@ def measure(url: str, folder: Path) -> dict[str, float]:
         "first page": 1000 * first,
         "upload to both overlays, 256 x 256": 1000 * both,
         "threshold slider to new picture, 1024 x 1024": median(moves),
+        "of it, cutting and drawing": median(cuts),
     }
 
 
 def main() -> None:
-    blocks = build(Networks())
-    _, url, _ = launch(blocks, prevent_thread_lock=True, quiet=True)
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            for what, milliseconds in measure(url, Path(folder)).items():
-                print(f"{what}: {milliseconds:.0f} ms")
-    finally:
-        blocks.close()
+    with timed(Pages, "cut") as cuts:
+        blocks = build(Networks())
+        _, url, _ = launch(blocks, prevent_thread_lock=True, quiet=True)
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                for what, milliseconds in measure(url, Path(folder), cuts).items():
+                    print(f"{what}: {milliseconds:.0f} ms")
+        finally:
+            blocks.close()
 
 
 if __name__ == "__main__":

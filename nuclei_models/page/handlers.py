@@ -3,23 +3,31 @@ that is in the modules before this one."""
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from html import escape
 from pathlib import Path
 
 import gradio as gr
 
-from ..images import ImageInfo, MicroscopyImage, inspect, read
+from ..domain import read_domain, warning
+from ..images import ImageError, ImageInfo, MicroscopyImage, inspect, read
 from . import files, numbers, pictures
 from .examples import Example
-from .inputs import check_size, cut_of, look_of, note_of, pixel_size_of, run_settings, told, written
-from .limits import MAX_PIXELS
+from .inputs import cut_of, look_of, note_of, pixel_size_of, run_settings, told, too_large, written
+from .limits import MAX_PIXELS, beyond
 from .networks import TITLES, Cancelled, Networks, RunSettings
 from .state import Analysis, Cut, Forgotten, Picture, Store
 
 EMPTY: dict = {}
 PICK = "Click a nucleus in a picture, or a row of the table, to see it here."
+
+
+def preview(image: MicroscopyImage):
+    """-> viewer, before the networks have run."""
+    value, bases = pictures.preview(image.pixels, image.name)
+    return gr.HTML(value=value, bases=bases)
 
 
 class Page:
@@ -28,13 +36,15 @@ class Page:
     def __init__(self, networks: Networks, examples: list[Example]):
         self.networks, self.examples, self.store = networks, examples, Store()
         self._cancelled: dict[str, threading.Event] = {}
+        rule = read_domain()
+        self.domain = rule if rule is not None and rule.knows([n.sha256 for n in networks]) else None
 
     # choosing an image
 
     def uploaded(self, path: str | None):
         """-> series, channel, z, t choosers, note, pixel size, viewer; and no example, no analysis."""
         if not path:
-            return *(gr.update(visible=False),) * 4, "", None, EMPTY, None, None
+            return *(gr.update(visible=False),) * 4, beyond(), None, EMPTY, None, None
         with told():
             info = inspect(path)
         return *self.choosers(path, info), None, None
@@ -45,8 +55,12 @@ class Page:
             return *self.choosers(path or "", inspect(path or "", series), series), None, None
 
     def choosers(self, path: str, info: ImageInfo, series: int = 0):
+        several = [(label, i) for i, label in enumerate(info.series)]
+        chooser = gr.update(choices=several, value=series, visible=len(several) > 1)
+        if why := too_large(info):
+            gr.Warning(escape(why), title="Too large for this page")
+            return chooser, *(gr.update(visible=False),) * 3, escape(why), None, EMPTY
         with told():
-            check_size(info)
             image = read(path, series=series, max_pixels=MAX_PIXELS)
         sizes, size = info.sizes, info.pixel_size
         names = [
@@ -54,15 +68,13 @@ class Page:
             for i in range(sizes["C"])
         ]
         return (
-            gr.update(
-                choices=[(label, i) for i, label in enumerate(info.series)], value=series, visible=len(info.series) > 1
-            ),
+            chooser,
             gr.update(choices=names, value=image.channels[0], visible=sizes["C"] > 1),
             gr.update(maximum=max(sizes["Z"], 2), value=image.plane["Z"] + 1, visible=sizes["Z"] > 1),
             gr.update(maximum=max(sizes["T"], 2), value=image.plane["T"] + 1, visible=sizes["T"] > 1),
             note_of(image),
             None if size is None else round(size[1], 5),
-            pictures.preview(image.pixels, image.name),
+            preview(image),
         )
 
     def plane_chosen(self, path: str | None, series: int, channel: int, z: int, t: int):
@@ -70,13 +82,14 @@ class Page:
         if not path:
             return "", EMPTY, None
         image = self.read_plane(path, series, channel, z, t)
-        return note_of(image), pictures.preview(image.pixels, image.name), None
+        return note_of(image), preview(image), None
 
     def read_plane(self, path: str, series: int, channel: int, z: int, t: int) -> MicroscopyImage:
         """The chosen plane, whose indexes count from 1 on the page but for the channel and series."""
         with told():
             info = inspect(path, series or 0)
-            check_size(info)
+            if why := too_large(info):
+                raise ImageError(why)
             wanted = {
                 "z": int(z) - 1 if info.sizes["Z"] > 1 else None,
                 "t": int(t) - 1 if info.sizes["T"] > 1 else None,
@@ -127,15 +140,17 @@ class Page:
         )
         settings = run_settings(diameter, level, tta)
         try:
-            analysis = self.run(picture, settings, progress, self.watch(request.session_hash or ""))
+            with self.watch(request) as check:
+                analysis = self.run(picture, settings, progress, check)
         except Cancelled:
             return None, "Cancelled. Nothing was kept of this run.", gr.skip()
         except ValueError as error:
             raise gr.Error(escape(str(error)), print_exception=False) from error
         took = ", ".join(f"{TITLES[key]} {seconds:.1f} s" for key, seconds in analysis.seconds.items())
+        strange = self.strange(analysis)
         choices = list(pictures.VIEWS)[: None if picture.truth is not None else -1]
         views = gr.update(choices=choices, value=view if view in choices else choices[0])
-        return self.store.put(analysis), f"Done: {took}.", views
+        return self.store.put(analysis), f"Done: {took}.{strange}", views
 
     def run(
         self, picture: Picture, settings: RunSettings, progress: Callable | None, check: Callable[[], None] | None
@@ -146,7 +161,7 @@ class Page:
 
             def tell(done: int, total: int, i: int = i, title: str = network.title) -> None:
                 if progress is not None:
-                    progress((i + done / total) / 2, desc=f"{title}: {done} of {total} tiles")
+                    progress((i + done / total) / 2, desc=f"{title}: {done / total:.0%}")
 
             start = time.perf_counter()
             processor = network.processor
@@ -157,15 +172,27 @@ class Page:
             analysis.diameters[network.key] = diameter
         return analysis
 
-    def watch(self, session: str) -> Callable[[], None]:
-        """A new run of a visitor: what raises `Cancelled` in it once they press Cancel."""
-        flag = self._cancelled[session] = threading.Event()
+    def strange(self, analysis: Analysis) -> str:
+        """What the visitor is warned of, as Markdown."""
+        maps, labels = list(analysis.maps.values()), [analysis.labels(key, Cut()) for key in analysis.maps]
+        text = warning(self.domain, maps, labels, next(iter(analysis.diameters.values()), None))
+        return f"\n\n⚠️ **{text.split('. ', 1)[0]}.** {text.split('. ', 1)[1]}" if text else ""
+
+    @contextmanager
+    def watch(self, request: gr.Request | None) -> Iterator[Callable[[], None]]:
+        """A run of a visitor: what raises `Cancelled` in it once they press Cancel, or leave."""
+        session, flag = (request.session_hash if request is not None else None) or "", threading.Event()
 
         def check() -> None:
             if flag.is_set():
                 raise Cancelled
 
-        return check
+        self._cancelled[session] = flag
+        try:
+            yield check
+        finally:
+            if self._cancelled.get(session) is flag:
+                del self._cancelled[session]
 
     def cancel(self, request: gr.Request) -> str:
         """-> status. Stops the visitor's run at its next layer."""
@@ -173,6 +200,10 @@ class Page:
         if flag:
             flag.set()
         return "Cancelling …" if flag else "Nothing is running."
+
+    def left(self, request: gr.Request) -> None:
+        """A visitor has gone: nobody waits for their run."""
+        self.cancel(request)
 
     # showing what they said
 
@@ -190,6 +221,14 @@ class Page:
 
     def draw(self, key: str | None, *controls):
         """-> viewer."""
+        if not key:
+            return gr.skip()
+        cut, look, pixel_size = self.controls(*controls)
+        analysis = self.analysis(key, pixel_size)
+        return gr.HTML(value=pictures.render(analysis, cut, look), bases=pictures.bases(analysis, look))
+
+    def cut(self, key: str | None, *controls):
+        """-> viewer, whose images stay; only what lies over them is new."""
         if not key:
             return gr.skip()
         cut, look, pixel_size = self.controls(*controls)

@@ -1,21 +1,24 @@
 """What a visitor gave -> typed settings and a picture; what is wrong with it -> a sentence on the page."""
 
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from html import escape
 from pathlib import Path
+from stat import S_ISDIR
 
 import gradio as gr
+from gradio.utils import get_upload_folder
 
 from ..images import ImageError, ImageInfo, MicroscopyImage
 from . import pictures
-from .limits import MAX_PIXELS, SLOW_PIXELS
+from .levels import WHOLE
+from .limits import COMMAND, MAX_PIXELS, SLOW_PIXELS, SWEEP_SECONDS
 from .networks import Networks, RunSettings
 from .pictures import Look
 from .state import Cut
 
-WHOLE = "Whole network"
 STEPS = {"threshold": 0.01, "separation": 0.01, "min_area": 1.0}
 
 
@@ -55,14 +58,14 @@ def pixel_size_of(typed: float | None, stored: tuple[float, float] | None) -> tu
     return stored if stored is not None and abs(typed - stored[1]) < 1e-4 else (typed, typed)
 
 
-def check_size(info: ImageInfo) -> None:
-    """Raise an ImageError for an image too large for the page."""
-    if info.width * info.height > MAX_PIXELS:
-        raise ImageError(
-            f"{info.name} is {info.width} x {info.height} pixels. This page takes up to {MAX_PIXELS / 1e6:.0f} "
-            "megapixels. Cut out a part or downsample it; or segment it whole in Python, with the lines that README.md "
-            'shows under "Use it".'
-        )
+def too_large(info: ImageInfo) -> str | None:
+    """What is to be said of an image too large for the page, as plain text; `None` of any other."""
+    if info.width * info.height <= MAX_PIXELS:
+        return None
+    return (
+        f"{info.name} is {info.width} x {info.height} pixels. This page takes up to {MAX_PIXELS / 1e6:.0f} megapixels. "
+        f"Cut out a part, or segment it whole on your own computer: {COMMAND}"
+    )
 
 
 def note_of(image: MicroscopyImage) -> str:
@@ -95,7 +98,22 @@ def told() -> Iterator[None]:
 
 
 def written(name: str, data: bytes) -> str:
-    """A file in a folder of its own, so that it keeps its name; Gradio copies it to its cache, which is emptied."""
-    path = Path(tempfile.mkdtemp(prefix="nuclei-")) / name
+    """A file in a folder of its own, so that it keeps its name; in Gradio's cache, which is emptied."""
+    cache = Path(get_upload_folder())
+    cache.mkdir(parents=True, exist_ok=True)
+    sweep(cache)
+    path = Path(tempfile.mkdtemp(prefix="nuclei-", dir=cache)) / name
     path.write_bytes(data)
     return str(path)
+
+
+def sweep(cache: Path) -> None:
+    """Remove the empty files and folders that Gradio leaves behind: it deletes what it was given, and no more."""
+    old = time.time() - SWEEP_SECONDS
+    for entry in cache.iterdir():
+        with suppress(OSError):  # not empty, or gone by now
+            stat = entry.lstat()
+            if stat.st_ctime < old and S_ISDIR(stat.st_mode):
+                entry.rmdir()
+            elif stat.st_ctime < old and not stat.st_size:
+                entry.unlink()

@@ -12,8 +12,10 @@ from . import limits
 from .api import Api
 from .examples import Example, find_examples
 from .files import KINDS, README
+from .guard import MIDDLEWARE
 from .handlers import EMPTY, Page
-from .inputs import WHOLE, defaults
+from .inputs import defaults
+from .levels import WHOLE, choices, explained
 from .networks import TITLES, Networks
 from .pictures import PAINTS, VIEWS, Look
 
@@ -40,7 +42,7 @@ def build(networks: Networks, examples: list[Example] | None = None) -> gr.Block
     ) as blocks:
         gr.Markdown("# Find cell nuclei\nU-Net and U-Net++ side by side, on your own microscopy image.")
         with gr.Accordion("How it works, and when not to trust it", open=False, elem_id="help"):
-            gr.Markdown(asset("help.md"))
+            gr.Markdown(f"{asset('help.md')}\n{limits.told()}")
         c = SimpleNamespace()
         c.key = gr.State(None, time_to_live=limits.STATE_SECONDS, delete_callback=page.store.drop)
         c.example = gr.State(None)
@@ -52,7 +54,8 @@ def build(networks: Networks, examples: list[Example] | None = None) -> gr.Block
         connect(c, page)
         # an empty number is drawn as 0 at first
         blocks.load(None, None, [c.pixel_size, c.diameter], js="() => [null, null]", api_visibility="private")
-        public(Api(networks))
+        blocks.unload(page.left)
+        public(Api(networks, page.watch))
     blocks.queue(max_size=limits.QUEUE)
     blocks.page = page
     return blocks
@@ -71,7 +74,7 @@ def input_column(c: SimpleNamespace, networks: Networks, examples: list[Example]
     c.channel = gr.Dropdown(choices=[("1", 0)], value=0, label="Channel", visible=False, elem_id="channel")
     c.z = gr.Slider(1, 2, 1, step=1, label="Z plane", visible=False, elem_id="z")
     c.t = gr.Slider(1, 2, 1, step=1, label="Time point", visible=False, elem_id="t")
-    c.note = gr.Markdown(elem_id="note")
+    c.note = gr.Markdown(limits.beyond(), elem_id="note")
     c.pixel_size = gr.Number(
         None, label="Pixel size (µm)", info="Taken from the file where it says so.", minimum=0, elem_id="pixel-size"
     )
@@ -85,10 +88,10 @@ def input_column(c: SimpleNamespace, networks: Networks, examples: list[Example]
         )
         levels = networks["unetpp"].levels
         c.level = gr.Dropdown(
-            choices=[WHOLE, *(f"L{n}" for n in levels[:-1])],
+            choices=choices(levels, networks.measured) if levels else [WHOLE],
             value=WHOLE,
             label="Size of U-Net++",
-            info="A smaller part of the network (L1 the smallest) is faster and less exact.",
+            info=explained(networks.measured),
             visible=bool(levels),
             elem_id="level",
         )
@@ -110,6 +113,7 @@ def result_column(c: SimpleNamespace, networks: Networks) -> None:
         value=EMPTY,
         html_template='<div class="nm-viewer"></div>',
         js_on_load=asset("viewer.js"),
+        bases={},
         mark=None,
         elem_id="viewer",
         min_height=40,
@@ -214,7 +218,7 @@ def connect(c: SimpleNamespace, page: Page) -> None:
     c.cancel.click(page.cancel, None, c.status, queue=False, **private)
 
     live = {"trigger_mode": "always_last", "concurrency_limit": 2, **quiet}
-    moved = gr.on([s.change for s in cut], page.draw, [c.key, *controls], c.viewer, **live)
+    moved = gr.on([s.change for s in cut], page.cut, [c.key, *controls], c.viewer, **live)
     moved.success(page.count, [c.key, *controls], counted, **live)
     looks = [c.view.change, c.paint.change, c.opacity.change, c.white.change, c.gamma.change]
     gr.on(looks, page.draw, [c.key, *controls], c.viewer, **live)
@@ -251,6 +255,7 @@ def launch(blocks: gr.Blocks, **changes):
         "theme": gr.themes.Default(primary_hue="blue", text_size="md").set(body_text_color_subdued="*neutral_500"),
         "css": asset("page.css"),
         "max_file_size": limits.MAX_FILE_BYTES,
+        "app_kwargs": {"middleware": MIDDLEWARE},
         "show_error": False,
         "ssr_mode": False,
         "run_history": False,

@@ -1,7 +1,8 @@
-"""Every limit of the page, in one place."""
+"""Every limit of the page, in one place, and what visitors are told of them."""
 
 MAX_FILE_BYTES = 100 * 2**20  # of an upload
 MAX_PIXELS = 4096 * 4096  # of the plane that is segmented; larger images are for the library
+MAX_WORK = 2 * MAX_PIXELS  # pixels as a network sees them, rescaled to nuclei it knows, times the views of augmentation
 SLOW_PIXELS = 2048 * 2048  # above it the page says beforehand that it will take a while
 SHOWN_SIDE = 1024  # longer side of the pictures as sent to the browser, pixels
 THUMBNAIL_SIDE = 160  # of an example, pixels
@@ -10,7 +11,32 @@ QUEUE = 20  # waiting visitors; one more is told to come back
 SESSIONS = 50  # visitors whose state is held at once
 STATE_SECONDS = 30 * 60  # after which an idle visitor's image is forgotten
 STATE_BYTES = 2 * 2**30  # all visitors' images and maps; beyond it the oldest are forgotten
+MAX_REQUEST_BYTES = 2**20  # of a request that is no upload
+MIN_FREE_BYTES = 2 * 2**30  # of the disk; with less, uploads are refused
 CACHE_SECONDS = (600, 3600)  # how often uploaded and made files are looked at, and how old they get
+SWEEP_SECONDS = 60  # age of the empty files and folders that Gradio leaves when it deletes those
 
 TABLE_ROWS = 500  # drawn in the table at once; sorting is over all rows, and the CSV has them all
 SEGMENT_SECONDS = 120  # asked of a shared GPU for one run
+RUN_SECONDS = 600  # of one network on one image, after which the run is ended
+
+COMMAND = "nuclei segment FILE --out DIR"  # for what is beyond the page
+
+
+def beyond() -> str:
+    """What to do with a file too large for the page, as Markdown."""
+    return (
+        f"Up to {MAX_FILE_BYTES / 2**20:.0f} MB and {MAX_PIXELS / 1e6:.0f} megapixels a plane. For larger images and "
+        f"whole folders there is the command line: `{COMMAND}`"
+    )
+
+
+def told() -> str:
+    """The limits that a visitor may meet, as Markdown."""
+    minutes = (STATE_SECONDS // 60, sum(CACHE_SECONDS) // 60, RUN_SECONDS // 60)
+    return (
+        f"**Limits.** Files up to {MAX_FILE_BYTES / 2**20:.0f} MB and {MAX_PIXELS / 1e6:.0f} megapixels a plane. One "
+        f"image is worked on at a time, for up to {minutes[2]} minutes a network; up to {QUEUE} wait, and you see your "
+        f"place in the queue. Your image is forgotten after {minutes[0]} minutes, earlier if many visitors are here; "
+        f"files you uploaded or made are deleted from the disk within {minutes[1]} minutes."
+    )

@@ -2,36 +2,32 @@
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
 
-from ..hub import load, parse_model_id
-from ..image_processing_nuclei import Maps, NucleiImageProcessor
-from ..modeling_nuclei import ConvBlock, NucleiPreTrainedModel
-from ..modeling_unetpp import UNetPlusPlus
-from ..repository import WEIGHTS, Repository, sha256
+from ..hub import parse_model_id
+from ..image_processing_nuclei import Maps
+from ..modeling_nuclei import ConvBlock
+from ..network import TITLES, Network, load_network
 from ..segment import predict
 from ..tiling import Progress
-from .limits import SEGMENT_SECONDS
+from .levels import read_levels
+from .limits import MAX_WORK, RUN_SECONDS, SEGMENT_SECONDS
 
-try:  # ZeroGPU Spaces; elsewhere there is no such package, or it does nothing
+try:  # of Hugging Face Spaces; elsewhere there is no such package
     import spaces
-
-    on_gpu = spaces.GPU(duration=SEGMENT_SECONDS)
 except ImportError:
-
-    def on_gpu(function: Callable) -> Callable:
-        return function
-
+    spaces = None
 
 ROOT = Path(__file__).resolve().parents[2]
-TITLES = {"unet": "U-Net", "unetpp": "U-Net++"}
+LOADED: WeakValueDictionary[int, Network] = WeakValueDictionary()  # by id
 VARIABLES = {"unet": "UNET_MODEL", "unetpp": "UNETPP_MODEL"}
 
 
@@ -54,51 +50,12 @@ class RunSettings:
     level: int | None = None
 
 
-@dataclass
-class Network:
-    """A loaded network and where it came from.
-
-    Attributes:
-        key: "unet" or "unetpp".
-        source: Folder's name, or id on the Hub.
-        revision: Commit or tag on the Hub; "" for a folder.
-        sha256: Of `model.safetensors`, 64 hexadecimal digits.
-    """
-
-    key: str
-    source: str
-    revision: str
-    sha256: str
-    model: NucleiPreTrainedModel
-    processor: NucleiImageProcessor
-    pruned: dict[int, UNetPlusPlus] = field(default_factory=dict)
-
-    @property
-    def title(self) -> str:
-        return TITLES[self.key]
-
-    @property
-    def levels(self) -> list[int]:
-        """Pruning levels to choose from, the smallest first; empty where the network can't be pruned."""
-        config = self.model.config
-        prunable = isinstance(self.model, UNetPlusPlus) and config.deep_supervision
-        return list(range(1, config.depth + 1)) if prunable else []
-
-    def at(self, level: int | None) -> NucleiPreTrainedModel:
-        """The network, or its part of a pruning level."""
-        if level is None or not self.levels:
-            return self.model
-        assert isinstance(self.model, UNetPlusPlus)
-        if level not in self.pruned:
-            self.pruned[level] = self.model.prune(level).eval()
-        return self.pruned[level]
-
-
 class Networks:
     """Both networks, one run at a time.
 
     Attributes:
         runs: How often a network has been run since the start.
+        measured: The levels of U-Net++, where they were measured.
     """
 
     def __init__(self, sources: dict[str, str] | None = None):
@@ -112,7 +69,10 @@ class Networks:
             HubError: A network can't be loaded.
         """
         sources = sources or sources_from_environment()
-        self.by_key = {key: load_network(key, sources[key]) for key in TITLES}
+        self.by_key = {key: load_network(sources[key], key) for key in TITLES}
+        LOADED.update({id(network): network for network in self})
+        name, revision = parse_model_id(sources["unetpp"])
+        self.measured = read_levels(name, revision, self["unetpp"].sha256)
         self.runs = 0
         self._one_at_a_time = threading.Lock()
 
@@ -136,19 +96,72 @@ class Networks:
             key: "unet" or "unetpp".
             pixels: (H, W[, C]), native values.
             settings: See `RunSettings`; its level concerns U-Net++ only.
-            progress: Called with (tiles done, tiles in all).
+            progress: Called with (parts done, parts in all).
             check: Called before every layer; raise `Cancelled` from it to stop.
+
+        Raises:
+            ValueError: A setting is out of range, or it would be or is more work than `limits` allow.
         """
         network = self[key]
+        processor = network.processor
+        diameter = settings.diameter or processor.diameter or processor.estimate_diameter(pixels)
+        check_work(pixels.shape[:2], processor.scale_for(diameter), settings.tta)
+        settings = replace(settings, diameter=diameter)  # lest it be estimated again
         with self._one_at_a_time:
             self.runs += 1
-            return _predict(network.at(settings.level), network.processor, pixels, settings, progress, check)
+            until = time_limit(check)
+            if on_shared_gpu is not _predict:
+                return on_shared_gpu(id(network), pixels, settings)
+            with checked(network.at(settings.level), until):
+                return _predict(id(network), pixels, settings, told(until, progress))
 
 
-@on_gpu
-def _predict(model, processor, pixels, settings: RunSettings, progress, check) -> Maps:
-    with checked(model, check):
-        return predict(pixels, model, processor, diameter=settings.diameter, tta=settings.tta, progress=progress)
+def check_work(size: tuple[int, ...], scale: float, tta: bool) -> None:
+    """Raise a ValueError if an image of this height and width, rescaled, seen from all sides, is above `MAX_WORK`."""
+    views, pixels = (8 if tta else 1), size[0] * size[1]
+    if pixels * scale**2 * views > MAX_WORK:
+        enlarged = f", enlarged {scale:.1f} times in each direction for nuclei so small" if scale > 1 else ""
+        seen = ", and seen in 8 views" if tta else ""
+        raise ValueError(
+            f"An image of {pixels / 1e6:.1f} megapixels{enlarged}{seen} is more work than this page takes on "
+            f"({pixels * scale**2 * views / 1e6:,.0f} megapixels, at most {MAX_WORK / 1e6:.0f}). Cut out a part"
+            f"{', switch the test-time augmentation off' if tta else ''} or give a larger nuclear diameter."
+        )
+
+
+def time_limit(check: Callable[[], None] | None) -> Callable[[], None]:
+    """`check`, which also raises a ValueError once `RUN_SECONDS` have passed from now."""
+    end = time.monotonic() + RUN_SECONDS
+
+    def both() -> None:
+        if check is not None:
+            check()
+        if time.monotonic() > end:
+            raise ValueError(f"This took more than {RUN_SECONDS // 60} minutes and was stopped. Cut out a part of it.")
+
+    return both
+
+
+def told(check: Callable[[], None], progress: Progress | None) -> Progress:
+    """Progress that is checked too."""
+
+    def both(done: int, total: int) -> None:
+        check()
+        if progress is not None:
+            progress(done, total)
+
+    return both
+
+
+def _predict(number: int, pixels: np.ndarray, settings: RunSettings, progress: Progress | None = None) -> Maps:
+    network = LOADED[number]
+    model, processor = network.at(settings.level), network.processor
+    return predict(pixels, model, processor, diameter=settings.diameter, tta=settings.tta, progress=progress)
+
+
+# On ZeroGPU, where many Spaces share GPUs, this runs in a process forked from this one and gets its arguments pickled:
+# so the network goes by number, and there is no progress and no check on the way. Everywhere else it is `_predict`.
+on_shared_gpu = spaces.GPU(duration=SEGMENT_SECONDS)(_predict) if spaces else _predict
 
 
 @contextmanager
@@ -170,21 +183,3 @@ def checked(model: torch.nn.Module, check: Callable[[], None] | None) -> Iterato
 def sources_from_environment() -> dict[str, str]:
     """The bundled weights, unless UNET_MODEL or UNETPP_MODEL names a folder or "owner/name@revision"."""
     return {key: os.environ.get(VARIABLES[key]) or str(ROOT / "weights" / f"{key}-nuclei") for key in TITLES}
-
-
-def load_network(key: str, source: str) -> Network:
-    """Load one network; on the GPU if there is one."""
-    model, processor = load(source)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    cast(Any, model).to(device, memory_format=torch.channels_last).eval()
-    name, revision = parse_model_id(source)
-    is_folder = Path(name).is_dir()
-    weights = Repository(name, revision=revision).find(WEIGHTS)
-    return Network(
-        key=key,
-        source=Path(name).name if is_folder else name,
-        revision="" if is_folder else (getattr(model.config, "_commit_hash", None) or revision or "main"),
-        sha256=sha256(weights) if weights else "",
-        model=model,
-        processor=processor,
-    )

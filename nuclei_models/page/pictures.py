@@ -1,4 +1,5 @@
-"""State -> what is seen: the image stretched for the eye, and what the networks found painted on it, as JPEG."""
+"""State -> what is seen: the image stretched for the eye, as JPEG, and what the networks found, as a transparent PNG to
+lie over it. So a slider that cuts nuclei anew sends outlines only, and one that changes the contrast only the image."""
 
 import base64
 import io
@@ -10,7 +11,7 @@ from PIL import Image
 from ..agreement import Kind
 from ..intensity import to_rgb
 from ..metrics import bowl_map, count_mask, iou_matrix, match
-from ..overlay import PALETTE, colour_index, draw_classes, edges
+from ..overlay import PALETTE, colour_index, edges
 from .limits import SHOWN_SIDE
 from .networks import TITLES
 from .state import Analysis, Cut
@@ -21,6 +22,7 @@ PAINTS = {"Outlines": "outline", "Filled": "filled", "Probability": "probability
 # purple of Okabe and Ito's palette
 AGREEMENT_COLOURS = np.array([[86, 180, 233], [230, 159, 0], [240, 228, 66], [204, 121, 167]], np.uint8)
 LEVELS = 4096  # grey levels kept for stretching
+IMAGE = "image"  # the name of the base that all panes share
 
 
 @dataclass(frozen=True)
@@ -43,43 +45,45 @@ class Look:
 
 
 def render(analysis: Analysis, cut: Cut, look: Look) -> dict:
-    """What the viewer shows, see `static/viewer.js`."""
-    analysis.cut_all(cut)
+    """What the viewer shows over the images of `bases`, see `static/viewer.js`."""
     view = look.view if look.view != "truth" or analysis.picture.truth is not None else "side"
     if view == "agreement":
         panes = [_agreement_pane(analysis, cut, look)]
     else:
-        panes = [_network_pane(analysis, key, cut, look) for key in analysis.maps]
+        panes = analysis.each(lambda key: _network_pane(analysis, key, cut, look))
         if view == "truth":
             panes = [_truth_pane(analysis, look), *panes]
     height, width = analysis.picture.size
     return {"view": view, "width": width, "height": height, "panes": panes}
 
 
-def preview(pixels: np.ndarray, name: str, look: Look | None = None) -> dict:
-    """What the viewer shows before the networks have run."""
-    look = look or Look()
-    shown = stretch(*shrink(pixels), look)
-    pane = {
-        "key": "",
-        "title": "Your image",
-        "caption": "",
-        "alt": f"Image {name}, contrast stretched",
-        "src": jpeg(shown),
-    }
-    return {"view": "side", "width": pixels.shape[1], "height": pixels.shape[0], "panes": [pane]}
+def bases(analysis: Analysis, look: Look) -> dict[str, str]:
+    """The images that lie under what `render` gives, as data URLs by the names that its panes call them."""
+    if look.paint == "probability" and look.view != "agreement":
+        found = analysis.each(lambda key: jpeg(probability_picture(analysis, key)))
+        return dict(zip(map(_base_of_network, analysis.maps), found, strict=True)) | {IMAGE: _image(analysis, look)}
+    return {IMAGE: _image(analysis, look)}
+
+
+def preview(pixels: np.ndarray, name: str, look: Look | None = None) -> tuple[dict, dict[str, str]]:
+    """What the viewer shows before the networks have run: as `render`, and as `bases`."""
+    shown = stretch(*shrink(pixels), look or Look())
+    pane = _pane("", "Your image", "", f"Image {name}, contrast stretched")
+    value = {"view": "side", "width": pixels.shape[1], "height": pixels.shape[0], "panes": [pane]}
+    return value, {IMAGE: jpeg(shown)}
+
+
+def _pane(key: str, title: str, caption: str, alt: str, base: str = IMAGE, overlay: str = "") -> dict:
+    return {"key": key, "title": title, "caption": caption, "alt": alt, "base": base, "overlay": overlay}
 
 
 def _network_pane(analysis: Analysis, key: str, cut: Cut, look: Look) -> dict:
     labels = analysis.labels(key, cut)
     n, title = int(labels.max(initial=0)), TITLES[key]
-    picture = probability_picture(analysis, key) if look.paint == "probability" else base(analysis, look)
     truth = analysis.picture.truth if look.view == "truth" else None
-    alt = f"{title}: {nuclei(n)}, " + {"probability": "probability map", "none": "not painted"}.get(
-        look.paint, look.paint
-    )
-    painted = _painted(picture, scaled(labels), line_width(analysis.picture.size), look)
-    pane = {"key": key, "title": title, "caption": nuclei(n), "alt": alt, "src": jpeg(painted)}
+    how = {"probability": "probability map", "none": "not painted"}.get(look.paint, look.paint)
+    base = _base_of_network(key) if look.paint == "probability" else IMAGE
+    pane = _pane(key, title, nuclei(n), f"{title}: {nuclei(n)}, {how}", base, _painted(labels, look))
     return pane if truth is None else pane | {"scores": scores(truth, labels)}
 
 
@@ -87,34 +91,30 @@ def _truth_pane(analysis: Analysis, look: Look) -> dict:
     truth = analysis.picture.truth
     assert truth is not None
     n = len(np.unique(truth)) - 1
-    painted = _painted(base(analysis, look), scaled(truth), line_width(analysis.picture.size), look)
-    return {
-        "key": "",
-        "title": "True mask",
-        "caption": nuclei(n),
-        "alt": f"True mask: {nuclei(n)}",
-        "src": jpeg(painted),
-    }
+    return _pane("", "True mask", nuclei(n), f"True mask: {nuclei(n)}", IMAGE, _painted(truth, look))
 
 
-def _painted(picture: np.ndarray, labels: np.ndarray, width: int, look: Look) -> np.ndarray:
-    """Paint labels, both at the shown size, with edges of this width."""
+def _painted(labels: np.ndarray, look: Look) -> str:
+    """Labels of the full size -> the overlay of this look; "" where it paints none."""
     if look.paint not in ("outline", "filled"):
-        return picture
-    edge = edges(labels, width)
-    return draw_classes(picture, colour_index(labels), PALETTE, look.opacity if look.paint == "filled" else 0, edge)
+        return ""
+    shown = scaled(labels)
+    edge, index = edges(shown, line_width(labels.shape)), colour_index(shown)
+    if look.paint == "outline":
+        return overlay_png(np.where(edge, index, 0), PALETTE, 1)
+    return overlay_png(index, PALETTE, look.opacity, edge)
 
 
 def _agreement_pane(analysis: Analysis, cut: Cut, look: Look) -> dict:
     a, b = analysis.maps
+    analysis.each(lambda key: analysis.labels(key, cut))
     agreement = analysis.agreement(cut)
     only, split = agreement.count(Kind.ONLY), agreement.count(Kind.SPLIT)
     both = agreement.count(Kind.BOTH)[0]
-    of_a = np.array([0, 1, 2, 4], np.uint8)[agreement.a][scaled(analysis.labels(a, cut))]  # by Kind
+    shown = scaled(analysis.labels(a, cut))
+    of_a = np.array([0, 1, 2, 4], np.uint8)[agreement.a][shown]  # by Kind
     of_b = np.array([0, 1, 3, 4], np.uint8)[agreement.b][scaled(analysis.labels(b, cut))]
     index = np.maximum(of_a, of_b)  # both 1, only the first 2, only the second 3, split 4
-    edge = edges(scaled(analysis.labels(a, cut)), line_width(analysis.picture.size))
-    picture = draw_classes(base(analysis, look), index, AGREEMENT_COLOURS, max(look.opacity, 0.3), edge)
     legend = [
         (f"found by both: {both}", 0),
         (f"{TITLES[a]} only: {only[0]}", 1),
@@ -122,14 +122,11 @@ def _agreement_pane(analysis: Analysis, cut: Cut, look: Look) -> dict:
         (f"split differently: {split[0]} as {split[1]}", 3),
     ]
     caption = f"{agreement.score:.0%} of the nuclei are found by both"
-    return {
-        "key": a,
-        "title": "Agreement",
-        "caption": caption,
-        "alt": f"Agreement of the networks: {caption}; " + ", ".join(text for text, _ in legend),
-        "src": jpeg(picture),
-        "legend": [{"text": text, "colour": "#" + AGREEMENT_COLOURS[i].tobytes().hex()} for text, i in legend],
-    }
+    alt = f"Agreement of the networks: {caption}; " + ", ".join(text for text, _ in legend)
+    edge = edges(shown, line_width(analysis.picture.size))
+    painted = overlay_png(index, AGREEMENT_COLOURS, max(look.opacity, 0.3), edge)
+    patches = [{"text": text, "colour": "#" + AGREEMENT_COLOURS[i].tobytes().hex()} for text, i in legend]
+    return _pane(a, "Agreement", caption, alt, IMAGE, painted) | {"legend": patches}
 
 
 def scores(truth: np.ndarray, labels: np.ndarray) -> str:
@@ -201,10 +198,14 @@ def stretch(levels: np.ndarray, share: np.ndarray, look: Look) -> np.ndarray:
     return picture if picture.shape[2] == 3 else picture.repeat(3, 2)
 
 
-def base(analysis: Analysis, look: Look) -> np.ndarray:
-    """The image as shown, (h, w, 3) uint8."""
+def _image(analysis: Analysis, look: Look) -> str:
+    """The image as shown, a data URL."""
     levels, share = analysis.remember("levels", 0, lambda: shrink(analysis.picture.pixels))
-    return analysis.remember("base", (look.white, look.gamma), lambda: stretch(levels, share, look))
+    return analysis.remember("image", (look.white, look.gamma), lambda: jpeg(stretch(levels, share, look)))
+
+
+def _base_of_network(key: str) -> str:
+    return f"probability {key}"
 
 
 def probability_picture(analysis: Analysis, key: str) -> np.ndarray:
@@ -229,4 +230,28 @@ def jpeg(picture: np.ndarray) -> str:
     """(h, w, 3) uint8 -> a data URL."""
     file = io.BytesIO()
     Image.fromarray(picture).save(file, "jpeg", quality=90, subsampling=0)
-    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
+    return _data_url("jpeg", file)
+
+
+def overlay_png(index: np.ndarray, colours: np.ndarray, opacity: float, edge: np.ndarray | None = None) -> str:
+    """Classes of pixels -> a picture to lay over another, as a data URL.
+
+    Args:
+        index: (h, w), uint8: 0 is transparent, i is painted with `colours[i - 1]`.
+        colours: (n, 3), uint8.
+        opacity: 0 .. 1, of the paint.
+        edge: (h, w), bool: where the paint is opaque.
+    """
+    n = len(colours)
+    if edge is not None:
+        index = index + n * (edge & (index > 0)).astype(np.uint8)
+    image = Image.fromarray(index)
+    image.putpalette(np.vstack([np.zeros((1, 3), np.uint8), colours, colours]).tobytes())
+    alpha = bytes([0, *[round(255 * opacity)] * n, *[255] * n])
+    file = io.BytesIO()
+    image.save(file, "png", compress_level=1, transparency=alpha)
+    return _data_url("png", file)
+
+
+def _data_url(kind: str, file: io.BytesIO) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -6,6 +6,7 @@ answer is kept, so that a control that doesn't concern it costs nothing.
 
 import secrets
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from ..agreement import Agreement, compare
 from ..image_processing_nuclei import Maps, NucleiImageProcessor
 from ..instances import drop_small
 from ..measure import measure
-from .limits import STATE_BYTES
+from .limits import STATE_BYTES, STATE_SECONDS
 from .networks import RunSettings
 
 T = TypeVar("T")
@@ -116,10 +117,10 @@ class Analysis:
             f"labels {network}", (threshold, separation, min_area), lambda: drop_small(everything, min_area)
         )
 
-    def cut_all(self, cut: Cut) -> None:
-        """Cut both networks' maps at once, so that `labels` has them."""
+    def each(self, work: Callable[[str], T]) -> list[T]:
+        """`work` of every network's key, both at once."""
         with ThreadPoolExecutor(len(self.maps)) as pool:
-            list(pool.map(lambda network: self.labels(network, cut), self.maps))
+            return list(pool.map(work, self.maps))
 
     def table(self, network: str, cut: Cut, solidity: bool = False) -> Table:
         """Measurements of every nucleus, see `measure`."""
@@ -141,20 +142,23 @@ class Forgotten(Exception):
 
 
 class Store:
-    """Analyses by an unguessable key; the oldest give way when together they exceed the budget."""
+    """Analyses by an unguessable key, each until nobody has asked for it in `seconds`; when together they exceed the
+    budget (bytes), the oldest give way before that."""
 
-    def __init__(self, budget: int = STATE_BYTES):
-        self.budget = budget
-        self._held: OrderedDict[str, Analysis] = OrderedDict()
+    def __init__(self, budget: int = STATE_BYTES, seconds: float = STATE_SECONDS):
+        self.budget, self.seconds = budget, seconds
+        self._held: OrderedDict[str, tuple[float, Analysis]] = OrderedDict()  # with the time of the last use
         self._lock = threading.Lock()
+        self._timer: threading.Timer | None = None
 
     def put(self, analysis: Analysis) -> str:
         """Keep it, and return its key."""
         key = secrets.token_urlsafe(16)
         with self._lock:
-            self._held[key] = analysis
-            while len(self._held) > 1 and sum(a.nbytes for a in self._held.values()) > self.budget:
+            self._held[key] = time.monotonic(), analysis
+            while len(self._held) > 1 and sum(a.nbytes for _, a in self._held.values()) > self.budget:
                 self._held.popitem(last=False)
+        self._forget_old()
         return key
 
     def get(self, key: str) -> Analysis:
@@ -162,10 +166,25 @@ class Store:
         with self._lock:
             if key not in self._held:
                 raise Forgotten
-            self._held.move_to_end(key)
-            return self._held[key]
+            analysis = self._held.pop(key)[1]
+            self._held[key] = time.monotonic(), analysis
+            return analysis
 
     def drop(self, key: str | None) -> None:
         """Forget it, if it is still held."""
         with self._lock:
             self._held.pop(key or "", None)
+
+    def _forget_old(self) -> None:
+        """Now, and again when the next one is due: Gradio says nothing of sessions that it drops for their number, and
+        keeps closed ones for an hour."""
+        with self._lock:
+            while self._held and next(iter(self._held.values()))[0] + self.seconds <= time.monotonic():
+                self._held.popitem(last=False)
+            if self._held and self._timer in (None, threading.current_thread()):
+                due = next(iter(self._held.values()))[0] + self.seconds - time.monotonic()
+                self._timer = threading.Timer(max(due, 0), self._forget_old)
+                self._timer.daemon = True
+                self._timer.start()
+            elif not self._held:
+                self._timer = None

@@ -1,6 +1,6 @@
 // The picture viewer: panes that zoom and move together, swiping, and picking a nucleus.
-// Gradio gives element, props, trigger and watch. props.value is what pictures.render returns; props.mark is
-// {key, label, box: [x0, y0, x1, y1]} or null, in pixels of the image.
+// Gradio gives element, props, trigger and watch. props.value is what pictures.render returns; props.bases the images
+// under it, by name; props.mark is {key, label, box: [x0, y0, x1, y1]} or null, in pixels of the image.
 
 const root = element.querySelector(".nm-viewer");
 const at = { zoom: 1, x: 0, y: 0 }; // x, y: the stage's top left corner, as a share of the picture
@@ -100,7 +100,8 @@ function stageFor(panes, value) {
   const stage = make("div", { class: "nm-stage", tabindex: "0", role: "group", "data-keys": panes.map((p) => p.key).join(" ") });
   stage.style.aspectRatio = `${value.width} / ${value.height}`;
   panes.forEach((pane, i) => {
-    const layer = make("div", { class: "nm-layer" }, make("img", { draggable: "false" }));
+    const layer = make("div", { class: "nm-layer" }, make("img", { draggable: "false", class: "nm-base" }),
+      make("img", { draggable: "false", class: "nm-overlay", alt: "", role: "presentation" }));
     stage.append(make("div", { class: i ? "nm-clip nm-over" : "nm-clip" }, layer));
   });
   if (panes.length > 1) stage.append(make("div", { class: "nm-line", "aria-hidden": "true" }));
@@ -134,10 +135,14 @@ function build(value) {
 }
 
 function fill(value) {
-  const heads = [...root.querySelectorAll(".nm-head")], images = [...root.querySelectorAll(".nm-layer img")];
+  const heads = [...root.querySelectorAll(".nm-head")];
+  const images = [...root.querySelectorAll(".nm-base")], overlays = [...root.querySelectorAll(".nm-overlay")];
   value.panes.forEach((pane, i) => {
-    images[i].src = pane.src;
+    const base = props.bases?.[pane.base]; // on its way, if it isn't there
+    if (base && images[i].src !== base) images[i].src = base;
     images[i].alt = pane.alt;
+    overlays[i].hidden = !pane.overlay;
+    if (pane.overlay) overlays[i].src = pane.overlay;
     const head = make("span", { class: "nm-title" }, make("b", {}, pane.title), " ", make("span", {}, pane.caption));
     const holder = heads[Math.min(i, heads.length - 1)];
     if (i < heads.length) holder.replaceChildren(head); else holder.append(head);
@@ -188,5 +193,6 @@ function show() {
 }
 
 watch("value", show);
+watch("bases", show);
 watch("mark", mark);
 show();

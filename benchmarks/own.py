@@ -1,0 +1,192 @@
+"""Measures one of our networks, in this process; called by `python -m benchmarks`.
+
+python -m benchmarks.own segment unetpp --precision bfloat16 --sizes 256 1024 --budget 60
+"""
+
+import argparse
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.flop_counter import FlopCounterMode
+
+from nuclei_models import UNet, UNetConfig
+from nuclei_models import segment as segmentation
+from nuclei_models.hub import load
+from nuclei_models.images import read
+from nuclei_models.runtime import Runtime, choose
+
+from .contenders import onnx
+from .timing import grow
+
+ROOT = Path(__file__).resolve().parent.parent
+PICTURE = ROOT / "examples" / "fluorescence-dense.png"
+CALIBRATION = 32  # training images
+
+
+def network(key: str):
+    """The bundled network or pruned level; "unet64", the paper's width, has random weights."""
+    if key == "unet64":
+        torch.manual_seed(0)
+        names = {0: "background", 1: "nucleus", 2: "border", 3: "distance"}
+        return UNet(UNetConfig(padding="same", batch_norm=True, id2label=names)).eval(), None
+    model, processor = load(ROOT / "weights" / ("unet-nuclei" if key == "unet" else "unetpp-nuclei"))
+    return (model.prune(int(key[1])) if key[0] == "l" else model).eval(), processor
+
+
+def picture(size: int) -> np.ndarray:
+    """(size, size) uint8, an example image mirrored as often as needed: nuclei as dense as in it, everywhere."""
+    pixels = read(PICTURE).pixels
+    return np.pad(pixels, [(0, max(size - n, 0)) for n in pixels.shape], mode="reflect")[:size, :size]
+
+
+def macs(model, size: int = 256) -> float:
+    """Multiply-adds a pixel of the image."""
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        model(torch.zeros(1, 3, size, size))
+    return counter.get_total_flops() / 2 / size**2
+
+
+def whole(key: str, precision: str) -> Callable:
+    """File to label image; of it, the seconds of the network and of what follows it."""
+    model, processor = network(key)
+    folder = Path(tempfile.mkdtemp())  # for as long as the process
+    spent: Counter[str] = Counter()
+
+    def timed(part: str, function: Callable) -> Callable:
+        def run(*args):
+            start = time.perf_counter()
+            result = function(*args)
+            spent[part] += time.perf_counter() - start
+            return result
+
+        return run
+
+    segmentation.predict_logits = timed("network", segmentation.predict_logits)
+    processor.maps, processor.instances = timed("after", processor.maps), timed("after", processor.instances)
+
+    def prepare(size: int) -> Callable[[], dict]:
+        path = folder / f"{size}.png"
+        Image.fromarray(picture(size)).save(path)
+
+        def run() -> dict:
+            spent.clear()
+            segmentation.segment(read(path).pixels, model, processor, precision=precision)
+            return dict(spent)
+
+        return run
+
+    return prepare
+
+
+def bare(how: str, key: str, precision: str) -> Callable:
+    """Tensor to logits, by our runtime, as the model itself (eager), compiled, or by ONNX Runtime."""
+    run = {"bands": by_bands, "eager": by_forward, "compile": by_compile, "onnx": by_onnx}[how](key, precision)
+
+    def prepare(size: int) -> Callable[[], None]:
+        x = torch.from_numpy(np.random.default_rng(0).normal(size=(1, 3, size, size)).astype(np.float32))
+
+        def once() -> None:
+            with torch.inference_mode():
+                run(x)
+
+        return once
+
+    return prepare
+
+
+def by_bands(key: str, precision: str) -> Callable:
+    return Runtime(network(key)[0], precision)
+
+
+def by_forward(key: str, precision: str) -> Callable:
+    model, dtype = network(key)[0], choose(precision, torch.device("cpu"))
+    model.to(memory_format=torch.channels_last)
+
+    def run(x: torch.Tensor) -> torch.Tensor:
+        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+            return model(x.contiguous(memory_format=torch.channels_last)).logits.float()
+
+    return run
+
+
+def by_compile(key: str, precision: str) -> Callable:
+    from torch._inductor import config
+
+    config.freezing = True  # folds normalisation, packs weights
+    model, dtype = network(key)[0], choose(precision, torch.device("cpu"))
+    model = model.to(dtype).to(memory_format=torch.channels_last)
+    compiled = torch.compile(model, dynamic=False)
+    return lambda x: compiled(x.to(dtype).contiguous(memory_format=torch.channels_last)).logits.float()
+
+
+def by_onnx(key: str, precision: str) -> Callable:
+    import onnxruntime
+
+    path = onnx_file(key, int8=precision == "int8")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(path, options)
+    return lambda x: session.run(None, {"pixel_values": x.numpy()})[0]
+
+
+def onnx_file(key: str, int8: bool = False) -> Path:
+    """The network as ONNX, made where it isn't there; 8 bits by static quantisation, calibrated on training images."""
+    from train.export import export_onnx
+
+    path = Path(onnx(key))
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        export_onnx(ROOT / "weights" / path.stem, path)
+    return quantised(path, key) if int8 else path
+
+
+def quantised(path: Path, key: str) -> Path:
+    """Eight-bit weights and maps beside an ONNX file; the heads stay in float32."""
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    from train.data import load_packed, read_split
+
+    out = path.with_name(f"{path.stem}-int8.onnx")
+    if out.is_file():
+        return out
+    processor = network(key)[1]
+    ids = read_split("train")[:: max(len(read_split("train")) // CALIBRATION, 1)][:CALIBRATION]
+    images = (s.image for s in load_packed(ROOT / "data" / "dsb2018", ids))
+
+    class Reader(CalibrationDataReader):
+        def get_next(self):
+            image = next(images, None)
+            return None if image is None else {"pixel_values": processor.prepare(image)[None, :, :256, :256]}
+
+    plain = path.with_name(f"{path.stem}-plain.onnx")
+    quant_pre_process(path, plain, skip_symbolic_shape=True)
+    quantize_static(
+        plain, out, Reader(), quant_format=QuantFormat.QDQ, activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8, per_channel=True, op_types_to_quantize=["Conv", "MaxPool", "Concat"],
+    )  # fmt: skip
+    return out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("how", choices=["segment", "bands", "eager", "compile", "onnx"])
+    parser.add_argument("network", help="unet, unetpp, l1 .. l3, or unet64")
+    parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16", "int8"])
+    parser.add_argument("--sizes", nargs="+", type=int, required=True)
+    parser.add_argument("--budget", type=float, required=True, help="seconds")
+    args = parser.parse_args()
+    prepare = whole(args.network, args.precision) if args.how == "segment" else bare(
+        args.how, args.network, args.precision
+    )  # fmt: skip
+    grow(args.sizes, args.budget, prepare, macs_per_pixel=macs(network(args.network)[0]))
+
+
+if __name__ == "__main__":
+    main()

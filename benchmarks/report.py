@@ -1,0 +1,155 @@
+"""Results as a table, and a plot of quality against time; into README.md and docs/speed.md between their markers."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from train.blocks import fill
+
+from .contenders import NETWORK, WHOLE
+from .precision import table as precision_table
+
+ROOT = Path(__file__).resolve().parent.parent
+PLOT = ROOT / "docs" / "speed.svg"
+PRECISION = Path(__file__).resolve().parent / "precision.json"
+MAIN = "1024"  # the size of the table's columns
+LEVELS = {"unetpp": 4, "l3": 3, "l2": 2, "l1": 1}
+ALONE = ["unet-bands-bf16", "unetpp-bands-bf16", "l3-bands-bf16", "l2-bands-bf16", "smp-bf16", "smp-f32",
+         "cellpose-bf16", "cellpose-f32", "stardist2-f32", "stardist1-f32"]  # fmt: skip
+SHORT = {"bfloat16": "bf16", "float32": "f32", "int8": "int8"}
+
+
+def table(results: dict[str, Any]) -> str:
+    """All contenders, Markdown."""
+    rows = results["contenders"].values()
+    return "\n\n".join(
+        [
+            setting(results),
+            _whole([r for r in rows if r["does"] == WHOLE]),
+            _networks([r for r in rows if r["does"] == NETWORK], results["peak_tflops"]),
+        ]
+    )
+
+
+def short_table(results: dict[str, Any]) -> str:
+    """Ours from file to labels, and the networks of the peers beside them."""
+    rows = results["contenders"]
+    peers = [r for key, r in rows.items() if key in ALONE]
+    return "\n\n".join(
+        [
+            setting(results),
+            _whole([r for r in rows.values() if r["does"] == WHOLE]),
+            _networks(peers, results["peak_tflops"]),
+        ]
+    )
+
+
+def setting(results: dict[str, Any]) -> str:
+    """The machine, in one sentence or two."""
+    machine, peak = results["machine"], results["peak_tflops"]
+    return (
+        f"Seconds a megapixel on {machine['processor']}, {machine['threads']} cores, torch {machine['torch']}, "
+        f"{results['date']}. Its fastest matrix products: {peak['float32']:.2f} TFLOP/s in float32, "
+        f"{peak['bfloat16']:.2f} in bfloat16{' with AMX' if machine['amx'] else ''}."
+    )
+
+
+def _whole(rows: list[dict]) -> str:
+    sizes = sorted({int(s) for r in rows for s in r.get("sizes", {})})
+    lines = [
+        "| file to label image | in | "
+        + " | ".join(f"{s}²" for s in sizes)
+        + " | before the network | after it | memory |",
+        "|---|---|" + "---:|" * (len(sizes) + 3),
+    ]
+    for r in rows:
+        found: dict[str, Any] = r.get("sizes", {})
+        cells = [f"{_per_megapixel(found, s):.2f}" if str(s) in found else "–" for s in sizes]
+        biggest = max(found, key=int, default="")
+        reference = found.get(MAIN) or (found[biggest] if biggest else None)
+        before = after = "–"
+        if reference:
+            shares = {name: seconds / reference["seconds"] for name, seconds in reference["parts"].items()}
+            before, after = f"{1 - shares['network'] - shares['after']:.0%}", f"{shares['after']:.0%}"
+        memory = f"{found[biggest]['peak_mb'] / 1024:.1f} GB at {biggest}²" if biggest else r.get("failure", "–")
+        lines.append(
+            f"| {r['title']} | {SHORT[r['precision']]} | " + " | ".join([*cells, before, after, memory]) + " |"
+        )
+    return "\n".join(lines)
+
+
+def _networks(rows: list[dict], peak: dict[str, float]) -> str:
+    lines = [
+        "| network alone, 1024² | in | MMAC a pixel | s a megapixel | share of the peak | memory |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    for r in sorted(rows, key=lambda r: (SHORT[r["precision"]], _per_megapixel(r.get("sizes", {}), int(MAIN)))):
+        found: dict[str, Any] = r.get("sizes", {})
+        macs = r.get("macs_per_pixel")
+        cells = [f"{macs / 1e6:.3f}" if macs else "–"]
+        if MAIN in found:
+            seconds = _per_megapixel(found, int(MAIN))
+            top = peak.get(r["precision"])
+            share = f"{2 * macs * 2**20 / found[MAIN]['seconds'] / top / 1e12:.0%}" if macs and top else "–"
+            cells += [f"{seconds:.2f}", share, f"{found[MAIN]['peak_mb'] / 1024:.1f} GB"]
+        else:
+            cells += [r.get("failure") or r.get("missing", "–"), "–", "–"]
+        lines.append(f"| {r['title']} | {SHORT[r['precision']]} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _per_megapixel(found: dict, size: int) -> float:
+    return found[str(size)]["seconds"] / size**2 * 1e6 if str(size) in found else float("inf")
+
+
+def qualities() -> dict[str, float]:
+    """Contender's first name -> AP at .5 of the validation list, where files beside the weights tell it."""
+    found: dict[str, float] = {}
+    levels = ROOT / "weights" / "unetpp-nuclei" / "levels.json"
+    if levels.is_file():
+        rows = {row["level"]: row for row in json.loads(levels.read_text())["levels"]}
+        found |= {key: rows[level]["ap_50"] for key, level in LEVELS.items() if level in rows}
+    fitted = json.loads((ROOT / "weights" / "unet-nuclei" / "thresholds.json").read_text())[0]
+    if "ap_50" in fitted:
+        found["unet"] = fitted["ap_50"]
+    return found
+
+
+def plot(results: dict[str, Any], path: Path = PLOT) -> None:
+    """Quality against seconds a megapixel, file to label image at 1024 pixels."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7, 4))
+    quality = qualities()
+    for precision, marker in (("bfloat16", "o"), ("float32", "s")):
+        points = []
+        for key, r in results["contenders"].items():
+            name = key.rpartition("-")[0]
+            if r["does"] == WHOLE and r["precision"] == precision and name in quality and MAIN in r.get("sizes", {}):
+                points.append((_per_megapixel(r["sizes"], int(MAIN)), quality[name], r["title"]))
+        if points:
+            axes.scatter([p[0] for p in points], [p[1] for p in points], marker=marker, label=precision)
+        for x, y, title in points:
+            axes.annotate(title, (x, y), xytext=(5, 4), textcoords="offset points", fontsize=8)
+    axes.set(xscale="log", xlabel="seconds a megapixel, file to label image", ylabel="AP at IoU .5, validation list")
+    axes.grid(alpha=0.3)
+    if axes.collections:
+        axes.legend()
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)
+
+
+def write(results: dict[str, Any]) -> None:
+    """The tables into README.md and docs/speed.md, the plot beside."""
+    blocks = {
+        "README.md": {"speed": short_table(results)},
+        "docs/speed.md": {"speed": table(results), "precision": precision_table(json.loads(PRECISION.read_text()))},
+    }
+    for name, content in blocks.items():
+        path = ROOT / name
+        path.write_text(fill(path.read_text(), content))
+    plot(results)

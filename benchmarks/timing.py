@@ -1,0 +1,53 @@
+"""Seconds and memory of one thing at growing sizes, as lines of JSON. Only the standard library: peers use it too."""
+
+import json
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+REPEATS, ENOUGH = 5, 4.0  # runs of a size, or fewer once they have taken so many seconds
+WARM = 5.0  # seconds of a run that is worth a first one to warm up
+
+
+def peak_megabytes() -> float:
+    """Most memory that this process has had so far."""
+    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes there, in KiB elsewhere
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20, 1)
+
+
+def grow(sizes: list[int], budget: float, prepare: Callable[[int], Callable[[], dict | None]], **facts) -> None:
+    """Measure at each size, the smallest first, and print a line a size as soon as it is done.
+
+    Args:
+        sizes: Pixels a side.
+        budget: Seconds in all. A size that would not fit is left out, and with it those beyond.
+        prepare: Gives what to time at a size. What that returns, seconds of its parts, is kept beside the whole's.
+        facts: Of the contender, to be printed first.
+    """
+    end = time.perf_counter() + budget
+    say(facts=facts)
+    last = None
+    for size in sorted(sizes):
+        expected = last[1] * (size / last[0]) ** 2 if last else 0.0
+        if time.perf_counter() + (2 if expected < WARM else 1.2) * expected > end:
+            say(left_out=size, expected_seconds=round(expected, 1))
+            continue
+        run = prepare(size)
+        if expected < WARM:  # beyond that one run tells
+            run()
+        seconds: list[float] = []
+        parts: list[dict] = []
+        while len(seconds) < REPEATS and (not seconds or sum(seconds) + seconds[-1] < ENOUGH):
+            start = time.perf_counter()
+            parts.append(run() or {})
+            seconds.append(time.perf_counter() - start)
+        middle = seconds.index(statistics.median_low(seconds))
+        last = size, seconds[middle]
+        say(size=size, seconds=seconds[middle], best=min(seconds), runs=len(seconds), parts=parts[middle],
+            peak_mb=peak_megabytes())  # fmt: skip
+
+
+def say(**line) -> None:
+    print(json.dumps(line), flush=True)

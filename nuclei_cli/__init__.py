@@ -1,0 +1,135 @@
+"""The command `nuclei`: what can be said on the command line. Each command's work is a module of its name.
+
+It is a package of its own, beside `nuclei_models`, so that help and mistakes are answered at once: the networks and
+torch are imported when a command has something for them to do.
+"""
+
+import signal
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    name="nuclei",
+    help="Find every cell nucleus in microscopy images.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+)
+
+NETWORK, PLANE, RUN = "Network", "Plane of the file", "Run"
+Model = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODEL",
+        help="Folder of a model, or owner/name@revision on the Hub. Default: weights/unetpp-nuclei in a clone.",
+        rich_help_panel=NETWORK,
+    ),
+]
+
+
+def _option(help: str, panel: str | None = None, metavar: str | None = None, flags: tuple[str, ...] = (), **more):
+    return typer.Option(*flags, help=help, rich_help_panel=panel, metavar=metavar, **{"show_default": False} | more)
+
+
+@app.command()
+def segment(
+    images: Annotated[list[str], typer.Argument(metavar="IN...", help="Images, folders, or globs in quotes.")],
+    out: Annotated[Path, _option("Folder of the results.", metavar="DIR")],
+    recursive: Annotated[bool, _option("Folders within folders, too.", flags=("--recursive", "-r"))] = False,
+    save: Annotated[
+        str, _option("What to write: labels, csv, roi, geojson, overlay, coloured.", metavar="KINDS", show_default=True)
+    ] = "labels,csv,overlay",
+    model: Model = None,
+    threshold: Annotated[
+        float | None, _option("Probability above which a pixel is nucleus. Default: as fitted.", NETWORK, "0..1")
+    ] = None,
+    separation: Annotated[
+        float | None, _option("Higher cuts touching nuclei apart more. Default: as fitted.", NETWORK, "0..1")
+    ] = None,
+    min_area: Annotated[
+        float | None, _option("Drop nuclei of fewer pixels. Default: as fitted.", NETWORK, "PIXELS")
+    ] = None,
+    diameter: Annotated[
+        float | None, _option("Typical nuclear diameter. Default: estimated from each image.", NETWORK, "PIXELS")
+    ] = None,
+    level: Annotated[
+        int | None, _option("Prune a U-Net++; 1 is the fastest. Default: the whole network.", NETWORK, "LEVEL")
+    ] = None,
+    tta: Annotated[bool, _option("Mean over 8 turns and flips: 8 times slower.", NETWORK, flags=("--tta",))] = False,
+    tile: Annotated[
+        int, _option("Larger images go tile by tile.", NETWORK, "PIXELS", min=64, show_default=True)
+    ] = 1024,
+    z: Annotated[int | None, _option("Z plane, from 0. Default: the middle one.", PLANE, "N", min=0)] = None,
+    t: Annotated[int | None, _option("Time point, from 0. Default: the first.", PLANE, "N", min=0)] = None,
+    channel: Annotated[
+        int | None, _option("From 0. Default: one named for a nuclear stain, or the first.", PLANE, "N", min=0)
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        _option("Spread the work with Dask: tcp://host:port, or local:N for N processes here.", RUN, "ADDRESS"),
+    ] = None,
+    overwrite: Annotated[
+        bool, _option("Do again what is done; replace other files in DIR.", RUN, flags=("--overwrite",))
+    ] = False,
+    quiet: Annotated[bool, _option("Say only what fails.", RUN, flags=("--quiet", "-q"))] = False,
+) -> None:
+    """Segment images: label image, measurements and overlay of each.
+
+    Given again, the command goes on where it stopped: an image is skipped if it, the settings and the weights are as
+    they were.
+
+    Exit code: 0 all is done, 1 some images failed (failures.csv lists them), 2 wrong usage, 3 stopped before the end.
+    """
+    from .segment import segment_images
+
+    options: dict[str, Any] = {
+        "threshold": threshold,
+        "separation": separation,
+        "min_area": min_area,
+        "diameter": diameter,
+    }
+    options |= {"level": level, "tta": tta, "tile": tile, "z": z, "t": t, "channel": channel}
+    options["save"] = tuple(dict.fromkeys(kind.strip() for kind in save.split(",") if kind.strip()))
+    raise typer.Exit(segment_images(images, out, recursive, model, options, scheduler, overwrite, quiet))
+
+
+@app.command()
+def info(
+    what: Annotated[str, typer.Argument(metavar="FILE|MODEL", help="An image file, or a model as in --model.")],
+    model: Model = None,
+    as_json: Annotated[bool, _option("Print JSON.", flags=("--json",))] = False,
+) -> None:
+    """Tell what is in an image file or in a model.
+
+    An image's nuclear diameter is estimated by the --model that would segment it.
+    """
+    from .info import tell
+
+    raise typer.Exit(tell(what, model, as_json))
+
+
+@app.command()
+def compare(
+    a: Annotated[str, typer.Argument(metavar="A", help="A label image, or a folder of them: the truth.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="The same, as found.")],
+    out: Annotated[Path | None, _option("Folder for comparison.csv: all figures of all images.", metavar="DIR")] = None,
+    threshold: Annotated[
+        float, _option("IoU from which two nuclei are the same.", metavar="0.5..1", min=0.5, max=1, show_default=True)
+    ] = 0.5,
+) -> None:
+    """Compare two label images, or two folders of them, image by image.
+
+    Images are paired by their names; "_labels" behind a name and its ending don't count.
+    """
+    from .compare import compare_all
+
+    raise typer.Exit(compare_all(Path(a), Path(b), out, threshold))
+
+
+def main() -> None:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # how clusters end a job: as Ctrl-C does
+    app()

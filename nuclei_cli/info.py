@@ -1,0 +1,110 @@
+"""`nuclei info`: what is in an image file, or in a model."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nuclei_models.batch import LARGE_PIXELS
+from nuclei_models.hub import HubError
+from nuclei_models.images import SUPPORTED_EXTENSIONS, ImageError, inspect, read
+from nuclei_models.network import Network, load_network
+from nuclei_models.repository import CONFIG
+
+from . import console
+from .console import complain
+from .model import Usage, model_or_default
+
+
+def tell(what: str, model: str | None, as_json: bool) -> int:
+    """Print what there is to know. -> exit code."""
+    path = Path(what).expanduser()
+    is_model = (path / CONFIG).is_file()
+    if not path.exists() and not what.lower().endswith(SUPPORTED_EXTENSIONS):
+        is_model = re.fullmatch(r"[\w.-]+/[\w.-]+(@.+)?", what) is not None
+    try:
+        facts = of_model(load_network(what)) if is_model else of_image(path, model)
+    except (ImageError, HubError, ValueError, Usage) as error:
+        complain(f"Error: {error}")
+        return console.WRONG_USAGE
+    if as_json:
+        print(json.dumps(facts, indent=1))
+    else:
+        console.pairs((name.replace("_", " "), text(value)) for name, value in facts.items() if value not in (None, []))
+    return console.OK
+
+
+def of_image(path: Path, model: str | None) -> dict[str, Any]:
+    """What an image file holds, and of the plane that would be segmented its values and nuclear diameter.
+
+    Args:
+        model: Whose processor estimates the diameter, see `model_or_default`; without one it isn't.
+
+    Raises:
+        ImageError, HubError: The file, or the model that was named, can't be read.
+    """
+    info = inspect(path)
+    facts: dict[str, Any] = {
+        "file": info.name,
+        "format": info.format,
+        "width": info.width,
+        "height": info.height,
+        "type": f"{info.dtype}{' RGB' if info.is_rgb else ''}",
+        "time_points": info.sizes["T"],
+        "Z_planes": info.sizes["Z"],
+        "channels": info.sizes["C"],
+        "channel_names": list(info.channel_names),
+        "pixel_size_um": info.pixel_size and list(info.pixel_size),
+        "images_in_file": list(info.series) if len(info.series) > 1 else [],
+        "notes": list(info.notes),
+    }
+    if info.width * info.height > LARGE_PIXELS:
+        facts["notes"].append("It is larger than memory may hold: it is segmented part by part.")
+        return facts
+    image = read(path)
+    finite = image.pixels[np.isfinite(image.pixels)]
+    facts["values"] = [finite.min().item(), finite.max().item()] if finite.size else []
+    facts["nuclear_diameter_px"] = diameter(image.pixels, model)
+    return facts | {"notes": list(image.notes)}
+
+
+def diameter(pixels: np.ndarray, model: str | None) -> float | None:
+    """The nuclear diameter that a model assumes of an image (H, W[, C]), pixels."""
+    try:
+        processor = load_network(model_or_default(model)).processor
+    except Usage:
+        return None
+    assumed = processor.diameter or processor.estimate_diameter(pixels)
+    return None if assumed is None else round(assumed, 1)
+
+
+def of_model(network: Network) -> dict[str, Any]:
+    """What a model is, and the settings that it was saved with."""
+    config, processor = network.model.config, network.processor
+    return {
+        "model": network.source,
+        "revision": network.revision or None,
+        "architecture": network.title,
+        "parameters": sum(p.numel() for p in network.model.parameters()),
+        "feature_maps": list(config.channels),
+        "pruning_levels": network.levels,
+        "output_channels": list(processor.channel_names),
+        "threshold": processor.threshold,
+        "separation": processor.separation,
+        "min_area_px": processor.min_area,
+        "nuclear_diameters_px": [processor.min_diameter, processor.max_diameter],
+        "estimates_the_diameter": processor.diameter_estimator is not None,
+        "weights_sha256": network.sha256,
+    }
+
+
+def text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ("\n" if any(" " in str(v) for v in value) else ", ").join(map(text, value))
+    if isinstance(value, float):
+        return f"{value:g}"
+    return f"{value:,}" if isinstance(value, int) and value > 99_999 else str(value)

@@ -1,0 +1,253 @@
+"""`nuclei segment`: plan, run, and tell."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from nuclei_models import durable
+from nuclei_models.batch import (
+    LARGE_KINDS,
+    Done,
+    Job,
+    Mapper,
+    Settings,
+    is_done,
+    network_for,
+    one_by_one,
+    run,
+    segment_large_job,
+    settings_for,
+    strangers,
+)
+from nuclei_models.hub import HubError
+from nuclei_models.images import ImageError, inspect
+from nuclei_models.overview import FAILURES, OVERVIEWS, failures_csv, overview
+from nuclei_models.plan import Inputs, find_inputs, name_results
+from nuclei_models.records import FOLDER, read_records
+from nuclei_models.results import KINDS
+
+from . import console
+from .console import Bar, complain, explain, say
+from .model import Usage, model_or_default
+
+
+@dataclass
+class Plan:
+    """What is to be done.
+
+    Attributes:
+        pixels: Of a plane, by job; the jobs in order.
+        large: Those of the jobs that are too large to be held whole.
+        skipped: Images that an earlier run has done.
+        failures: (image, what is wrong with it).
+    """
+
+    pixels: dict[Job, int] = field(default_factory=dict)
+    large: list[Job] = field(default_factory=list)
+    skipped: int = 0
+    failures: list[tuple[str, str]] = field(default_factory=list)
+
+
+def segment_images(
+    given: Sequence[str],
+    out: Path,
+    recursive: bool,
+    model: str | None,
+    options: dict[str, Any],
+    scheduler: str | None,
+    overwrite: bool,
+    quiet: bool,
+) -> int:
+    """Do what the command says. -> exit code.
+
+    Args:
+        options: Of `settings_for`.
+    """
+    out = out.expanduser().absolute()
+    try:
+        inputs = checked_inputs(given, out, recursive, options["save"])
+        settings = checked_settings(model, options)
+        check_folder(out, overwrite)
+        with durable.locked(out, out / FOLDER / "lock"):
+            durable.clean(out)
+            return Run(inputs, out, settings, overwrite, quiet).go(scheduler)
+    except (Usage, HubError) as error:
+        complain(f"Error: {error}")
+        return console.WRONG_USAGE
+    except durable.RunStopped as error:
+        complain(f"Stopped: {error}")
+        return console.STOPPED
+    except KeyboardInterrupt:
+        complain("Stopped by you. What is done stays; the same command goes on from here.")
+        return console.INTERRUPTED
+
+
+def checked_inputs(given: Sequence[str], out: Path, recursive: bool, save: tuple[str, ...]) -> Inputs:
+    unknown = [kind for kind in save if kind not in KINDS]
+    if unknown or not save:
+        raise Usage(f"--save {','.join(unknown)}: expected some of {', '.join(KINDS)}, with commas between.")
+    inputs = find_inputs(given, out, recursive)
+    if not inputs.files:
+        gone = f" There is no {', '.join(inputs.missing)}." if inputs.missing else ""
+        raise Usage(f"No images found.{gone}{_left_out(inputs)}")
+    return inputs
+
+
+def checked_settings(model: str | None, options: dict[str, Any]) -> Settings:
+    try:
+        return settings_for(model_or_default(model), **options)
+    except ValueError as error:
+        raise Usage(str(error)) from error
+
+
+def check_folder(out: Path, overwrite: bool) -> None:
+    """Refuse a folder that has files of its own where the run's go."""
+    own = [name for name in OVERVIEWS if (out / name).exists() and not (out / FOLDER).exists()]
+    if own and not overwrite:
+        raise Usage(f"{out} holds another {own[0]}, which would be replaced: give another --out, or --overwrite.")
+
+
+class Run:
+    """One run into a folder of results, which is locked."""
+
+    def __init__(self, inputs: Inputs, out: Path, settings: Settings, overwrite: bool, quiet: bool):
+        self.inputs, self.out, self.settings = inputs, out, settings
+        self.overwrite, self.quiet = overwrite, quiet
+        self.records = read_records(out)
+        self.plan = Plan(
+            failures=[(text, "There is no such file. Check its name and folder.") for text in inputs.missing]
+        )
+        self.nuclei = 0
+
+    def go(self, scheduler: str | None) -> int:
+        """Plan and work. -> exit code."""
+        self.tell_model()
+        with nullcontext() if self.quiet else console.err.status("Looking at the images"):
+            self.make_plan()
+        self.tell_plan()
+        with ExitStack() as stack:
+            mapper = mapper_for(scheduler, stack) if self.plan.pixels else one_by_one
+            stack.enter_context(self.overviews())
+            if self.plan.pixels:
+                self.work(mapper)
+            elif not self.quiet:
+                say("Nothing is left to be done.")
+        self.tell_failures()
+        return console.SOME_FAILED if self.plan.failures else console.OK
+
+    def make_plan(self) -> None:
+        """Sort out what is done, what can't be, and what is to be done."""
+        plan, foreign = self.plan, []
+        for source, name in name_results(self.inputs, self.records).items():
+            job, record = Job(source, name, self.out, self.settings), self.records.get(name)
+            try:
+                if not self.overwrite and is_done(job, record):
+                    plan.skipped += 1
+                    continue
+                info = inspect(source)
+            except ImageError as error:
+                self.failed(source, error)
+                continue
+            plan.pixels[job] = pixels = info.width * info.height
+            if job.is_large(pixels):
+                plan.large.append(job)
+            foreign += strangers(job, record, pixels)
+        if foreign and not self.overwrite:
+            raise Usage(
+                f"{len(foreign)} file(s) in {self.out} would be replaced that this command didn't make, the first is "
+                f"{foreign[0].name}: give another --out, or --overwrite."
+            )
+
+    def work(self, mapper: Mapper) -> None:
+        pixels = self.plan.pixels
+        small = [job for job in pixels if job not in self.plan.large]
+        with Bar(len(pixels), sum(pixels.values()), self.quiet) as bar:
+            try:
+                for job, outcome in run(small, mapper=mapper):
+                    self.finished(job, outcome)
+                    bar.advance(pixels[job])
+                for job in self.plan.large:
+                    progress = bar.inside(job.source.name, pixels[job])
+                    [(_, outcome)] = run([job], partial(segment_large_job, mapper=mapper, progress=progress))
+                    self.finished(job, outcome)
+                    bar.advance(pixels[job])
+            finally:
+                if not self.quiet:
+                    took = f"{console.span(bar.seconds)} ({bar.rates()})"
+                    say(f"{bar.done:,} of {bar.images:,} images in {took}, {self.nuclei:,} nuclei.")
+
+    def finished(self, job: Job, outcome: Done | Exception) -> None:
+        if isinstance(outcome, Done):
+            self.nuclei += outcome.nuclei
+        else:
+            self.failed(job.source, outcome)
+
+    def failed(self, source: Path, error: Exception) -> None:
+        name, why = source.relative_to(self.inputs.root).as_posix(), explain(error, source)
+        self.plan.failures.append((name, why))
+        complain(f"failed: {name}: {why}")
+
+    @contextmanager
+    def overviews(self) -> Iterator[None]:
+        """README.txt and its like, before the work and after it, however it ends."""
+        self.write_overviews()
+        try:
+            yield
+        finally:
+            self.records = read_records(self.out)
+            self.write_overviews()
+
+    def write_overviews(self) -> None:
+        files = overview(self.settings, self.records.values(), console.command())
+        if self.plan.failures:
+            files[FAILURES] = failures_csv(self.plan.failures)
+        else:
+            durable.remove(self.out / FAILURES)
+        durable.write_all({self.out / name: data for name, data in files.items()})
+
+    def tell_model(self) -> None:
+        if not self.quiet:
+            network = network_for(self.settings.model)
+            revision = f" at {network.revision[:12]}" if network.revision else ""
+            say(f"{network.title} from {network.source}{revision}, weights {network.sha256[:12]}.")
+
+    def tell_plan(self) -> None:
+        if not self.quiet:
+            skipped = self.plan.skipped
+            done = f", {skipped:,} done before and skipped" if skipped else ""
+            say(f"{len(self.inputs.files):,} images{done}.{_left_out(self.inputs)}")
+        if not self.quiet and self.plan.large:
+            kinds = [kind for kind in self.settings.save if kind not in LARGE_KINDS]
+            less = f", without {', '.join(kinds)}" if kinds else ""
+            say(f"{len(self.plan.large):,} of them are larger than memory may hold: segmented part by part{less}.")
+
+    def tell_failures(self) -> None:
+        failures = self.plan.failures
+        if failures and not self.quiet:
+            say(f"\n{len(failures):,} failed:")
+            console.table(("image", "what is wrong"), failures[: console.SHOWN], wide=2)
+            more = f", {len(failures) - console.SHOWN:,} more of them" if len(failures) > console.SHOWN else ""
+            say(f"All of this is in {FAILURES}{more}.")
+        if not self.quiet:
+            say(f"Results are in {self.out}.")
+
+
+def mapper_for(scheduler: str | None, stack: ExitStack) -> Mapper:
+    """The mapper that `--scheduler` asks for; the stack closes it."""
+    if scheduler is None:
+        return one_by_one
+    try:
+        from nuclei_models.cluster import dask_mapper
+    except ImportError as error:
+        raise Usage(f"--scheduler needs Dask ({error}): pip install dask distributed.") from error
+    try:
+        return stack.enter_context(dask_mapper(scheduler))
+    except (ValueError, OSError) as error:  # no such address, or nobody answers there
+        raise Usage(f"--scheduler {scheduler}: {error}") from error
+
+
+def _left_out(inputs: Inputs) -> str:
+    return f" Left out: {', '.join(f'{n} {what}' for what, n in inputs.left_out.items())}." if inputs.left_out else ""

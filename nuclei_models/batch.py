@@ -1,0 +1,301 @@
+"""Many images -> many files of results: one job an image, the same whether a loop runs it or a cluster.
+
+    for job, outcome in run(jobs):
+        ...  # a `Done`, or the exception that this image came to
+
+A job can be pickled and its work is a function of this module, so a mapper may run it anywhere that sees the files. The
+work writes its own results, durably, and last of all the image's record, which says that it is done.
+"""
+
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import durable
+from .hub import PROCESSOR, parse_model_id
+from .images import ImageError, MicroscopyImage, display_name, read
+from .instances import find_instances
+from .measure import measure
+from .network import Network, load_network
+from .plan import LARGE_FOLDER
+from .records import Record, begin, finish, hashed, stamp, target
+from .repository import Repository, sha256
+from .results import KINDS, Table, make_files
+from .segment import segment
+from .version import __version__
+
+LARGE_PIXELS = 64_000_000  # of a plane
+LARGE_KINDS = ("labels", "csv", "geojson")  # that are made of a larger one
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run is to do with every image.
+
+    Attributes:
+        model: Folder, or "owner/name@commit" on the Hub.
+        weights_sha256, processor_sha256: Of the model's files, 64 hexadecimal digits.
+        threshold, separation, min_area: As they are applied, see `find_instances`.
+        diameter: Typical nuclear diameter, pixels; `None` is automatic.
+        tta, tile: See `predict`.
+        level: Of the pruned U-Net++; `None` is the whole network.
+        z, t, channel: See `images.read`.
+        save: Kinds of files, keys of `results.KINDS`.
+    """
+
+    model: str
+    weights_sha256: str
+    processor_sha256: str
+    threshold: float
+    separation: float
+    min_area: float
+    diameter: float | None = None
+    tta: bool = False
+    tile: int = 1024
+    level: int | None = None
+    z: int | None = None
+    t: int | None = None
+    channel: int | None = None
+    save: tuple[str, ...] = ("labels", "csv", "overlay")
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides the labels: a result made with the same needn't be made again. A folder's name, the tile and the
+        kinds of files don't."""
+        decisive = asdict(self)
+        for name in ("model", "tile", "save"):
+            del decisive[name]
+        return {"nuclei_models": __version__} | decisive
+
+
+@dataclass(frozen=True)
+class Job:
+    """An image to segment.
+
+    Attributes:
+        source: The image, an absolute path.
+        name: Of its results in the folder `out`, without endings: "day 1/well A1".
+    """
+
+    source: Path
+    name: str
+    out: Path
+    settings: Settings
+
+    def file(self, ending: str) -> str:
+        """Name of one of its results; they lie beside each other in `target`."""
+        return f"{Path(self.name).name}_{ending}"
+
+    def files(self, pixels: int) -> list[str]:
+        """Names of all, for an image of this many pixels; of a large one not every kind is made."""
+        if not self.is_large(pixels):
+            return [self.file(KINDS[kind].ending) for kind in self.settings.save]
+        endings = {kind: KINDS[kind].ending for kind in LARGE_KINDS}
+        if self.source.suffix == LARGE_FOLDER:
+            endings["labels"] = "labels.zarr"
+        return [self.file(endings[kind]) for kind in self.settings.save if kind in endings]
+
+    def is_large(self, pixels: int) -> bool:
+        """Whether an image of this many pixels is for `large`, which never holds it whole."""
+        return pixels > LARGE_PIXELS or self.source.suffix == LARGE_FOLDER
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of a job. Its files and its record are on the disk."""
+
+    pixels: int
+    nuclei: int
+    seconds: float
+
+
+def is_done(job: Job, record: Record | None) -> bool:
+    """Whether an earlier run made all of a job's results, of the same image with the same settings.
+
+    Raises:
+        ImageError: There is no such image any more.
+    """
+    if record is None or record.settings != job.settings.identity:
+        return False
+    wanted = set(job.files(record.facts.get("height", 0) * record.facts.get("width", 0)))
+    return wanted <= set(record.files) and record.is_whole(job.out) and record.is_of(job.source)
+
+
+def strangers(job: Job, record: Record | None, pixels: int) -> list[Path]:
+    """Files where a job's results go that no run made."""
+    known = record.files if record else {}
+    folder = target(job.out, job.name)
+    return [folder / name for name in job.files(pixels) if name not in known and (folder / name).exists()]
+
+
+Work = Callable[[Job], Done]
+Outcomes = Generator[tuple[Job, Done | Exception], None, None]
+Mapper = Callable[[Work, Iterable[Job]], Outcomes]
+
+
+@lru_cache(maxsize=1)
+def network_for(model: str) -> Network:
+    """The network of a `Settings.model`, loaded once a process. Raises HubError where it can't be loaded."""
+    return load_network(model)
+
+
+def settings_for(
+    model: str,
+    threshold: float | None = None,
+    separation: float | None = None,
+    min_area: float | None = None,
+    **options: Any,
+) -> Settings:
+    """Settings with the model pinned and what isn't given taken from its processor.
+
+    Args:
+        model: Folder, or "owner/name@revision" on the Hub.
+        options: Of `Settings`.
+
+    Raises:
+        HubError: The model can't be loaded.
+        ValueError: It has no such pruning level, or a setting is out of range.
+    """
+    source, revision = parse_model_id(model)
+    pinned = str(Path(source).absolute()) if Path(source).is_dir() else model
+    network = network_for(pinned)
+    if network.revision:
+        revision, pinned = network.revision, f"{network.source}@{network.revision}"
+    level = options.get("level")
+    if level is not None and level not in network.levels:
+        known = f"one of {network.levels}" if network.levels else "none: it can't be pruned"
+        raise ValueError(f"level={level}: {network.title} from {network.source} has {known}.")
+    path = Repository(source, revision=revision).find(PROCESSOR)
+    given = {"threshold": threshold, "separation": separation, "min_area": min_area}
+    applied: dict[str, Any] = {k: getattr(network.processor, k) if v is None else v for k, v in given.items()}
+    nothing = np.zeros((1, 1), np.float32)
+    find_instances(nothing, nothing, **applied)  # as the next line, raises for a setting out of range
+    network.processor.scale_for(options.get("diameter"))
+    return Settings(pinned, network.sha256, sha256(path) if path else "", **applied, **options)
+
+
+def one_by_one(work: Work, jobs: Iterable[Job]) -> Outcomes:
+    """The plain mapper: in this process, one job after the other."""
+    for job in jobs:
+        try:
+            outcome: Done | Exception = work(job)
+        except Exception as error:
+            outcome = error
+        yield job, outcome
+
+
+def segment_job(job: Job) -> Done:
+    """Segment one image and write its files, the record last.
+
+    Raises:
+        ImageError, ValueError, ..: This image can't be segmented.
+        RunStopped: No image can be: the disk is full, or the weights aren't those that the run began with.
+    """
+    start = time.perf_counter()
+    settings = job.settings
+    network = network_for(settings.model)
+    if network.sha256 != settings.weights_sha256:
+        raise durable.RunStopped(f"The weights of {settings.model} have changed since the run began: start it again.")
+    as_planned = stamp(job.source)
+    image = read(job.source, z=settings.z, t=settings.t, channel=settings.channel, max_pixels=LARGE_PIXELS)
+    labels, diameter = _labels(image.pixels, network, settings)
+
+    @cache
+    def table() -> Table:
+        return measure(labels, image.pixels, image.pixel_size)
+
+    files = make_files(labels, image.pixels, image.pixel_size, network.key, table, settings.save)
+    facts = _facts(image, labels, diameter) | {"seconds": round(time.perf_counter() - start, 3)}
+    digest = hashed(job.source)
+    if stamp(job.source) != as_planned:
+        raise ImageError(f"{image.name}: It was changed while it was read. Give the command again.")
+    save(job, Record(job.name, str(job.source), *as_planned, digest, settings.identity, {}, facts), files)
+    return Done(labels.size, facts["nuclei"], facts["seconds"])
+
+
+def save(job: Job, record: Record, files: dict[str, bytes]) -> None:
+    """Write the files of a job, by their endings, between a record that names them and one that says they are whole."""
+    named = {job.file(ending): data for ending, data in files.items()}
+    stale = begin(job.out, record, named)
+    durable.write_all({target(job.out, job.name) / name: data for name, data in named.items()})
+    finish(job.out, record, named, stale)
+
+
+def segment_large_job(job: Job, mapper: Mapper, progress: Callable[[str, int, int], None]) -> Done:
+    """As `segment_job`, for an image that is never held whole: the mapper spreads its blocks.
+
+    Args:
+        progress: Called with (what is done, how far, of how much).
+    """
+    try:
+        from .large import segment_large
+    except ImportError as error:
+        raise ImageError(f"{display_name(job.source)}: An image of this size needs more packages ({error}).") from error
+    as_planned = stamp(job.source)
+    record = Record(job.name, str(job.source), *as_planned, hashed(job.source), job.settings.identity, {}, {})
+    names = job.files(LARGE_PIXELS + 1)
+    stale = begin(job.out, record, names)
+    folder = target(job.out, job.name)
+    made = segment_large(job.source, folder, job.settings, mapper, name=Path(job.name).name, progress=progress)
+    durable.sync_folder(folder)
+    left_out = [f"It is too large for {', '.join(made.left_out)}."] if made.left_out else []
+    facts = made.facts | {"notes": [*made.facts["notes"], *left_out]}
+    finish(job.out, replace(record, facts=facts), names, stale)
+    return Done(made.facts["height"] * made.facts["width"], made.nuclei, made.facts["seconds"])
+
+
+def run(
+    jobs: Iterable[Job], work: Work = segment_job, mapper: Mapper = one_by_one
+) -> Iterator[tuple[Job, Done | Exception]]:
+    """Work on jobs, and yield each with what it came to, in the order of completion.
+
+    Raises:
+        RunStopped: From the first job that says so; the others are left.
+    """
+    with closing(mapper(work, jobs)) as outcomes:
+        for job, outcome in outcomes:
+            if isinstance(outcome, durable.RunStopped):
+                raise outcome
+            yield job, outcome
+
+
+def _labels(pixels: np.ndarray, network: Network, settings: Settings) -> tuple[np.ndarray, float | None]:
+    """Label image, and the nuclear diameter that was assumed."""
+    processor = network.processor
+    diameter = processor.diameter if settings.diameter is None else settings.diameter
+    if diameter is None:
+        diameter = processor.estimate_diameter(pixels)
+    found = segment(
+        pixels,
+        network.at(settings.level),
+        processor,
+        threshold=settings.threshold,
+        separation=settings.separation,
+        min_area=settings.min_area,
+        diameter=diameter,
+        tta=settings.tta,
+        tile=settings.tile,
+    )
+    return found.labels, diameter
+
+
+def _facts(image: MicroscopyImage, labels: np.ndarray, diameter: float | None) -> dict[str, Any]:
+    areas = np.bincount(labels.ravel())[1:]
+    return {
+        "height": labels.shape[0],
+        "width": labels.shape[1],
+        "nuclei": len(areas),
+        "median_diameter_px": round(float(np.median(np.sqrt(4 * areas / np.pi))), 3) if len(areas) else None,
+        "covered": round(float(areas.sum() / labels.size), 6),
+        "diameter_assumed_px": None if diameter is None else round(diameter, 3),
+        "pixel_size_um": image.pixel_size,
+        "plane": image.plane,
+        "channels": image.channels,
+        "notes": image.notes,
+    }

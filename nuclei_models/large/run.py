@@ -1,0 +1,299 @@
+"""A large image -> files of results: the steps in their order, and which of them are done already."""
+
+import errno
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ..batch import Settings, network_for, one_by_one
+from ..durable import RunStopped, locked
+from ..images import ImageError
+from ..records import stamp
+from ..results import KINDS
+from . import sinks
+from .maps import MapsJob, make_maps
+from .memory import available, block_size
+from .nuclei import find_nuclei, find_nuclei_of_cell
+from .numbering import Numbering, number_nuclei
+from .parts import EdgesJob, Work, find_edges, join, share_out
+from .source import Source
+from .statistics import streamed_diameter, streamed_range
+from .workplace import Plan, Workplace, plan_key, workplace
+
+LARGEST_PART = 4096  # pixels, see `Plan`; a larger one would not fit into 3 GB
+ZARR = "labels.zarr"
+MADE = ("labels", "csv", "geojson")  # the kinds of results that are made of a large image
+
+J = TypeVar("J")
+R = TypeVar("R")
+Mapper = Callable[[Callable[[J], R], Iterable[J]], Iterator[tuple[J, R | Exception]]]
+Progress = Callable[[str, int, int], None]  # called with (what is done, how far, of how much)
+
+
+@dataclass(frozen=True)
+class Large:
+    """What became of a large image.
+
+    Attributes:
+        files: Results by the kind that was asked for.
+        left_out: Kinds that were asked for and are not made of large images.
+        facts: As in the records of `batch`: "nuclei", "height", "width", "median_diameter_px", ..; and "block_px" and
+            "parts_too_large", connected parts of the mask that had to be cut in cells.
+    """
+
+    files: dict[str, Path]
+    left_out: tuple[str, ...]
+    facts: dict[str, Any]
+
+    @property
+    def nuclei(self) -> int:
+        return int(self.facts["nuclei"])
+
+
+def segment_large(
+    path: str | os.PathLike,
+    out_folder: str | os.PathLike,
+    settings: Settings,
+    mapper: Mapper | None = None,
+    *,
+    name: str | None = None,
+    memory: int | None = None,
+    block: int | None = None,
+    labels: str | None = None,
+    progress: Progress | None = None,
+    largest_part: int = LARGEST_PART,
+) -> Large:
+    """Segment an image of any size.
+
+    Given again after it was stopped, it goes on where it was. Memory stays below a bound whatever the image's size.
+
+    Args:
+        path: TIFF in strips or tiles, OME-Zarr; other formats of `images.read` as far as memory holds them.
+        out_folder: For the results. While the work is going on, it holds a folder `.{name}.nuclei-work`.
+        settings: From `batch.settings_for`; `tile` does not matter, of `save` "labels", "csv" and "geojson" are made.
+        mapper: Where the work is done: takes a function and jobs, both of which can be pickled, and yields each job
+            with what it came to, in any order. The default works in this process; see `cluster.dask_mapper`.
+        name: Of the results; the default is the image's.
+        memory: Bytes that a process may take. The default is `mapper.memory`, or half of what is free here.
+        block: Side of the blocks, pixels, a multiple of 16 and at most `largest_part`; by default as the memory allows.
+        labels: "tif" or "zarr"; by default "zarr" for an image that is one, else "tif".
+        progress: Called with the step's name and how far it is.
+        largest_part: Side, in pixels, of the largest box around touching nuclei in which they are cut apart together.
+
+    Raises:
+        ImageError: The image can't be read.
+        RunStopped: The disk is full, another run works on the same image, or the weights have changed meanwhile.
+        ValueError: A setting that can't be had for large images, or out of range.
+    """
+    started = time.perf_counter()
+    path, out = Path(path).absolute(), Path(out_folder).absolute()
+    name = name or path.stem.removesuffix(".ome")
+    labels = labels or ("zarr" if path.is_dir() else "tif")
+    if labels not in ("tif", "zarr"):
+        raise ValueError(f"labels={labels!r}: expected 'tif' or 'zarr'.")
+    if largest_part < 16:
+        raise ValueError(f"largest_part={largest_part}: expected at least 16 pixels.")
+    if block is not None and (block % 16 or not 16 <= block <= largest_part):
+        raise ValueError(f"block={block}: expected a multiple of 16, at most largest_part, {largest_part}.")
+    if settings.tta:
+        raise ValueError("Test-time augmentation is not to be had for images larger than memory: leave it out.")
+    folder = out / f".{name}.nuclei-work"
+    try:
+        with locked(folder, folder / "lock"):
+            run = Run(folder, mapper or one_by_one, progress or (lambda *_: None))
+            run.begin(path, settings, memory, block, largest_part)
+            numbering, work = run.nuclei()
+            made = run.write(numbering, work, name, settings.save, labels)
+            facts = run.facts(numbering, work) | {"seconds": round(time.perf_counter() - started, 3)}
+            files = _publish(made, out)
+        shutil.rmtree(folder, ignore_errors=True)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise RunStopped(
+            f"The disk is full, {out}: make room, then start it again: it goes on where it was."
+        ) from error
+    return Large(files, tuple(kind for kind in settings.save if kind not in MADE), facts)
+
+
+class Run:
+    """The work on one image, in its folder."""
+
+    def __init__(self, folder: Path, mapper: Mapper, progress: Progress):
+        self.folder, self.mapper, self.progress = folder, mapper, progress
+
+    def begin(self, path: Path, settings: Settings, memory: int | None, block: int | None, largest_part: int) -> None:
+        """Take up the plan that is there, if it is for the same work, or make one."""
+        try:
+            plan: Plan | None = Workplace(self.folder).plan
+        except (OSError, ValueError, TypeError, KeyError):
+            plan = None
+        if plan is None or not _goes_on(plan, path, settings, largest_part, block):
+            _clear(self.folder)
+            plan = self._plan(path, settings, memory, block, largest_part)
+        self.key = plan_key(plan)
+        self.work = workplace(str(self.folder), self.key)
+        self.grid, self.source = plan.grid, self.work.source
+
+    def nuclei(self) -> tuple[Numbering, Work]:
+        """Maps, parts over edges, nuclei, numbers."""
+        at, blocks = (str(self.folder), self.key), range(len(self.grid))
+        total = self.grid.shape[0] * self.grid.shape[1]
+        self._all("network", make_maps, [MapsJob(*at, b) for b in blocks], total, lambda pixels: pixels)
+        edges = self._all("edges", find_edges, [EdgesJob(*at, b) for b in blocks])
+        work = share_out(*at, self.work.plan, join(self.grid, sorted(edges, key=lambda e: e.block)))
+        self._all("nuclei", find_nuclei, work.nuclei)
+        self._all("nuclei in large parts", find_nuclei_of_cell, work.cells)
+        names = [f"block-{job.block}" for job in work.nuclei] + [f"cell-{job.cell}" for job in work.cells]
+        if stamp(Path(self.work.plan.source)) != self.work.plan.stamp:
+            raise ImageError(f"{self.source.name}: It was changed while it was read. Give the command again.")
+        return number_nuclei(self.work, names), work
+
+    def write(
+        self, numbering: Numbering, work: Work, name: str, save: tuple[str, ...], labels: str
+    ) -> dict[str, tuple[Path, str]]:
+        """Write the results. -> where each is, and its name to be."""
+        made: dict[str, tuple[Path, str]] = {}
+        pixel_size = self.source.pixel_size
+
+        def path_for(kind: str, ending: str) -> Path:
+            made[kind] = self.folder / ending, f"{name}_{ending}"
+            return made[kind][0]
+
+        if "labels" in save:
+            self._labels(numbering, work, name)
+            ending = ZARR if labels == "zarr" else KINDS["labels"].ending
+            target = path_for("labels", ending)
+            if labels == "zarr":
+                sinks.write_pyramid(self.folder / sinks.LABELS)
+            else:
+                sinks.write_tiff(self.folder / sinks.LABELS, target, pixel_size, self._step("label image"))
+        if "csv" in save:
+            sinks.write_csv(path_for("csv", KINDS["csv"].ending), numbering, pixel_size)
+        if "geojson" in save:
+            target, title = path_for("geojson", KINDS["geojson"].ending), f"Nucleus {self.work.network.key}"
+            sinks.write_geojson(target, self.work, numbering, pixel_size, title, self._step("outlines"))
+        return made
+
+    def facts(self, numbering: Numbering, work: Work) -> dict[str, Any]:
+        plan, areas = self.work.plan, numbering.sums[:, 0]
+        height, width = plan.shape
+        return {
+            "height": height,
+            "width": width,
+            "nuclei": len(areas),
+            "median_diameter_px": round(float(np.median(np.sqrt(4 * areas / np.pi))), 3) if len(areas) else None,
+            "covered": round(float(areas.sum() / (height * width)), 6),
+            "diameter_assumed_px": None if plan.diameter is None else round(plan.diameter, 3),
+            "pixel_size_um": self.source.pixel_size,
+            "plane": self.source.plane,
+            "channels": self.source.channels,
+            "notes": self.source.notes,
+            "block_px": plan.block,
+            "parts_too_large": work.too_large,
+        }
+
+    def _plan(self, path: Path, settings: Settings, memory: int | None, block: int | None, largest_part: int) -> Plan:
+        source = Source(path, settings.z, settings.t, settings.channel)
+        network = network_for(settings.model)
+        model, processor = network.at(settings.level), network.processor
+        low, high = processor.low_percentile, processor.high_percentile
+        bottom, span = streamed_range(source, low, high, self._step("range of values"))
+        diameter = processor.diameter if settings.diameter is None else settings.diameter
+        if diameter is None:
+            diameter = streamed_diameter(source, processor, bottom, span, self._step("diameter"))
+        scale = processor.scale_for(diameter)
+        if block is None:
+            memory = memory or getattr(self.mapper, "memory", None) or available() // 2
+            n_bytes = source.dtype.itemsize * (3 if source.is_rgb else len(source.channels))
+            least = 4 * getattr(self.mapper, "processes", 0)
+            block = min(block_size(model, memory, source.shape, scale, n_bytes, least), largest_part // 16 * 16)
+        plan = Plan(
+            source=str(path),
+            stamp=stamp(path),
+            settings=settings,
+            shape=source.shape,
+            seen=(max(1, round(source.shape[0] * scale)), max(1, round(source.shape[1] * scale))),
+            bottom=tuple(float(n) for n in bottom),
+            span=tuple(float(n) for n in span),
+            diameter=diameter,
+            block=block,
+            largest_part=largest_part,
+        )
+        source.close()
+        Workplace.make(self.folder, plan, 2 if "distance" in processor.channel_names else 1)
+        return plan
+
+    def _labels(self, numbering: Numbering, work: Work, name: str) -> None:
+        sinks.make_labels(
+            self.folder / sinks.LABELS, self.grid.shape, self.grid.side, self.source.pixel_size, f"{name} nuclei"
+        )
+        self._all("labels", sinks.write_labels, labels_jobs(self.work, numbering, work))
+
+    def _all(
+        self,
+        what: str,
+        function: Callable[[J], R],
+        jobs: list[J],
+        total: int | None = None,
+        amount: Callable[[R], int] = lambda _: 1,
+    ) -> list[R]:
+        """Run jobs; the first that fails ends it, what is done stays."""
+        found, done, total = [], 0, total or len(jobs)
+        outcomes: Any = self.mapper(function, jobs)
+        with closing(outcomes):
+            for _, outcome in outcomes:
+                if isinstance(outcome, Exception):
+                    raise outcome
+                found.append(outcome)
+                done += amount(outcome)
+                self.progress(what, done, total)
+        return found
+
+    def _step(self, what: str) -> Callable[[int, int], None]:
+        return lambda done, total: self.progress(what, done, total)
+
+
+def labels_jobs(work: Workplace, numbering: Numbering, shared: Work) -> list[sinks.LabelsJob]:
+    """For each block the nuclei that may reach into it: its own, its neighbours' and those of cells."""
+    plan, cells = work.plan, {job.cell for job in shared.cells}
+    at, jobs = (str(work.folder), plan_key(plan)), []
+    for block in range(len(plan.grid)):
+        names = [f"block-{b}" for b in (block, *shared.guests[block])]
+        names += [f"cell-{c}" for c in plan.cells.touched(plan.grid.window(block)) if c in cells]
+        jobs.append(sinks.LabelsJob(*at, block, tuple((name, numbering.offsets[name]) for name in names)))
+    return jobs
+
+
+def _goes_on(plan: Plan, path: Path, settings: Settings, largest_part: int, block: int | None) -> bool:
+    """Whether a plan is for this work. A folder's name and the kinds of files don't matter, nor does the memory."""
+    same = (plan.source, plan.stamp, plan.largest_part) == (str(path), stamp(path), largest_part)
+    return same and plan.settings.identity == settings.identity and block in (None, plan.block)
+
+
+def _clear(folder: Path) -> None:
+    for inside in folder.iterdir():
+        if inside.is_dir():
+            shutil.rmtree(inside)
+        elif inside.name != "lock":
+            inside.unlink()
+
+
+def _publish(made: dict[str, tuple[Path, str]], out: Path) -> dict[str, Path]:
+    """Give the results their names, in place of those of an earlier run."""
+    if hasattr(os, "sync"):
+        os.sync()  # all of them to the disk, lest a power cut leave names without contents
+    files = {}
+    for kind, (path, name) in made.items():
+        target = files[kind] = out / name
+        if target.is_dir():
+            shutil.rmtree(target)
+        path.replace(target)
+    return files

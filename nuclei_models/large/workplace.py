@@ -1,0 +1,209 @@
+"""The folder in which a large image is worked on: the plan, maps and nuclei so far. All jobs of an image share it.
+
+It lies beside the results, on whatever file system they are on; workers on other machines must see it under the same
+path. Every file in it is whole or not there, so that a run that was stopped goes on where it was.
+"""
+
+import json
+import secrets
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property, lru_cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from zarr.codecs import BloscCodec
+
+from ..batch import Settings, network_for
+from ..durable import PART, RunStopped
+from ..network import Network
+from .resample import Axis
+from .source import Source
+
+Window = tuple[slice, slice]
+
+PLAN = "plan.json"
+FULL = 65535  # the maps are stored as 16-bit numbers; this is 1
+
+
+@dataclass(frozen=True)
+class Grid:
+    """An image cut into square blocks, numbered row by row."""
+
+    shape: tuple[int, int]
+    side: int
+
+    @property
+    def down(self) -> int:
+        return -(-self.shape[0] // self.side)
+
+    @property
+    def across(self) -> int:
+        return -(-self.shape[1] // self.side)
+
+    def __len__(self) -> int:
+        return self.down * self.across
+
+    def window(self, number: int) -> Window:
+        y, x = (n * self.side for n in divmod(number, self.across))
+        return slice(y, min(y + self.side, self.shape[0])), slice(x, min(x + self.side, self.shape[1]))
+
+    def touched(self, window: Window) -> Iterator[int]:
+        """The blocks that a window lies in."""
+        rows, cols = (range(w.start // self.side, -(-w.stop // self.side)) for w in window)
+        return (y * self.across + x for y in rows for x in cols)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is done to one image, settled before its first block.
+
+    Attributes:
+        source: The image's absolute path; `stamp` its size and time of the last change.
+        shape: (height, width); `seen` is that of the image as the network sees it, rescaled.
+        bottom, span: Of the whole image, see `intensity_range`.
+        diameter: Nuclear diameter assumed, pixels, if any.
+        block: Side of a block, pixels.
+        largest_part: Side of the largest box around a connected part of the mask that is cut into nuclei as a whole.
+    """
+
+    source: str
+    stamp: tuple[int, int]
+    settings: Settings
+    shape: tuple[int, int]
+    seen: tuple[int, int]
+    bottom: tuple[float, ...]
+    span: tuple[float, ...]
+    diameter: float | None
+    block: int
+    largest_part: int
+
+    @property
+    def grid(self) -> Grid:
+        return Grid(self.shape, self.block)
+
+    @property
+    def cells(self) -> Grid:
+        """The grid in which larger parts are cut into nuclei; it does not depend on the blocks."""
+        return Grid(self.shape, max(self.largest_part // 2, 1))
+
+    def axes(self) -> tuple[Axis, Axis]:
+        """From the image to what the network sees."""
+        return Axis(self.shape[0], self.seen[0]), Axis(self.shape[1], self.seen[1])
+
+    def axes_back(self) -> tuple[Axis, Axis]:
+        return Axis(self.seen[0], self.shape[0]), Axis(self.seen[1], self.shape[1])
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=1)
+
+    @staticmethod
+    def from_json(text: str) -> "Plan":
+        said = json.loads(text, object_hook=_with_tuples)
+        return Plan(**said | {"settings": Settings(**said["settings"])})
+
+
+def reached(window: Window, shape: tuple[int, int], reach: int) -> Window:
+    """A window and what lies so many pixels around it in the image."""
+    rows, cols = (slice(max(w.start - reach, 0), min(w.stop + reach, n)) for w, n in zip(window, shape, strict=True))
+    return rows, cols
+
+
+def _with_tuples(said: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in said.items()}
+
+
+class Workplace:
+    """The folder, opened. A process opens it once, see `workplace`."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.plan = Plan.from_json((folder / PLAN).read_text())
+
+    @staticmethod
+    def make(folder: Path, plan: Plan, channels: int) -> None:
+        """Begin; the plan is written last.
+
+        Args:
+            channels: Maps to a pixel: probability, and distance where the network has it.
+        """
+        zarr.create_array(
+            folder / "maps.zarr",
+            shape=(channels, *plan.shape),
+            chunks=(channels, plan.block, plan.block),
+            dtype="uint16",
+            compressors=BloscCodec(cname="zstd", clevel=1, shuffle="shuffle"),
+            config={"write_empty_chunks": True},  # a chunk that is there says that its block is done
+            overwrite=True,
+        )
+        (folder / "nuclei").mkdir(exist_ok=True)
+        write_whole(folder / PLAN, plan.to_json().encode())
+
+    @cached_property
+    def source(self) -> Source:
+        s = self.plan.settings
+        return Source(self.plan.source, s.z, s.t, s.channel)
+
+    @cached_property
+    def network(self) -> Network:
+        settings = self.plan.settings
+        network = network_for(settings.model)
+        if network.sha256 != settings.weights_sha256:
+            raise RunStopped(f"The weights of {settings.model} have changed since the run began: start it again.")
+        return network
+
+    @cached_property
+    def _maps(self) -> zarr.Array:
+        return zarr.open_array(self.folder / "maps.zarr", mode="r+", config={"write_empty_chunks": True})
+
+    def has_maps(self, block: int) -> bool:
+        y, x = divmod(block, self.plan.grid.across)
+        return (self.folder / "maps.zarr" / "c" / "0" / str(y) / str(x)).exists()
+
+    def write_maps(self, block: int, maps: np.ndarray) -> None:
+        """(n, h, w) float, in [0, 1]."""
+        self._maps[(slice(None), *self.plan.grid.window(block))] = np.rint(maps * np.float32(FULL)).astype(np.uint16)
+
+    def read_maps(self, window: Window) -> tuple[np.ndarray, np.ndarray | None]:
+        """Probability and distance, if there is one, of a window: (h, w) float32 each, in [0, 1]."""
+        probability, *rest = np.asarray(self._maps[(slice(None), *window)]).astype(np.float32) / np.float32(FULL)
+        return probability, rest[0] if rest else None
+
+    def read_mask(self, window: Window) -> np.ndarray:
+        """Where there is nucleus: (h, w), bool."""
+        return np.asarray(self._maps[(0, *window)]).astype(np.float32) / np.float32(FULL) > self.plan.settings.threshold
+
+    def nuclei_file(self, name: str) -> Path:
+        return self.folder / "nuclei" / f"{name}.npz"
+
+
+@lru_cache(maxsize=1)
+def workplace(folder: str, key: str) -> Workplace:
+    """The workplace of a job, opened once a process.
+
+    Args:
+        key: Of its plan, see `plan_key`, lest another plan of the same folder be taken for it.
+    """
+    if not Path(folder, PLAN).exists():
+        raise RunStopped(f"{folder} isn't seen from here: all workers must have the results' folder under one path.")
+    work = Workplace(Path(folder))
+    if plan_key(work.plan) != key:
+        raise RunStopped(f"{folder} was begun anew by another run: wait until it ends.")
+    return work
+
+
+def plan_key(plan: Plan) -> str:
+    return sha256(plan.to_json().encode()).hexdigest()[:16]
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file that is whole or not there, if the process is killed; see `durable` for power cuts."""
+    part = path.with_name(f".{secrets.token_hex(8)}{PART}")
+    try:
+        part.write_bytes(data)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,176 @@
+"""Run the whole campaign, print what was tried, what survived and what was lost, and write it into a document.
+
+    python -m tests.campaign --short                  # about a minute, as in CI
+    python -m tests.campaign --out docs/trust.md      # nightly: 20,000 cases, a crowd for minutes, 500 images, kills
+    python -m tests.campaign --only fuzz --first 20000  # 20,000 other cases
+    python -m tests.campaign --repeat FILE            # one case that was saved
+
+It ends with exit code 1 if anything was lost.
+"""
+
+import argparse
+import re
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .fuzz import fuzz, repeat
+from .kill import kill
+from .load import crowd, leavers, leftovers, long_run, pictures
+from .server import Server
+from .support import ROOT, save_networks
+
+MARKS = ("<!-- campaign -->", "<!-- end -->")
+ORDER = ("fuzz", "load", "soak", "kill")
+GROWTH = 0.1  # MB a segmentation, above which memory isn't flat
+
+
+@dataclass
+class Row:
+    """A line of the table.
+
+    Attributes:
+        tried, lost: Cases, requests, runs.
+        note: What else was measured.
+    """
+
+    stage: str
+    what: str
+    tried: int
+    lost: int
+    note: str
+
+
+@dataclass
+class Size:
+    """How much is tried: cases, callers, seconds that they call and how often each at most, callers who leave, images
+    in a row, runs killed at random moments."""
+
+    cases: int
+    callers: int
+    seconds: float
+    each: int
+    leavers: int
+    images: int
+    moments: int
+
+
+SHORT = Size(500, 6, 30, 3, 3, 30, 3)
+FULL = Size(20_000, 20, 180, 10**9, 10, 500, 100)
+
+
+def fuzz_rows(size: Size, findings: Path, first: int) -> list[Row]:
+    rows = []
+    for name, part in fuzz(size.cases, findings, print, first).items():
+        ends = ", ".join(f"{n:,} {outcome}" for outcome, n in sorted(part.outcomes.items()) if outcome != "finding")
+        rows.append(Row("fuzz", name, part.tried, len(part.findings), f"{ends}; slowest {part.slowest:.1f} s"))
+    return rows
+
+
+def page_rows(size: Size, sources: dict[str, str]) -> list[Row]:
+    """The page under load, in one server process."""
+    given = pictures(sources, size.callers)
+    seconds = {"CACHE_SECONDS": (1, 15 if size is SHORT else 120), "SWEEP_SECONDS": 1}
+    with Server(sources, **seconds) as server:
+        busy = crowd(server.url, given, size.seconds, size.each)
+        gone = leavers(server.url, size.leavers)
+        run = long_run(server, given[:12], size.images)
+        left = leftovers(server, given[0])
+        alive = server.is_alive
+    asked, refused = sum(busy.outcomes.values()), busy.outcomes["told to come back"]
+    others = busy.outcomes["another's"]
+    told = f"longest queue {busy.longest_queue + 1}, {busy.told:,} told how long to wait, slowest {busy.slowest:.1f} s"
+    return [
+        Row(
+            "load",
+            f"{len(given)} callers at once, each with an image of their own",
+            asked,
+            asked - busy.outcomes["own"] - refused,
+            f"{told}; {refused} told that the queue was full; {others} got another's result",
+        ),
+        Row(
+            "load",
+            "callers who leave the queue",
+            gone.left,
+            int(gone.waited > gone.run * max(3, gone.left / 2)),
+            f"the next one waited {gone.waited:.1f} s for a run of {gone.run:.1f} s",
+        ),
+        Row(
+            "soak",
+            "images in a row",
+            run.tried,
+            run.tried - run.right + (not alive) + int(run.growth > GROWTH * run.tried),
+            f"memory {run.samples[-1][1]:.0f} MB, grown by {run.growth:.1f} MB since a fifth of the way",
+        ),
+        Row("soak", "files on the server's disk after the stated time", left.before, left.after, ""),
+    ]
+
+
+def kill_rows(size: Size) -> list[Row]:
+    kills = kill(size.moments)
+    for problem in kills.problems:
+        print(problem)
+    return [Row("kill", "batch runs killed at every step and at random moments", kills.runs, len(kills.problems), "")]
+
+
+def table(rows: list[Row], others: Sequence[str] = ()) -> str:
+    """As Markdown, with lines of other stages."""
+    lines = [f"| {r.stage} | {r.what} | {r.tried:,} | {r.tried - r.lost:,} | {r.lost} | {r.note} |" for r in rows]
+    lines = sorted([*lines, *others], key=lambda line: ORDER.index(line.split()[1]))
+    return "\n".join(["| stage | what | tried | survived | lost | |", "|---|---|---:|---:|---:|---|", *lines])
+
+
+def other_rows(document: str, stages: Sequence[str]) -> list[str]:
+    """The lines of a document's table that are of other stages than these."""
+    lines = document.split(MARKS[0], 1)[-1].split(MARKS[1], 1)[0].splitlines()
+    return [line for line in lines if line.startswith("| ") and line.split()[1] in set(ORDER) - set(stages)]
+
+
+def written(document: str, text: str, marks: tuple[str, str] = MARKS) -> str:
+    """A document with the text between its marks. Raises ValueError if it has none."""
+    start, end = map(re.escape, marks)
+    changed, n = re.subn(rf"(?s)({start}\n).*?({end})", lambda m: f"{m[1]}{text}\n{m[2]}", document, count=1)
+    if not n:
+        raise ValueError(f"The document has no {marks[0]} .. {marks[1]} to write the table between.")
+    return changed
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--short", action="store_true", help="few cases, and tiny networks for the page")
+    parser.add_argument("--only", choices=["fuzz", "page", "kill"], help="one stage")
+    parser.add_argument("--cases", type=int, help="of the fuzzing stage")
+    parser.add_argument("--first", type=int, default=0, help="number of the first case; another one tries other cases")
+    parser.add_argument("--findings", type=Path, default=Path("runs/campaign"), help="folder for failing cases")
+    parser.add_argument("--out", type=Path, help="document to write the table into")
+    parser.add_argument("--repeat", type=Path, help="a saved case")
+    args = parser.parse_args(arguments)
+    if args.repeat:
+        verdict = repeat(args.repeat)
+        print(verdict.outcome, f"({verdict.seconds:.2f} s)\n{verdict.detail}")
+        return int(verdict.is_finding)
+    size = SHORT if args.short else FULL
+    size.cases = args.cases or size.cases
+
+    def page() -> list[Row]:
+        if not args.short:
+            return page_rows(size, {key: str(ROOT / "weights" / f"{key}-nuclei") for key in ("unet", "unetpp")})
+        with tempfile.TemporaryDirectory(prefix="campaign-") as folder:
+            return page_rows(size, save_networks(Path(folder)))
+
+    stages: dict[str, Callable[[], list[Row]]] = {
+        "fuzz": lambda: fuzz_rows(size, args.findings, args.first),
+        "page": page,
+        "kill": lambda: kill_rows(size),
+    }
+    rows = [row for name, stage in stages.items() if args.only in (None, name) for row in stage()]
+    print(table(rows))
+    if args.out:
+        document = args.out.read_text()
+        args.out.write_text(written(document, table(rows, other_rows(document, [row.stage for row in rows]))))
+    return int(any(row.lost for row in rows))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

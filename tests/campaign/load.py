@@ -1,0 +1,196 @@
+"""The crowd and the long run: many callers at once, each with an image of its own, and hundreds of images in a row."""
+
+import io
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+import tifffile
+
+from nuclei_models.hub import load
+from nuclei_models.segment import segment
+
+from .server import Answer, Caller, Server
+from .support import blobs
+
+
+@dataclass
+class Crowd:
+    """What became of a crowd's requests.
+
+    Attributes:
+        outcomes: "own" where the caller got what belongs to their image, "another's", "told to come back" where the
+            queue was full, "failed".
+        errors: What callers were told, once each.
+        longest_queue: The highest place that somebody was told.
+        slowest: Seconds from upload to result.
+        told: How many callers were told how long to wait.
+    """
+
+    outcomes: Counter = field(default_factory=Counter)
+    errors: set[str] = field(default_factory=set)
+    longest_queue: int = 0
+    slowest: float = 0.0
+    told: int = 0
+
+
+@dataclass
+class Picture:
+    """An image as a file, and the label image that belongs to it."""
+
+    name: str
+    data: bytes
+    labels: np.ndarray
+
+
+def pictures(sources: dict[str, str], n: int, side: int = 128) -> list[Picture]:
+    """Images with nuclei at other places and in other numbers, and what the U-Net finds in them."""
+    model, processor = load(sources["unet"])
+    made = []
+    for seed in range(n):
+        pixels = (blobs(side, side + 2 * seed, spacing=14 + 2 * (seed % 12), seed=seed) * 4000 + 100).astype(np.uint16)
+        file = io.BytesIO()
+        tifffile.imwrite(file, pixels)
+        made.append(Picture(f"caller {seed}.tif", file.getvalue(), segment(pixels, model, processor).labels))
+    return made
+
+
+def crowd(url: str, given: list[Picture], seconds: float, each: int = 10**9) -> Crowd:
+    """A caller for each picture, who asks again and again, all at once.
+
+    Args:
+        seconds: After which none asks again.
+        each: Requests of each caller, at most.
+    """
+    result, lock, end = Crowd(), threading.Lock(), time.monotonic() + seconds
+
+    def call(picture: Picture) -> None:
+        caller, asked = Caller(url), 0
+        while asked < each and time.monotonic() < end:
+            asked += 1
+            started = time.monotonic()
+            try:
+                answer = caller.segment(picture.name, picture.data)
+            except Exception as error:
+                answer = Answer(error=repr(error))
+            with lock:
+                result.outcomes[_outcome(answer, picture)] += 1
+                result.errors |= {answer.error} if answer.error else set()
+                result.longest_queue = max([result.longest_queue, *answer.places])
+                result.told += bool(answer.waits)
+                result.slowest = max(result.slowest, time.monotonic() - started)
+            if answer.error:
+                time.sleep(1)
+
+    threads = [threading.Thread(target=call, args=(picture,)) for picture in given]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return result
+
+
+def _outcome(answer: Answer, picture: Picture) -> str:
+    if answer.error:
+        return "told to come back" if "full" in answer.error.lower() else "failed"
+    return "own" if np.array_equal(answer.labels, picture.labels) else "another's"
+
+
+@dataclass
+class LongRun:
+    """Memory of the server over many segmentations.
+
+    Attributes:
+        right: Results that were as they should be.
+        tried: Requests.
+        samples: (requests so far, MB of memory).
+    """
+
+    right: int = 0
+    tried: int = 0
+    samples: list[tuple[int, float]] = field(default_factory=list)
+
+    @property
+    def growth(self) -> float:
+        """MB from a fifth of the way, when everything has been used once, to the end."""
+        settled = next(mb for n, mb in self.samples if n >= self.tried / 5)
+        return self.samples[-1][1] - settled
+
+
+def long_run(server: Server, given: list[Picture], times: int, every: int = 25) -> LongRun:
+    """Images in a row, of many sizes."""
+    result, caller = LongRun(), Caller(server.url)
+    for n in range(times):
+        picture = given[n % len(given)]
+        answer = caller.segment(picture.name, picture.data)
+        result.right += _outcome(answer, picture) == "own"
+        result.tried += 1
+        if n % every == 0 or n == times - 1:
+            result.samples.append((n, server.resident / 1e6))
+    return result
+
+
+@dataclass
+class Leftovers:
+    """What lies on the server's disk.
+
+    Attributes:
+        before: Files with something in them, right after the last request.
+        after: The same when the stated time is over.
+        clutter: Files and folders of any kind after one more request, which itself makes a few.
+    """
+
+    before: int
+    after: int
+    clutter: int
+
+
+def leftovers(server: Server, picture: Picture) -> Leftovers:
+    """Wait until the time is over after which the server says that files are deleted."""
+    before = len(server.files)
+    end = time.monotonic() + sum(server.changed["CACHE_SECONDS"]) + 10
+    while server.files and time.monotonic() < end:
+        time.sleep(0.5)
+    after = len(server.files)
+    time.sleep(server.changed["SWEEP_SECONDS"] + 1)
+    Caller(server.url).segment(picture.name, picture.data)
+    return Leftovers(before, after, len(list(server.cache.rglob("*"))))
+
+
+@dataclass
+class Leavers:
+    """Callers who leave before their result.
+
+    Attributes:
+        left: How many.
+        run: Seconds that one of their runs takes alone.
+        waited: Seconds that the next caller had to wait, who brings the same image.
+    """
+
+    left: int
+    run: float
+    waited: float
+
+
+def leavers(url: str, n: int, side: int = 1500) -> Leavers:
+    """Callers join the queue and leave; the next one must not wait for their runs."""
+    pixels = (blobs(side, side) * 4000 + 100).astype(np.uint16)
+    file = io.BytesIO()
+    tifffile.imwrite(file, pixels)
+    data = file.getvalue()
+
+    def timed(name: str) -> float:
+        started = time.monotonic()
+        Caller(url).segment(name, data)
+        return time.monotonic() - started
+
+    alone = timed("alone.tif")
+    for _ in range(n):
+        caller = Caller(url)
+        caller.join(caller.upload("left.tif", data)).raise_for_status()
+        with caller.listening() as messages:
+            next(messages)
+        caller.http.close()
+    return Leavers(n, alone, timed("next.tif"))

@@ -1,0 +1,89 @@
+"""Small real files of every format, compression and sample type: what mutations start from."""
+
+import io
+import zlib
+from functools import cache
+
+import numpy as np
+import tifffile
+from PIL import Image
+
+from .support import float_predicted, png_bytes, tags, tiff_bytes
+
+_RANDOM = np.random.default_rng(0)
+RGB = _RANDOM.integers(0, 256, (12, 14, 3)).astype(np.uint8)
+DEEP = _RANDOM.integers(0, 65536, (12, 14, 4)).astype(np.uint16)
+STACK = _RANDOM.integers(0, 65536, (2, 3, 2, 8, 9)).astype(np.uint16)  # T, Z, C, Y, X
+
+
+@cache
+def seeds() -> dict[str, bytes]:
+    """By what they are, in a fixed order."""
+    return {**_by_pillow(), **_by_tifffile()}
+
+
+def _by_pillow() -> dict[str, bytes]:
+    image, grey = Image.fromarray(RGB), Image.fromarray(RGB[..., 0])
+    exif = image.getexif()
+    exif[274] = 6
+    frames = {"save_all": True, "append_images": [Image.fromarray(RGB[::-1])], "duration": 50}
+    files = {
+        "PNG": (image, "PNG", {}),
+        "PNG palette": (image.quantize(16), "PNG", {"transparency": 3}),
+        "PNG 1 bit": (grey.convert("1"), "PNG", {}),
+        "PNG alpha, EXIF": (image.convert("RGBA"), "PNG", {"exif": exif}),
+        "APNG": (image, "PNG", frames),
+        "JPEG": (image, "JPEG", {"exif": exif, "comment": b"cells"}),
+        "JPEG progressive": (image, "JPEG", {"progressive": True}),
+        "JPEG CMYK": (image.convert("CMYK"), "JPEG", {}),
+        "JPEG grey": (grey, "JPEG", {}),
+        "BMP": (image, "BMP", {}),
+        "BMP palette": (image.quantize(16), "BMP", {}),
+        "BMP 1 bit": (grey.convert("1"), "BMP", {}),
+        "WebP": (image, "WEBP", {"lossless": True, "exif": exif}),
+        "WebP lossy, alpha": (image.convert("RGBA"), "WEBP", {"quality": 50}),
+        "WebP animated": (image, "WEBP", frames),
+        "GIF": (image, "GIF", {}),
+        "GIF animated": (image, "GIF", frames),
+    }
+    for compression in ("raw", "tiff_lzw", "packbits", "tiff_adobe_deflate", "zstd", "jpeg", "lzma"):
+        files[f"TIFF {compression}"] = (image, "TIFF", {"compression": compression})
+    files["TIFF CMYK"] = (image.convert("CMYK"), "TIFF", {})
+    files["TIFF palette"] = (image.quantize(16), "TIFF", {})
+    files["TIFF 1 bit, fax"] = (grey.convert("1"), "TIFF", {"compression": "group4"})
+    data = {name: _saved(image, format, options) for name, (image, format, options) in files.items()}
+    data |= {f"PNG 16 bit x{n}": png_bytes(DEEP[..., :n]) for n in (1, 2, 3, 4)}
+    return data
+
+
+def _saved(image: Image.Image, format: str, options: dict) -> bytes:
+    file = io.BytesIO()
+    image.save(file, format, **options)
+    return file.getvalue()
+
+
+def _by_tifffile() -> dict[str, bytes]:
+    planar = np.moveaxis(DEEP, -1, 0)
+    files: dict[str, tuple[np.ndarray, dict]] = {
+        "ImageJ": (STACK, {"imagej": True, "metadata": {"axes": "TZCYX"}}),
+        "OME": (STACK, {"ome": True, "metadata": {"axes": "TZCYX", "Channel": {"Name": ["actin", "DAPI"]}}}),
+        "shaped": (STACK[0, :, 0], {"metadata": {"axes": "ZYX"}}),
+        "pages": (STACK[0, :, 0], {"photometric": "minisblack", "metadata": None}),
+        "BigTIFF": (DEEP, {"bigtiff": True, "byteorder": ">", "photometric": "rgb", "extrasamples": ["unassalpha"]}),
+        "tiles": (planar, {"photometric": "minisblack", "planarconfig": "separate", "tile": (16, 16)}),
+        "strips": (RGB, {"photometric": "rgb", "compression": "zlib", "predictor": 2, "rowsperstrip": 5}),
+        "inverted": (RGB[..., 0], {"photometric": "miniswhite"}),
+        "resolution": (RGB[..., 0], {"resolution": (4000, 4000), "resolutionunit": "CENTIMETER"}),
+    }
+    for dtype in ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8"):
+        files[dtype] = (DEEP[..., 0].astype(dtype), {})
+    data = {}
+    for name, (pixels, options) in files.items():
+        file = io.BytesIO()
+        tifffile.imwrite(file, pixels, **options)
+        data[f"TIFF {name}"] = file.getvalue()
+    block = DEEP[..., :1].astype("f4")
+    form = tags(14, 12, 32, t339=(3, [3]), t259=(3, [8]), t317=(3, [3]))
+    data["TIFF float predictor"] = tiff_bytes((form, [zlib.compress(float_predicted(block))]))
+    data["TIFF thumbnail"] = tiff_bytes((tags(14, 12), [bytes(168)]), (tags(7, 6, t254=(4, [1])), [bytes(42)]))
+    return data

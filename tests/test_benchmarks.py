@@ -1,0 +1,94 @@
+"""The benchmark: a quick run end to end, what becomes of contenders that fail, and the table."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("onnxruntime")
+
+from benchmarks import __main__ as command
+from benchmarks import contenders, own, peers, report
+from benchmarks.contenders import CONTENDERS, NETWORK, WHOLE, Contender
+from benchmarks.timing import grow
+from nuclei_models import UNet, UNetConfig
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory) -> dict:
+    """Of a run of one contender from file to labels and one network, small images."""
+    out = tmp_path_factory.mktemp("results") / "results.json"
+    chosen = ["--only", "l2-f32"]
+    line = [sys.executable, "-m", "benchmarks", "--quick", "--minutes", "0.2", "--out", str(out), *chosen]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stderr
+    assert "| file to label image |" in done.stdout
+    return json.loads(out.read_text())
+
+
+def test_a_quick_run(results):
+    assert results["machine"]["cores"] >= 1 and results["peak_tflops"]["float32"] > 0
+    for found in results["contenders"].values():
+        assert "failure" not in found and found["macs_per_pixel"] > 1000
+        small = found["sizes"]["256"]
+        assert 0 < small["best"] <= small["seconds"] and small["peak_mb"] > 50 and small["runs"] >= 1
+        if found["does"] == WHOLE:
+            assert 0 < sum(small["parts"].values()) < small["seconds"] and set(small["parts"]) == {"network", "after"}
+
+
+def test_a_second_run_measures_nothing_again(results, tmp_path, monkeypatch):
+    out = tmp_path / "results.json"
+    out.write_text(json.dumps(results))
+    monkeypatch.setattr(command, "measure", lambda *args: pytest.fail("measured again"))
+    faster = {k: 2 * v for k, v in results["peak_tflops"].items()}
+    monkeypatch.setattr(command, "machine", lambda seconds: {"machine": results["machine"], "peak_tflops": faster})
+    chosen = [CONTENDERS[key] for key in results["contenders"]]
+    again = command.run(chosen, 60, out)
+    assert again["contenders"] == results["contenders"] and again["peak_tflops"] == faster
+
+
+def test_a_contender_that_fails_is_told_and_one_that_hangs_is_ended(monkeypatch):
+    contender = Contender("x", "X", NETWORK, "float32", ())
+    broken = [sys.executable, "-c", "raise SystemExit('no such weights')"]
+    monkeypatch.setattr(Contender, "command", lambda *args: broken)
+    assert command.measure(contender, [256], 5)["failure"] == "no such weights"
+
+    hangs = [sys.executable, "-c", "print('{\"facts\": {}}', flush=True); import time; time.sleep(60)"]
+    monkeypatch.setattr(Contender, "command", lambda *args: hangs)
+    monkeypatch.setattr(command, "LATE", 1.0)
+    assert "ended after" in command.measure(contender, [256], 1)["failure"]
+
+
+def test_peers_that_are_not_installed_are_left_out(monkeypatch, tmp_path):
+    monkeypatch.setattr(peers, "FOLDER", tmp_path)
+    found = command.measure(CONTENDERS["smp-f32"], [256], 5)
+    assert "benchmarks.peers --install smp" in found["missing"] and "sizes" not in found
+
+
+def test_sizes_beyond_the_budget_are_left_out(capsys):
+    made = []
+    grow([64, 128, 4096], 0.5, lambda size: lambda: made.append(size) or __import__("time").sleep(0.02 * (size / 64)))
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert lines[-1]["left_out"] == 4096 and 4096 not in made and lines[1]["size"] == 64
+
+
+def test_multiply_adds_of_the_papers_network():
+    model = UNet(UNetConfig(channels=[4, 8], padding="same", num_labels=2)).eval()
+    first, second = 9 * 3 * 4 + 9 * 4 * 4, (9 * 4 * 8 + 9 * 8 * 8) / 4
+    up, last = 8 * 4, 9 * 8 * 4 + 9 * 4 * 4 + 4 * 2
+    assert own.macs(model) == pytest.approx(first + second + up + last, rel=0.02)
+
+
+def test_the_picture_is_of_any_size():
+    for size in (100, 700, 2000):
+        assert own.picture(size).shape == (size, size) and own.picture(size).std() > 1
+
+
+def test_table_and_plot(results, tmp_path):
+    failed = {"title": "Broken", "does": NETWORK, "precision": "float32", "failure": "no memory"}
+    text = report.table({**results, "contenders": {**results["contenders"], "broken-f32": failed}})
+    assert "| Broken | f32 | – | no memory |" in text
+    report.plot(results, tmp_path / "plot.svg")
+    assert "<svg" in (tmp_path / "plot.svg").read_text()
+    assert contenders.QUICK and set(contenders.QUICK) <= set(CONTENDERS)

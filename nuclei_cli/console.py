@@ -77,6 +77,10 @@ def shortened(name: str, others: int) -> str:
     return name if len(name) <= room else f"{name[: room // 2 - 1]}…{name[-(room - room // 2) :]}"
 
 
+def count(n: int, what: str) -> str:
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
 def span(seconds: float) -> str:
     """12 s, 3:05 or 1:02:03."""
     whole = round(seconds)

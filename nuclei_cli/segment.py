@@ -177,7 +177,7 @@ class Run:
             finally:
                 if not self.quiet:
                     took = f"{console.span(bar.seconds)} ({bar.rates()})"
-                    say(f"{bar.done:,} of {bar.images:,} images in {took}, {self.nuclei:,} nuclei.")
+                    say(f"{bar.done:,} of {console.count(bar.images, 'image')} in {took}, {self.nuclei:,} nuclei.")
 
     def finished(self, job: Job, outcome: Done | Exception) -> None:
         if isinstance(outcome, Done):
@@ -218,7 +218,7 @@ class Run:
         if not self.quiet:
             skipped = self.plan.skipped
             done = f", {skipped:,} done before and skipped" if skipped else ""
-            say(f"{len(self.inputs.files):,} images{done}.{_left_out(self.inputs)}")
+            say(f"{console.count(len(self.inputs.files), 'image')}{done}.{_left_out(self.inputs)}")
         if not self.quiet and self.plan.large:
             kinds = [kind for kind in self.settings.save if kind not in LARGE_KINDS]
             less = f", without {', '.join(kinds)}" if kinds else ""
@@ -242,7 +242,7 @@ def mapper_for(scheduler: str | None, stack: ExitStack) -> Mapper:
     try:
         from nuclei_models.cluster import dask_mapper
     except ImportError as error:
-        raise Usage(f"--scheduler needs Dask ({error}): pip install dask distributed.") from error
+        raise Usage(f'--scheduler needs Dask ({error}): pip install ".[cluster]" in the clone.') from error
     try:
         return stack.enter_context(dask_mapper(scheduler))
     except (ValueError, OSError) as error:  # no such address, or nobody answers there

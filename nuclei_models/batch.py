@@ -236,7 +236,8 @@ def segment_large_job(job: Job, mapper: Mapper, progress: Callable[[str, int, in
     try:
         from .large import segment_large
     except ImportError as error:
-        raise ImageError(f"{display_name(job.source)}: An image of this size needs more packages ({error}).") from error
+        name = display_name(job.source)
+        raise ImageError(f'{name}: So large an image needs more packages ({error}): pip install ".[large]".') from error
     as_planned = stamp(job.source)
     record = Record(job.name, str(job.source), *as_planned, hashed(job.source), job.settings.identity, {}, {})
     names = job.files(LARGE_PIXELS + 1)

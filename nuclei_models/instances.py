@@ -54,9 +54,9 @@ def find_instances(
     number = np.arange(n_cores, n_cores + n_parts + 1, dtype=np.int32)  # a part's, where it is one nucleus
     number[part_of] = np.arange(n_cores + 1)
     labels = number[parts]
-    boxes = ndimage.find_objects(parts)
-    crowded = [(int(part), boxes[part - 1]) for part in np.flatnonzero(cores_in > 1)]
-    for strip in _strips(crowded):
+    crowded = np.flatnonzero(cores_in > 1).tolist()
+    boxes = ndimage.find_objects(parts) if crowded else []
+    for strip in _strips([(part, boxes[part - 1]) for part in crowded]):
         _split(strip, labels, parts, cores, distance)
     return drop_small(labels, min_area)
 

@@ -70,11 +70,12 @@ def load_network(source: str, key: str | None = None) -> Network:
     cast(Any, model).to(device, memory_format=torch.channels_last).eval()
     name, revision = parse_model_id(source)
     is_folder = Path(name).is_dir()
-    weights = Repository(name, revision=revision).find(WEIGHTS)
+    repository = Repository(name, revision=revision)
+    weights = repository.find(WEIGHTS)
     return Network(
         key=key or model.config.model_type.removeprefix("nuclei_"),
         source=Path(name).name if is_folder else name,
-        revision="" if is_folder else (getattr(model.config, "_commit_hash", None) or revision or "main"),
+        revision="" if is_folder else (repository.commit or revision or "main"),
         sha256=sha256(weights) if weights else "",
         model=model,
         processor=processor,

@@ -24,6 +24,7 @@ from nuclei_models.segment import segment
 ROOT = Path(__file__).parent.parent
 SPACE = "writer/nuclei-demo"
 EXAMPLE = "fluorescence-small"
+OF_SPACES = "spaces==0.51.3"  # which Spaces install of themselves
 
 
 @pytest.fixture(scope="module")
@@ -44,13 +45,13 @@ def space(hub: HubServer, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def python(space: Path, tmp_path_factory) -> Path:
-    """Interpreter of a new virtual environment with what the Space asks for, and nothing else."""
+    """Interpreter of a new virtual environment with what the Space asks for, what Spaces add, and nothing else."""
     folder = tmp_path_factory.mktemp("venv")
     venv.create(folder, with_pip=False)
     interpreter = folder / "bin" / "python"
     pip = [sys.executable, "-m", "pip", "--python", str(interpreter), "install", "--quiet", "--no-compile"]
     start = time.monotonic()
-    subprocess.run([*pip, "-r", str(space / "requirements.txt")], check=True, timeout=900)
+    subprocess.run([*pip, "-r", str(space / "requirements.txt"), OF_SPACES], check=True, timeout=900)
     print(f"\nInstalled requirements.txt in {time.monotonic() - start:.0f} s")
     return interpreter
 

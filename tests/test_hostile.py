@@ -1,13 +1,15 @@
 """What the fuzzing campaign (tests/campaign) found, and what it must go on finding; files from strangers are in
 test_images_broken.py."""
 
+import io
 import struct
 import tracemalloc
 
 import numpy as np
 import pytest
-from image_files import png_bytes
-from image_support import DEEP, Save
+from image_files import png_bytes, tags, tiff_bytes
+from image_support import DEEP, GREY, H, Save, W, fails
+from PIL import Image
 
 from nuclei_models.image_processing_nuclei import NucleiImageProcessor
 from nuclei_models.images import read
@@ -24,6 +26,16 @@ def test_a_png_chunk_that_says_it_has_gigabytes(save: Save):
     np.testing.assert_array_equal(read(path).pixels, DEEP[..., 0])  # all of it is there
     assert tracemalloc.get_traced_memory()[1] < 60e6
     tracemalloc.stop()
+
+
+def test_a_jpeg_smaller_than_its_strip_shows_nobodys_memory(save: Save):
+    file = io.BytesIO()
+    Image.fromarray(GREY).save(file, "JPEG")
+    for width, height in ((4 * W, H), (W, 4 * H)):
+        page = (tags(width, height, t259=(3, [7])), [file.getvalue()])
+        fails(save(tiff_bytes(page)), f"of {width} x {height} pixels holds a JPEG of {W} x {H}")
+    page = (tags(W, H, t259=(3, [7])), [file.getvalue()])
+    assert read(save(tiff_bytes(page))).pixels.shape == (H, W)
 
 
 @pytest.mark.parametrize("dtype", ["complex64", "object", "U3", "datetime64[s]"])

@@ -9,9 +9,10 @@ from page_support import blobs, save_networks
 
 from nuclei_models import NucleiImageProcessor, UNetPlusPlus, UNetPlusPlusConfig
 from nuclei_models.hub import load
+from nuclei_models.network import load_network
 from nuclei_models.page.layout import build
-from nuclei_models.page.levels import FILE, Level, choices, explained, read_levels
-from nuclei_models.page.networks import Networks
+from nuclei_models.page.levels import FILE, Level, choices, explained, measured_with, read_levels
+from nuclei_models.page.networks import ROOT, Networks
 from nuclei_models.repository import sha256
 from nuclei_models.segment import segment
 from train import levels
@@ -95,10 +96,21 @@ def test_the_page_shows_nothing_of_what_was_not_measured(sources, tmp_path, cont
     assert choices([1, 2], {}) == [("Whole network", "Whole network"), ("L1", "L1")]
 
 
-def test_figures_of_a_level_that_is_half_written_are_left_out(tmp_path):
-    row = {"level": 1, "seconds": 1, "f1": 0.5}
-    (tmp_path / FILE).write_text(json.dumps({"weights_sha256": "x", "levels": [row, row | {"level": 2, "seconds": 4}]}))
-    assert read_levels(str(tmp_path), None, "x") == {1: Level(4, 0.5), 2: Level(1, 0.5)}
-    (tmp_path / FILE).write_text(json.dumps({"weights_sha256": "x", "levels": [{"level": 1, "seconds": 0}]}))
-    assert read_levels(str(tmp_path), None, "x") == {}
+def test_figures_are_of_these_weights_and_settings(sources, tmp_path):
+    network = load_network(sources["unetpp"])
+    file, row = tmp_path / "unetpp" / FILE, {"level": 1, "seconds": 1, "f1": 0.5}
+    facts = measured_with(network) | {"levels": [row, row | {"level": 2, "seconds": 4}]}
+    file.write_text(json.dumps(facts))
+    assert read_levels(network, sources["unetpp"]) == {1: Level(4, 0.5), 2: Level(1, 0.5)}
+    for other in ({"weights_sha256": "x"}, {"settings": facts["settings"] | {"threshold": 0.7}}):
+        file.write_text(json.dumps(facts | other))
+        assert read_levels(network, sources["unetpp"]) == {}
+    file.write_text(json.dumps(facts | {"levels": [row | {"seconds": 0}]}))
+    assert read_levels(network, sources["unetpp"]) == {}
     assert "F1" not in explained({})
+
+
+def test_the_bundled_figures_are_of_the_bundled_network():
+    folder = str(ROOT / "weights" / "unetpp-nuclei")
+    network = load_network(folder)
+    assert list(read_levels(network, folder)) == network.levels, "measure them again: python -m train.levels"

@@ -40,7 +40,7 @@ from train.figures import draw_comparison
 
 ROOT = Path(__file__).parent.parent
 EVALUATION, RECIPE = "evaluation.json", "training.yaml"
-TRAINING_RECORD = ("training.json", "log.json", "curves.png", "diameter.json", "thresholds.json")
+TRAINING_RECORD = ("training.json", "log.json", "curves.png", "diameter.json", "thresholds.json", "levels.json")
 TITLES = {"nuclei_unet": "U-Net", "nuclei_unetpp": "U-Net++"}
 PICTURES = {  # name -> which image of each kind it shows: its place in the order of quality, 0 the worst .. 1
     "typical": 0.5,

@@ -18,10 +18,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from nuclei_models import NucleiImageProcessor, UNetPlusPlus
-from nuclei_models.hub import load
 from nuclei_models.modeling_nuclei import NucleiPreTrainedModel
-from nuclei_models.page.levels import FILE
-from nuclei_models.repository import WEIGHTS, sha256
+from nuclei_models.network import load_network
+from nuclei_models.page.levels import FILE, measured_with
 from nuclei_models.tiling import predict_logits
 from train.data import Sample, load_packed, read_split
 from train.evaluate import evaluate
@@ -45,7 +44,7 @@ def multiply_adds(model: UNetPlusPlus, side: int = 256) -> int:
     """Multiplications with an addition, for one pixel of an image."""
     counter = FlopCounterMode(display=False)
     with torch.inference_mode(), counter:
-        model(torch.zeros(1, model.config.num_channels, side, side))
+        model(torch.zeros(1, model.config.num_channels, side, side, device=model.device))
     return round(counter.get_total_flops() / 2 / side**2)
 
 
@@ -71,7 +70,7 @@ def measure(
     """The figures of every level.
 
     Args:
-        model, processor: From `hub.load`.
+        model, processor: As loaded.
         samples: Images with truth.
         side: Of the image for the times, pixels.
         rounds: See `time_all`.
@@ -120,17 +119,12 @@ def main() -> None:
     parser.add_argument("--data", default="data/dsb2018", help="packed folder, see train.data")
     parser.add_argument("--split", default="validation")
     args = parser.parse_args()
-    model, processor = load(args.weights)
+    network = load_network(str(args.weights))
     try:
-        report = measure(model, processor, load_packed(args.data, read_split(args.split)))
+        report = measure(network.model, network.processor, load_packed(args.data, read_split(args.split)))
     except ValueError as error:
         parser.exit(1, f"{args.weights}: {error}\n")
-    facts = {
-        "weights_sha256": sha256(args.weights / WEIGHTS),
-        "split": args.split,
-        "threads": torch.get_num_threads(),
-        "levels": report,
-    }
+    facts = measured_with(network) | {"split": args.split, "threads": torch.get_num_threads(), "levels": report}
     (args.weights / FILE).write_text(json.dumps(facts, indent=1) + "\n")
     print(table(report))
 

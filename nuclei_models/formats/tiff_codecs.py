@@ -101,8 +101,36 @@ def _jpeg(page: Page, lay: Layout, plane: int) -> np.ndarray:
     if photometric == 6 and len(subsampling := page.values(tiff.YCBCR_SUBSAMPLING)):
         extra[tiff.YCBCR_SUBSAMPLING] = (3, subsampling.tolist())
     segments = _stored(page, lay, plane)
+    _check_frames(lay, segments)
     pixels = _by_libtiff(lay, segments, width, height, samples, photometric, lay.tile, extra)
     return pixels.reshape(height, width * samples)
+
+
+def _check_frames(lay: Layout, segments: list[bytes]) -> None:
+    """Each JPEG must be as large as its strip or tile: beside a smaller one libtiff leaves the memory as it was, which
+    may hold somebody else's image."""
+    for i, segment in enumerate(segments):
+        high = lay.tile[0] if lay.tile else min(lay.rows_per_strip, lay.height - i * lay.rows_per_strip)
+        wide = lay.tile[1] if lay.tile else lay.width
+        height, width = _frame_size(segment)
+        if not height or not width:
+            raise ImageError(_cannot_unpack(lay))
+        if height < high or width < wide:
+            raise ImageError(
+                f"It is damaged: a strip or tile of {wide} x {high} pixels holds a JPEG of {width} x {height}. Export "
+                f"it again, or open it in Fiji and save it as TIFF."
+            )
+
+
+def _frame_size(jpeg: bytes) -> tuple[int, int]:
+    """Height and width that a JPEG states; 0, 0 if it doesn't."""
+    at = 2
+    while at + 9 <= len(jpeg) and jpeg[at] == 0xFF:
+        marker, length = jpeg[at + 1], int.from_bytes(jpeg[at + 2 : at + 4], "big")
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            return int.from_bytes(jpeg[at + 5 : at + 7], "big"), int.from_bytes(jpeg[at + 7 : at + 9], "big")
+        at += 1 if marker == 0xFF else 2 + length
+    return 0, 0
 
 
 def _stored(page: Page, lay: Layout, plane: int) -> list[bytes]:
@@ -169,10 +197,14 @@ def _by_libtiff(
             image.load()
             return np.asarray(image)
     except OSError as error:
-        raise ImageError(
-            f"Its {_CODECS[lay.compression]}-compressed pixels can't be unpacked: it is damaged or cut short. Copy or "
-            f"download it again; if Fiji can open it, save it there uncompressed."
-        ) from error
+        raise ImageError(_cannot_unpack(lay)) from error
+
+
+def _cannot_unpack(lay: Layout) -> str:
+    return (
+        f"Its {_CODECS[lay.compression]}-compressed pixels can't be unpacked: it is damaged or cut short. Copy or "
+        f"download it again; if Fiji can open it, save it there uncompressed."
+    )
 
 
 def _write_directory(data: io.BytesIO, tags: dict[int, tuple[int, list[int]]]) -> None:

@@ -115,10 +115,10 @@ def write_tiff(labels: Path, path: Path, pixel_size: tuple[float, float] | None,
 
     def tiles() -> Iterator[np.ndarray]:
         for top in range(0, height, TIFF_TILE):
+            step(top, height)
             band = np.asarray(array[top : top + TIFF_TILE])
             for left in range(0, width, TIFF_TILE):
                 yield band[:, left : left + TIFF_TILE]
-            step(min(top + TIFF_TILE, height), height)
 
     per_cm = None if pixel_size is None else (10_000 / pixel_size[1], 10_000 / pixel_size[0])
     with tifffile.TiffWriter(path, bigtiff=True) as writer:
@@ -134,6 +134,7 @@ def write_tiff(labels: Path, path: Path, pixel_size: tuple[float, float] | None,
             metadata=None,
             maxworkers=1,
         )
+    step(height, height)
 
 
 def write_csv(path: Path, numbering: Numbering, pixel_size: tuple[float, float] | None) -> None:

@@ -2,11 +2,15 @@
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
+from ..hub import parse_model_id
+from ..network import Network
 from ..repository import HubError, Repository
 
 FILE = "levels.json"  # beside the weights
 WHOLE = "Whole network"
+SETTINGS = ("threshold", "separation", "min_area", "distance_sigma")  # of the processor, fitted for the whole network
 
 
 @dataclass(frozen=True)
@@ -22,18 +26,25 @@ class Level:
     f1: float
 
 
-def read_levels(source: str, revision: str | None, weights_sha256: str) -> dict[int, Level]:
-    """The levels by number, the last the whole network; none where they weren't measured, or of other weights.
+def measured_with(network: Network) -> dict[str, Any]:
+    """What the figures are of; those of others aren't shown."""
+    settings = {name: getattr(network.processor, name) for name in SETTINGS}
+    return {"weights_sha256": network.sha256, "settings": settings}
+
+
+def read_levels(network: Network, source: str) -> dict[int, Level]:
+    """The levels by number, the last the whole network; none where they weren't measured, or with other weights or
+    settings.
 
     Args:
-        source: Folder, or id on the Hub.
-        revision: On the Hub.
-        weights_sha256: Of the network's `model.safetensors`.
+        network: Loaded.
+        source: From where: folder, or "owner/name@revision" on the Hub.
     """
+    name, revision = parse_model_id(source)
     try:
-        path = Repository(source, revision=revision).find(FILE)
+        path = Repository(name, revision=revision).find(FILE)
         facts = json.loads(path.read_text(encoding="utf-8")) if path else {}
-        rows = facts["levels"] if facts.get("weights_sha256") == weights_sha256 else []
+        rows = facts["levels"] if facts.items() >= measured_with(network).items() else []
         return {int(r["level"]): Level(rows[-1]["seconds"] / r["seconds"], float(r["f1"])) for r in rows}
     except (HubError, ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError):
         return {}

@@ -12,7 +12,6 @@ from weakref import WeakValueDictionary
 import numpy as np
 import torch
 
-from ..hub import parse_model_id
 from ..image_processing_nuclei import Maps
 from ..modeling_nuclei import ConvBlock
 from ..network import TITLES, Network, load_network
@@ -71,8 +70,7 @@ class Networks:
         sources = sources or sources_from_environment()
         self.by_key = {key: load_network(sources[key], key) for key in TITLES}
         LOADED.update({id(network): network for network in self})
-        name, revision = parse_model_id(sources["unetpp"])
-        self.measured = read_levels(name, revision, self["unetpp"].sha256)
+        self.measured = read_levels(self["unetpp"], sources["unetpp"])
         self.runs = 0
         self._one_at_a_time = threading.Lock()
 

@@ -22,7 +22,7 @@ from playwright.sync_api import Page, Playwright, sync_playwright
 from .layout import build, launch
 from .networks import Networks
 
-WIDE, PHONE = {"width": 1400, "height": 1000}, {"width": 390, "height": 844}
+WIDE, PHONE = {"width": 1400, "height": 1060}, {"width": 390, "height": 844}
 VIEWS = {"swipe": "Swipe", "agreement": "Agreement", "true_mask": "True mask", "side_by_side": "Side by side"}
 PAINTS = {"filled": "Filled", "probability": "Probability"}
 TABS = {"table": "Every nucleus", "download": "Download", "numbers": "Numbers"}

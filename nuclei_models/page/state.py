@@ -89,7 +89,7 @@ class Analysis:
     settings: RunSettings = field(default_factory=RunSettings)
     seconds: dict[str, float] = field(default_factory=dict)
     diameters: dict[str, float | None] = field(default_factory=dict)
-    _last: dict[str, tuple[Hashable, Any]] = field(default_factory=dict, repr=False)
+    _last: dict[str, tuple[Any, Any]] = field(default_factory=dict, repr=False)
 
     @property
     def nbytes(self) -> int:
@@ -99,23 +99,27 @@ class Analysis:
 
     def remember(self, name: str, key: Hashable, make: Callable[[], T]) -> T:
         """`make()`, or what it gave last time if the key is still the same."""
-        if name not in self._last or self._last[name][0] != key:
-            self._last[name] = (key, make())
-        return self._last[name][1]
+        held = self._last.get(name)
+        if held is None or held[0] != key:
+            held = self._last[name] = (key, make())
+        return held[1]  # not what is held by now: another handler of this visitor may be at work
 
     def labels(self, network: str, cut: Cut) -> np.ndarray:
         """(H, W) int32, what `segment` gives with the same settings."""
         processor = self.processors[network]
         threshold, separation, min_area = cut.values(processor)
 
-        def whole() -> np.ndarray:
-            return processor.instances(self.maps[network], threshold, separation, 0)
+        def cut_with(area: float) -> np.ndarray:
+            return processor.instances(self.maps[network], threshold, separation, area)
 
-        # dropping the small afterwards gives the same numbers, and spares the watershed
-        everything = self.remember(f"all {network}", (threshold, separation), whole)
-        return self.remember(
-            f"labels {network}", (threshold, separation, min_area), lambda: drop_small(everything, min_area)
-        )
+        def make() -> np.ndarray:
+            before, _ = self._last.get(f"labels {network}", ((), None))
+            if before[:2] != (threshold, separation):
+                return cut_with(min_area)
+            # the minimum area alone has changed: dropping the small from all gives the same, and spares the watershed
+            return drop_small(self.remember(f"all {network}", (threshold, separation), lambda: cut_with(0)), min_area)
+
+        return self.remember(f"labels {network}", (threshold, separation, min_area), make)
 
     def each(self, work: Callable[[str], T]) -> list[T]:
         """`work` of every network's key, both at once."""

@@ -1,5 +1,6 @@
 """What a case does, and what must hold whatever the case is."""
 
+import ctypes
 import traceback
 import warnings
 from pathlib import Path
@@ -8,12 +9,14 @@ import numpy as np
 
 from nuclei_models.image_processing_nuclei import NucleiImageProcessor
 from nuclei_models.images import ImageError, MicroscopyImage, inspect, read
+from nuclei_models.large.source import Source
 
 from .arrays import build, tiny_network
 from .worker import Finding
 
 MAX_PIXELS = 1_000_000  # of a case's image
 PREPARED_PIXELS = 100_000  # images up to this are prepared for a network too
+M_PERTURB = -6  # of glibc's malloc.h
 PACKAGE = Path(__file__).parents[2] / "nuclei_models"
 
 
@@ -27,9 +30,12 @@ def file_case(data: bytes, folder: Path) -> str:
     path.write_bytes(data)
     try:
         info = inspect(path)
+        fill_memory_with(0x5A)
         image = read(path, max_pixels=MAX_PIXELS)
     except ImageError as error:
         check_message(error, folder)
+        if data[:2] in (b"II", b"MM"):  # too large as a whole, perhaps
+            _window(path, None)
         return "refused"
     pixels = image.pixels
     expect((info.height, info.width) == pixels.shape[:2], f"{info.height, info.width} said, {pixels.shape} read")
@@ -39,10 +45,39 @@ def file_case(data: bytes, folder: Path) -> str:
     expect(pixels.dtype.kind in "uif" and pixels.dtype.isnative, f"{pixels.dtype}")
     expect(min(info.sizes.values()) >= 1, f"{info.sizes}")
     expect(all(note.isprintable() for note in image.notes), f"{image.notes}")
+    fill_memory_with(0xA5)
+    again = read(path, max_pixels=MAX_PIXELS).pixels
+    expect(same(pixels, again), "pixels that were never written: what others left in memory can be seen")
     _last_plane(path, image)
+    _window(path, pixels)
     if info.height * info.width <= PREPARED_PIXELS:
         check_prepared(NucleiImageProcessor().prepare(pixels))
     return "image"
+
+
+def _window(path: Path, whole: np.ndarray | None) -> None:
+    """A part of the image must be a part of the whole."""
+    try:
+        source = Source(path)
+    except ImageError as error:
+        return check_message(error, path.parent)
+    rows, cols = (slice(n // 3, min(n // 3 + 50, n)) for n in source.shape)
+    try:
+        part = source.read(rows, cols)
+    except ImageError as error:
+        return check_message(error, path.parent)
+    finally:
+        source.close()
+    return expect(whole is None or same(part, whole[rows, cols]), "a part that differs from the whole")
+
+
+def same(a: np.ndarray, b: np.ndarray) -> bool:
+    return a.dtype == b.dtype and np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+
+
+def fill_memory_with(byte: int) -> None:
+    """Have malloc hand out memory that is filled with this."""
+    ctypes.CDLL(None).mallopt(M_PERTURB, byte)
 
 
 def _last_plane(path: Path, image: MicroscopyImage) -> None:

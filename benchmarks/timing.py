@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 REPEATS, ENOUGH = 5, 4.0  # runs of a size, or fewer once they have taken so many seconds
+ALWAYS = 1024  # pixels a side that are measured whatever the budget: the size at which contenders are compared
 WARM = 5.0  # seconds of a run that is worth a first one to warm up
 
 
@@ -31,7 +32,7 @@ def grow(sizes: list[int], budget: float, prepare: Callable[[int], Callable[[], 
     last = None
     for size in sorted(sizes):
         expected = last[1] * (size / last[0]) ** 2 if last else 0.0
-        if time.perf_counter() + (2 if expected < WARM else 1.2) * expected > end:
+        if size > ALWAYS and time.perf_counter() + (2 if expected < WARM else 1.2) * expected > end:
             say(left_out=size, expected_seconds=round(expected, 1))
             continue
         run = prepare(size)

@@ -36,7 +36,7 @@ def judge(samples: list[Sample], maps: list[Maps], settings: list[Setting]) -> l
     """Bowl mAP, nucleus IoU (means by image) and their mean, the score, of each setting of `find_instances`."""
     report = []
     for setting in tqdm(settings, unit="setting"):
-        found = [find_instances(*m, **setting) for m in maps]
+        found = [find_instances(m.probability, m.distance, **setting) for m in maps]
         ap = np.mean([bowl_map(iou_matrix(s.labels, f)) for s, f in zip(samples, found, strict=True)])
         iou = np.mean([count_mask(s.labels, f).iou for s, f in zip(samples, found, strict=True)])
         figures = {"bowl_map": ap, "nucleus_iou": iou, "score": (ap + iou) / 2}

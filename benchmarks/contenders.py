@@ -8,11 +8,20 @@ from . import peers
 
 HERE = Path(__file__).resolve().parent
 ONNX = peers.FOLDER / "onnx"
+BUNDLED = {
+    "unet": "unet-nuclei",
+    "small": "unet-small-nuclei",
+}  # folders under weights/; the others are of unetpp-nuclei
+
+
+def folder(key: str) -> str:
+    """The folder of a bundled network's weights, under weights/."""
+    return BUNDLED.get(key, "unetpp-nuclei")
 
 
 def onnx(key: str) -> str:
     """Where a bundled network lies as ONNX, once made."""
-    return str(ONNX / ("unet-nuclei.onnx" if key == "unet" else "unetpp-nuclei.onnx"))
+    return str(ONNX / f"{folder(key)}.onnx")
 
 
 @dataclass(frozen=True)
@@ -52,6 +61,7 @@ OURS = {
     "l3": "U-Net++ L3",
     "l2": "U-Net++ L2",
     "l1": "U-Net++ L1",
+    "small": "U-Net 16..256",
 }
 NETWORKS = {**OURS, "unet64": "U-Net 64..1024"}
 WEIGHTS = {"unet": 7.0, "unetpp": 10.0}  # of those that go up to the largest image

@@ -21,7 +21,7 @@ from nuclei_models.hub import load
 from nuclei_models.images import read
 from nuclei_models.runtime import Runtime, choose
 
-from .contenders import onnx
+from .contenders import folder, onnx
 from .timing import grow
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,7 +35,7 @@ def network(key: str):
         torch.manual_seed(0)
         names = {0: "background", 1: "nucleus", 2: "border", 3: "distance"}
         return UNet(UNetConfig(padding="same", batch_norm=True, id2label=names)).eval(), None
-    model, processor = load(ROOT / "weights" / ("unet-nuclei" if key == "unet" else "unetpp-nuclei"))
+    model, processor = load(ROOT / "weights" / folder(key))
     return (model.prune(int(key[1])) if key[0] == "l" else model).eval(), processor
 
 
@@ -140,10 +140,15 @@ def onnx_file(key: str, int8: bool = False) -> Path:
     from train.export import export_onnx
 
     path = Path(onnx(key))
-    if not path.is_file():
+    if not newer(path, ROOT / "weights" / path.stem / "model.safetensors"):
         path.parent.mkdir(parents=True, exist_ok=True)
         export_onnx(ROOT / "weights" / path.stem, path)
     return quantised(path, key) if int8 else path
+
+
+def newer(made: Path, source: Path) -> bool:
+    """Whether it is there and was made after its source."""
+    return made.is_file() and made.stat().st_mtime >= source.stat().st_mtime
 
 
 def quantised(path: Path, key: str) -> Path:
@@ -154,7 +159,7 @@ def quantised(path: Path, key: str) -> Path:
     from train.data import load_packed, read_split
 
     out = path.with_name(f"{path.stem}-int8.onnx")
-    if out.is_file():
+    if newer(out, path):
         return out
     processor = network(key)[1]
     ids = read_split("train")[:: max(len(read_split("train")) // CALIBRATION, 1)][:CALIBRATION]
@@ -177,7 +182,7 @@ def quantised(path: Path, key: str) -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("how", choices=["segment", "bands", "eager", "compile", "onnx"])
-    parser.add_argument("network", help="unet, unetpp, l1 .. l3, or unet64")
+    parser.add_argument("network", help="unet, unetpp, small, l1 .. l3, or unet64")
     parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16", "int8"])
     parser.add_argument("--sizes", nargs="+", type=int, required=True)
     parser.add_argument("--budget", type=float, required=True, help="seconds")

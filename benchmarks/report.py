@@ -6,6 +6,7 @@ from typing import Any
 
 from train.blocks import fill
 
+from . import reaches
 from .contenders import NETWORK, WHOLE
 from .precision import table as precision_table
 
@@ -145,9 +146,14 @@ def plot(results: dict[str, Any], path: Path = PLOT) -> None:
 
 def write(results: dict[str, Any]) -> None:
     """The tables into README.md and docs/speed.md, the plot beside."""
+    precision = json.loads(PRECISION.read_text())
     blocks = {
         "README.md": {"speed": short_table(results)},
-        "docs/speed.md": {"speed": table(results), "precision": precision_table(json.loads(PRECISION.read_text()))},
+        "docs/speed.md": {
+            "speed": table(results),
+            "reaches": reaches.table(results, precision["networks"]),
+            "precision": precision_table(precision),
+        },
     }
     for name, content in blocks.items():
         path = ROOT / name

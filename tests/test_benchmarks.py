@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("onnxruntime")
 
 from benchmarks import __main__ as command
-from benchmarks import contenders, own, peers, report
+from benchmarks import contenders, own, peers, reaches, report
 from benchmarks.contenders import CONTENDERS, NETWORK, WHOLE, Contender
 from benchmarks.timing import grow
 from nuclei_models import UNet, UNetConfig
@@ -92,3 +92,20 @@ def test_table_and_plot(results, tmp_path):
     report.plot(results, tmp_path / "plot.svg")
     assert "<svg" in (tmp_path / "plot.svg").read_text()
     assert contenders.QUICK and set(contenders.QUICK) <= set(CONTENDERS)
+
+
+def test_an_aim_is_reached_or_not_as_it_was_measured():
+    def found(seconds: float, macs: float = 4e5, precision: str = "bfloat16", **parts: float) -> dict:
+        size = {"seconds": seconds * 1.048576, "parts": parts}
+        return {"title": "T", "precision": precision, "macs_per_pixel": macs, "sizes": {"1024": size}}
+
+    keys = {"unet-bands-bf16": 0.6, "unetpp-bands-bf16": 2.0, "unet64-bands-bf16": 1.0, "l3-bands-bf16": 1.0,
+            "l2-bands-bf16": 1.0, "smp-bf16": 3.0, "unet-onnx-int8": 0.3, "unetpp-onnx-int8": 0.5, "stardist2-f32": 0.3,
+            "small-bands-bf16": 0.2}  # fmt: skip
+    rows = {key: found(seconds) for key, seconds in keys.items()} | {"unet-bf16": found(1.0, after=0.2)}
+    good, bad = {"nucleus_iou": 0.8, "bowl_map": 0.5}, {"nucleus_iou": 0.8, "bowl_map": 0.49}
+    precision = {"unet": {"float32": good, "int8": good}, "unetpp": {"float32": good, "int8": bad}}
+    text = reaches.table({"contenders": rows, "peak_tflops": {"bfloat16": 1.0}}, precision)
+    said = [line.split(" | ")[1:] for line in text.splitlines()[2:]]
+    assert [s[-1].strip(" |") for s in said][:8] == ["yes", "no", "yes", "yes", "no", "yes", "no", "no"]
+    assert said[0][0] == "80%" and said[1][0] == "40%" and said[3][0].startswith("2.00 times")

@@ -9,6 +9,7 @@ import yaml
 from transformers import PreTrainedModel
 
 from nuclei_models import NucleiImageProcessor, UNet, UNetConfig, UNetPlusPlus, UNetPlusPlusConfig
+from nuclei_models.hub import load
 from train.augment import AugmentConfig
 
 NETWORKS = {"unet": (UNetConfig, UNet), "unetpp": (UNetPlusPlusConfig, UNetPlusPlus)}
@@ -28,6 +29,7 @@ class Experiment:
     validation_crop: int = 256
     train_split: str = "train"
     validation_split: str = "validation"
+    initial: str | None = None
 
     @classmethod
     def read(cls, path: str | Path, overrides: Sequence[str] = ()) -> "Experiment":
@@ -60,8 +62,22 @@ class Experiment:
         return cls(**raw)
 
     def build(self) -> tuple[PreTrainedModel, NucleiImageProcessor]:
-        """A new network and its processor. Seed before calling."""
+        """The network and its processor: new ones, for which to seed before, or those of the folder `initial`.
+
+        Raises:
+            ValueError: `initial` holds another network than `model` and `channel_names` ask for.
+        """
         config_class, model_class = NETWORKS[self.network]
         id2label = dict(enumerate(self.channel_names))
         config = config_class(**self.model, id2label=id2label, label2id={v: k for k, v in id2label.items()})
-        return model_class(config), NucleiImageProcessor(channel_names=self.channel_names)
+        if self.initial is None:
+            return model_class(config), NucleiImageProcessor(channel_names=self.channel_names)
+        earlier, processor = load(self.initial)
+        model = model_class(config)
+        try:
+            model.load_state_dict(earlier.state_dict())
+        except RuntimeError as error:
+            raise ValueError(f"initial: {self.initial} holds another network than `model` asks for: {error}") from error
+        if list(processor.channel_names) != list(self.channel_names):
+            raise ValueError(f"initial: {self.initial} tells {processor.channel_names}, expected {self.channel_names}.")
+        return model, processor

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from nuclei_models.hub import load
 from nuclei_models.image_processing_nuclei import Maps, NucleiImageProcessor
 from nuclei_models.instances import find_instances
-from nuclei_models.metrics import bowl_map, count_mask, iou_matrix
+from nuclei_models.metrics import bowl_map, count_mask, iou_matrix, match
 from nuclei_models.tiling import predict_logits
 from train.bundle import save_processor
 from train.data import Sample, load_packed, read_split
@@ -33,13 +33,16 @@ Setting = dict[str, float]
 
 
 def judge(samples: list[Sample], maps: list[Maps], settings: list[Setting]) -> list[dict[str, float]]:
-    """Bowl mAP, nucleus IoU (means by image) and their mean, the score, of each setting of `find_instances`."""
+    """What each setting of `find_instances` gives: Bowl mAP, AP at .5 and nucleus IoU, means by image, and the score,
+    which is the mean of the first and the last."""
     report = []
     for setting in tqdm(settings, unit="setting"):
         found = [find_instances(m.probability, m.distance, **setting) for m in maps]
-        ap = np.mean([bowl_map(iou_matrix(s.labels, f)) for s, f in zip(samples, found, strict=True)])
+        pairs = [iou_matrix(s.labels, f) for s, f in zip(samples, found, strict=True)]
+        ap = np.mean([bowl_map(pair) for pair in pairs])
         iou = np.mean([count_mask(s.labels, f).iou for s, f in zip(samples, found, strict=True)])
-        figures = {"bowl_map": ap, "nucleus_iou": iou, "score": (ap + iou) / 2}
+        at_half = np.mean([match(pair, 0.5).ap for pair in pairs])
+        figures = {"bowl_map": ap, "ap_50": at_half, "nucleus_iou": iou, "score": (ap + iou) / 2}
         report.append(setting | {k: round(float(v), 4) for k, v in figures.items()})
     return report
 

@@ -116,15 +116,22 @@ class Page:
         channel: int,
         z: int,
         t: int,
-        pixel_size: float | None,
         diameter: float | None,
         level: str | None,
         tta: bool,
+        threshold: float,
+        separation: float,
+        min_area: float,
+        pixel_size: float | None,
         view: str,
+        paint: str,
+        opacity: float,
+        white: float,
+        gamma: float,
         request: gr.Request,
         progress=gr.Progress(),  # noqa: B008 - Gradio's way to ask for it
     ):
-        """-> key of the analysis, status, what can be compared."""
+        """-> key of the analysis, status, what can be compared, viewer."""
         if not path:
             raise gr.Error(
                 "Choose an image first: drop a file into the box or click an example.", print_exception=False
@@ -143,14 +150,16 @@ class Page:
             with self.watch(request) as check:
                 analysis = self.run(picture, settings, progress, check)
         except Cancelled:
-            return None, "Cancelled. Nothing was kept of this run.", gr.skip()
+            return None, "Cancelled. Nothing was kept of this run.", gr.skip(), gr.skip()
         except ValueError as error:
             raise gr.Error(escape(str(error)), print_exception=False) from error
         took = ", ".join(f"{TITLES[key]} {seconds:.1f} s" for key, seconds in analysis.seconds.items())
         strange = self.strange(analysis)
         choices = list(pictures.VIEWS)[: None if picture.truth is not None else -1]
-        views = gr.update(choices=choices, value=view if view in choices else choices[0])
-        return self.store.put(analysis), f"Done: {took}.{strange}", views
+        view = view if view in choices else choices[0]
+        key = self.store.put(analysis)
+        viewer = self.draw(key, threshold, separation, min_area, pixel_size, view, paint, opacity, white, gamma)
+        return key, f"Done: {took}.{strange}", gr.update(choices=choices, value=view), viewer
 
     def run(
         self, picture: Picture, settings: RunSettings, progress: Callable | None, check: Callable[[], None] | None

@@ -20,6 +20,7 @@ from .networks import TITLES, Networks
 from .pictures import PAINTS, VIEWS, Look
 
 STATIC = resources("nuclei_models.page") / "static"
+LATER = "(...values) => new Promise((done) => setTimeout(() => done(values), 150))"  # once the picture is seen
 CLICK = "() => document.querySelector('#{}').click()"
 
 
@@ -196,13 +197,9 @@ def connect(c: SimpleNamespace, page: Page) -> None:
     cut = [c.threshold, c.separation, c.min_area]
     controls = [*cut, c.pixel_size, c.view, c.paint, c.opacity, c.white, c.gamma]
     counted = [c.summary, c.histogram, c.table, c.picked]
-    settings = [c.file, c.example, *planes, c.pixel_size, c.diameter, c.level, c.tta, c.view]
+    run = [c.file, c.example, *planes, c.diameter, c.level, c.tta, *controls]
+    analysed = [c.key, c.status, c.view, c.viewer]
     net = {"concurrency_limit": 1, "concurrency_id": "net", "show_progress_on": [c.status]}
-
-    def follow(event):
-        """What comes after a run: the pictures, then the numbers."""
-        drawn = event.success(page.draw, [c.key, *controls], c.viewer, **quiet)
-        return drawn.success(page.count, [c.key, *controls], counted, **quiet)
 
     given = gr.on([c.file.upload, c.file.clear], page.uploaded, c.file, [*chosen, c.key, c.example], **quiet)
     given.success(page.count, [c.key, *controls], counted, **quiet)  # the last image's numbers go with it
@@ -211,15 +208,17 @@ def connect(c: SimpleNamespace, page: Page) -> None:
         [c.channel.input, c.z.input, c.t.input], page.plane_chosen, [c.file, *planes], [c.note, c.viewer, c.key],
         trigger_mode="always_last", **quiet,
     )  # fmt: skip
-    follow(c.run.click(page.analyse, settings, [c.key, c.status, c.view], **net, **private))
+    asked = c.run.click(page.analyse, run, analysed, **net, **private)
+    asked.success(page.count, [c.key, *controls], counted, **quiet)
     tried = c.gallery.select(page.example_chosen, None, [c.file, c.example], **quiet)
     tried = tried.success(page.tried, c.file, chosen, **quiet)
-    follow(tried.success(page.analyse, settings, [c.key, c.status, c.view], **net, **private))
+    tried = tried.success(page.analyse, run, analysed, **net, **private)
+    tried.success(page.count, [c.key, *controls], counted, **quiet)
     c.cancel.click(page.cancel, None, c.status, queue=False, **private)
 
     live = {"trigger_mode": "always_last", "concurrency_limit": 2, **quiet}
-    moved = gr.on([s.change for s in cut], page.cut, [c.key, *controls], c.viewer, **live)
-    moved.success(page.count, [c.key, *controls], counted, **live)
+    moved = gr.on([s.change for s in cut], page.cut, [c.key, *controls], c.viewer, queue=False, **live)
+    moved.success(page.count, [c.key, *controls], counted, js=LATER, **live)
     looks = [c.view.change, c.paint.change, c.opacity.change, c.white.change, c.gamma.change]
     gr.on(looks, page.draw, [c.key, *controls], c.viewer, **live)
     c.pixel_size.change(page.count, [c.key, *controls], counted, **live)

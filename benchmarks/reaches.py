@@ -1,0 +1,89 @@
+"""What was aimed at, and what was measured: Markdown from a run's results."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+SIZE = 1024  # pixels a side
+WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
+STARDIST = (0.864, 0.584)  # AP at .5 and its mean over .5 to .9 on its 50 test images, Schmidt et al. 2018, table 1
+HALVES = 2.0  # what 8 bits are to bring
+WORSE = 0.003  # nucleus IoU or Bowl mAP that they may cost
+
+Results = dict[str, Any]
+
+
+def table(results: Results, precision: Results) -> str:
+    """Every aim with its figure.
+
+    Args:
+        results: Of `python -m benchmarks`.
+        precision: By network, of `python -m benchmarks.precision`.
+    """
+    lines = ["| aim, 1024 x 1024, bfloat16 | measured | reached |", "|---|---|---|"]
+    rows = [
+        _share(results, "unet64", "U-Net 64..1024", 0.7),
+        _share(results, "unetpp", "U-Net++", 0.5),
+        _times(
+            results, "unetpp", "smp-bf16", "U-Net++ level with segmentation_models_pytorch's Unet++ (resnet34)", 1.0
+        ),
+        _times(results, "l3", "unetpp-bands-bf16", "L3 1.7 times as fast as U-Net++", 1.7),
+        _times(results, "l2", "unetpp-bands-bf16", "L2 3 times as fast as U-Net++", 3.0),
+        _eight_bits(results, precision, "unet", "U-Net"),
+        _eight_bits(results, precision, "unetpp", "U-Net++"),
+        _after(results),
+        _faster_than_stardist(results),
+    ]
+    return "\n".join([*lines, *(f"| {aim} | {said} | {'yes' if met else 'no'} |" for aim, said, met in rows)])
+
+
+def seconds(results: Results, key: str) -> float:
+    """A megapixel, as measured at `SIZE`; infinite where it wasn't."""
+    sizes = results["contenders"].get(key, {}).get("sizes", {})
+    return sizes[str(SIZE)]["seconds"] / SIZE**2 * 1e6 if str(SIZE) in sizes else float("inf")
+
+
+def _share(results: Results, key: str, title: str, aim: float) -> tuple[str, str, bool]:
+    found = results["contenders"][f"{key}-bands-bf16"]
+    share = 2e6 * found["macs_per_pixel"] / seconds(results, f"{key}-bands-bf16") / 1e12
+    share /= results["peak_tflops"]["bfloat16"]
+    return f"{title} at {aim:.0%} of the matrix peak", f"{share:.0%}", share >= aim
+
+
+def _times(results: Results, key: str, other: str, title: str, aim: float) -> tuple[str, str, bool]:
+    ours, theirs = seconds(results, f"{key}-bands-bf16"), seconds(results, other)
+    return title, f"{theirs / ours:.2f} times ({ours:.2f} against {theirs:.2f} s a megapixel)", theirs / ours >= aim
+
+
+def _eight_bits(results: Results, precision: Results, key: str, title: str) -> tuple[str, str, bool]:
+    ours, eight = seconds(results, f"{key}-bands-bf16"), seconds(results, f"{key}-onnx-int8")
+    by = precision[key]
+    lost = max(by["float32"][name] - by["int8"][name] for name in ("nucleus_iou", "bowl_map"))
+    said = f"{ours / eight:.2f} times, quality {-lost:+.4f}"
+    return f"{title} in 8 bits twice as fast, quality within {WORSE}", said, ours / eight >= HALVES and lost <= WORSE
+
+
+def _after(results: Results) -> tuple[str, str, bool]:
+    shares = {}
+    for found in results["contenders"].values():
+        at = found.get("sizes", {}).get(str(SIZE), {})
+        if at.get("parts") and found["precision"] == "bfloat16":
+            shares[found["title"]] = at["parts"]["after"] / at["seconds"]
+    said = ", ".join(f"{title} {share:.0%}" for title, share in shares.items())
+    return "what follows the network under 15% of the time from file to labels", said, max(shares.values()) < 0.15
+
+
+def _faster_than_stardist(results: Results) -> tuple[str, str, bool]:
+    theirs = seconds(results, "stardist2-f32")
+    aim = "a published variant faster than StarDist's grid 2, and better than its published figures on its test images"
+    file = WEIGHTS / "unet-small-nuclei" / "evaluation.json"
+    if not file.is_file():
+        return aim, "no such variant yet", False
+    found = json.loads(file.read_text())["lists"]["stardist_test"]
+    half, mean = found["ap"]["0.5"], found["ap_5_to_9"]
+    ours = seconds(results, "small-bands-bf16")
+    said = (
+        f"U-Net 16..256: {ours:.2f} against {theirs:.2f} s a megapixel; AP at .5 {half:.3f} against "
+        f"{STARDIST[0]:.3f}, mean over .5 to .9 {mean:.3f} against {STARDIST[1]:.3f}"
+    )
+    return aim, said, ours < theirs and half > STARDIST[0] and mean > STARDIST[1]

@@ -6,6 +6,7 @@ Of a pyramid the first, finest level is read. A Zarr array without NGFF's descri
 import math
 import re
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from .ome import MICROMETRES, plausible
 from .types import ImageError, Series, check_size
 
 MAX_CHUNK = 1 << 30  # bytes, unpacked
+AT_ONCE = 64 << 20  # bytes of chunks that are unpacked side by side
 MARKS = ("zarr.json", ".zgroup", ".zarray")  # a folder that has one of these is Zarr
 _UNITS = MICROMETRES | {"micrometer": 1.0, "nanometer": 1e-3, "millimeter": 1e3, "meter": 1e6, "angstrom": 1e-4}
 _RGB = (["r", "g", "b"], ["red", "green", "blue"])
@@ -71,6 +73,15 @@ def open_zarr(path: Path, which: int) -> tuple[list[str], Series | None]:
     return labels, _series(array, _axes(scales, array.ndim), about, {"scales": scales, "finest": finest})
 
 
+def few_chunks(array: Any) -> AbstractContextManager[Any]:
+    """Within it Zarr packs and unpacks only so many of an array's chunks side by side as take `AT_ONCE` bytes, at least
+    one. By itself it takes ten, of whatever size."""
+    import zarr
+
+    n = AT_ONCE // (math.prod(array.chunks) * array.dtype.itemsize)
+    return zarr.config.set({"async.concurrency": min(max(n, 1), 10)})
+
+
 def _about(group: Any) -> dict[str, Any]:
     """NGFF's attributes, which 0.5 puts one level down."""
     attributes = dict(group.attrs)
@@ -118,7 +129,8 @@ def _series(array: Any, axes: list[dict[str, str]], about: dict[str, Any], level
         lead = tuple(at[name] for name in names[:-2])
 
         def read(rows: slice, cols: slice) -> np.ndarray:
-            pixels = np.asarray(array[(*lead, rows, cols)])
+            with few_chunks(array):
+                pixels = np.asarray(array[(*lead, rows, cols)])
             pixels = pixels.astype(np.uint8) * np.uint8(255) if pixels.dtype == bool else pixels
             pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
             return np.moveaxis(pixels, 0, -1) if is_rgb else pixels

@@ -13,6 +13,7 @@ from ..tiling import predict_logits
 # pixels of a block, the largest first; coarse, lest a little more memory make another cut of the same image
 BLOCKS = (4096, 3072, 2048, 1536, 1024, 768, 512, 384, 256, 128)
 PER_PIXEL = 100  # bytes beside the stored ones, to normalise and rescale a pixel, or to cut maps into nuclei there
+MOST = 2_500_000_000  # bytes that a process takes unless told: with more, blocks would grow and hardly be faster
 _CGROUP = [Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes")]
 
 
@@ -25,6 +26,11 @@ def available() -> int:
         except (OSError, ValueError):  # no such limit here, or "max"
             continue
     return max(free, 0)
+
+
+def by_default() -> int:
+    """Bytes that a process takes unless told: half of what is there, at most `MOST`."""
+    return min(available() // 2, MOST)
 
 
 def block_size(

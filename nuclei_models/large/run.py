@@ -19,7 +19,7 @@ from ..records import stamp
 from ..results import KINDS
 from . import sinks
 from .maps import MapsJob, make_maps
-from .memory import available, block_size
+from .memory import block_size, by_default
 from .nuclei import find_nuclei, find_nuclei_of_cell
 from .numbering import Numbering, number_nuclei
 from .parts import EdgesJob, Work, find_edges, join, share_out
@@ -81,7 +81,7 @@ def segment_large(
         mapper: Where the work is done: takes a function and jobs, both of which can be pickled, and yields each job
             with what it came to, in any order. The default works in this process; see `cluster.dask_mapper`.
         name: Of the results; the default is the image's.
-        memory: Bytes that a process may take. The default is `mapper.memory`, or half of what is free here.
+        memory: Bytes that a process may take. The default is `mapper.memory`, or `memory.by_default`.
         block: Side of the blocks, pixels, a multiple of 16 and at most `largest_part`; by default as the memory allows.
         labels: "tif" or "zarr"; by default "zarr" for an image that is one, else "tif".
         progress: Called with the step's name and how far it is.
@@ -211,7 +211,7 @@ class Run:
             diameter = streamed_diameter(source, processor, bottom, span, self._step("diameter"))
         scale = processor.scale_for(diameter)
         if block is None:
-            memory = memory or getattr(self.mapper, "memory", None) or available() // 2
+            memory = memory or getattr(self.mapper, "memory", None) or by_default()
             n_bytes = source.dtype.itemsize * (3 if source.is_rgb else len(source.channels))
             least = 4 * getattr(self.mapper, "processes", 0)
             block = min(block_size(model, memory, source.shape, scale, n_bytes, least), largest_part // 16 * 16)

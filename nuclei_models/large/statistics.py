@@ -31,11 +31,14 @@ def streamed_range(source: Source, low: float, high: float, step: Step | None = 
     plan = list(_windows(source.shape))
     for done, (y, xs) in enumerate(plan, 1):
         top = -y.start % every
-        parts = [source.read(y, x)[top::every, -x.start % every :: every] for x in xs]
+        # copied, lest a row of windows be held whole for the pixels taken of it
+        parts = [source.read(y, x)[top::every, -x.start % every :: every].copy() for x in xs]
         rows_of_windows.append(np.concatenate(parts, axis=1))
         if step:
             step(done, len(plan))
-    return intensity_range(to_rgb(np.concatenate(rows_of_windows)), low, high)
+    sample = np.concatenate(rows_of_windows)
+    rows_of_windows.clear()
+    return intensity_range(to_rgb(sample), low, high)
 
 
 def streamed_diameter(

@@ -19,6 +19,7 @@ from zarr.codecs import BloscCodec
 
 from ..batch import Settings, network_for
 from ..durable import PART, RunStopped
+from ..formats.ngff import few_chunks
 from ..network import Network
 from .resample import Axis
 from .source import Source
@@ -169,12 +170,22 @@ class Workplace:
 
     def read_maps(self, window: Window) -> tuple[np.ndarray, np.ndarray | None]:
         """Probability and distance, if there is one, of a window: (h, w) float32 each, in [0, 1]."""
-        probability, *rest = np.asarray(self._maps[(slice(None), *window)]).astype(np.float32) / np.float32(FULL)
+        probability, *rest = self._stored(slice(None), window)
         return probability, rest[0] if rest else None
 
     def read_mask(self, window: Window) -> np.ndarray:
         """Where there is nucleus: (h, w), bool."""
-        return np.asarray(self._maps[(0, *window)]).astype(np.float32) / np.float32(FULL) > self.plan.settings.threshold
+        return self._stored(0, window) > self.plan.settings.threshold
+
+    def _stored(self, which: int | slice, window: Window) -> np.ndarray:
+        """Maps of a window, float32 in [0, 1]. Zarr would take a missing chunk for zeros: raises RunStopped instead."""
+        if not all(self.has_maps(block) for block in self.plan.grid.touched(window)):
+            raise RunStopped(f"Files in {self.folder} aren't seen from here yet, or were removed: start it again.")
+        with few_chunks(self._maps):
+            stored = np.asarray(self._maps[(which, *window)])
+        maps = stored.astype(np.float32)
+        maps /= np.float32(FULL)
+        return maps
 
     def nuclei_file(self, name: str) -> Path:
         return self.folder / "nuclei" / f"{name}.npz"

@@ -73,12 +73,18 @@ def failures_csv(failures: Iterable[tuple[str, str]]) -> bytes:
 
 
 def to_csv(heading: Sequence[str], rows: Iterable[Iterable[object]]) -> bytes:
-    """`None` becomes an empty cell."""
+    """`None` becomes an empty cell; a text that a spreadsheet would take for a formula gets an apostrophe before it."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\r\n")
     writer.writerow(heading)
-    writer.writerows(["" if value is None else value for value in row] for row in rows)
+    writer.writerows([_cell(value) for value in row] for row in rows)
     return file.getvalue().encode(errors="backslashreplace")
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return f"'{value}"
+    return "" if value is None else value
 
 
 def _plane(settings: Settings) -> dict[str, int | None]:

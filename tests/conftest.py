@@ -121,3 +121,29 @@ def save(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Folders of two small networks whose answer is known, for the page."""
+    from page_support import save_networks
+
+    return save_networks(tmp_path_factory.mktemp("networks"))
+
+
+@pytest.fixture(scope="module")
+def nets(sources: dict[str, str]):
+    from nuclei_models.page.networks import Networks
+
+    return Networks(sources)
+
+
+@pytest.fixture(scope="module")
+def url(nets) -> Iterator[str]:
+    """The page, open."""
+    from nuclei_models.page.layout import build, launch
+
+    blocks = build(nets, [])
+    _, url, _ = launch(blocks, prevent_thread_lock=True, quiet=True, server_port=None)
+    yield url.rstrip("/")
+    blocks.close()

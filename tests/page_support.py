@@ -1,5 +1,6 @@
 """What the page's tests share: networks whose answer is known without training, images with nuclei, and a server."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -95,3 +96,13 @@ def write_inputs(folder: Path) -> dict[str, Path]:
     Image.fromarray(rgb).save(at("BMP", "picture.bmp"))
     Image.fromarray(rgb).save(at("WebP", "picture.webp"))
     return paths
+
+
+def tiff(pixels: np.ndarray) -> bytes:
+    """As a file."""
+    file = io.BytesIO()
+    tifffile.imwrite(file, pixels)
+    return file.getvalue()
+
+
+CELLS = tiff(as_type(blobs(96, 96), np.uint16))

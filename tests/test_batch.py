@@ -1,23 +1,20 @@
-"""Batch runs: names and records, and what killed processes, full disks and vanished images leave behind."""
+"""Batch runs: names, records, what is done and what isn't. What killed runs leave behind: test_crash.py."""
 
-import errno
+import csv
 import json
 import os
-import subprocess
-import sys
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
-from conftest import REPO_ROOT
 from page_support import as_type, blobs, save_networks
 
-from nuclei_models import batch, durable
+from nuclei_models import batch
 from nuclei_models.batch import Job, is_done, one_by_one, run, segment_job, settings_for, strangers
-from nuclei_models.durable import PART, RunStopped
+from nuclei_models.durable import RunStopped
 from nuclei_models.images import ImageError
+from nuclei_models.overview import failures_csv, summary_csv
 from nuclei_models.plan import find_inputs, name_results
 from nuclei_models.records import FOLDER, Record, read_records, record_path
 
@@ -40,86 +37,6 @@ def make_job(folder: Path, model: str, seed: int = 0, name: str = "x", **options
 
 def record_of(job: Job) -> Record:
     return read_records(job.out)[job.name]
-
-
-# files that are whole or not there
-
-
-def test_files_appear_together_and_whole(tmp_path):
-    durable.write_all({tmp_path / "a" / "b" / "1": b"one", tmp_path / "2": b"two"})
-    assert (tmp_path / "a" / "b" / "1").read_bytes() == b"one" and (tmp_path / "2").read_bytes() == b"two"
-    assert len(list(tmp_path.rglob("*"))) == 4
-
-
-def test_a_file_has_its_name_only_once_it_is_on_the_disk(tmp_path, monkeypatch):
-    events = []
-    sync, replace = os.fsync, Path.replace
-    monkeypatch.setattr(os, "fsync", lambda handle: (events.append("sync"), sync(handle))[1])
-    monkeypatch.setattr(Path, "replace", lambda self, to: (events.append("name"), replace(self, to))[1])
-    durable.write_all({tmp_path / "1": b"one", tmp_path / "2": b"two"})
-    assert events == ["sync", "sync", "name", "name", "sync"]  # the last brings the folder to the disk
-
-
-@pytest.mark.parametrize("number, words", [(errno.ENOSPC, "disk is full"), (errno.EROFS, "can't be written")])
-def test_a_disk_that_takes_no_more(tmp_path, monkeypatch, number, words):
-    def fails(handle: int) -> None:
-        raise OSError(number, os.strerror(number))
-
-    (tmp_path / "1").write_bytes(b"before")
-    monkeypatch.setattr(os, "fsync", fails)
-    with pytest.raises(RunStopped, match=words):
-        durable.write_all({tmp_path / "1": b"after", tmp_path / "2": b"two"})
-    assert [path.name for path in tmp_path.iterdir()] == ["1"]
-    assert (tmp_path / "1").read_bytes() == b"before"
-
-
-def test_a_really_full_disk(tmp_path):
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
-        pytest.skip("a small disk can be made by root only")
-    try:
-        with pytest.raises(RunStopped, match="disk is full"):
-            durable.write_all({disk / "1": bytes(30_000), disk / "2": bytes(60_000)})
-        assert list(disk.iterdir()) == []
-        durable.write_all({disk / "1": bytes(30_000)})
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
-
-
-def test_a_folder_that_cannot_be_written(tmp_path):
-    (tmp_path / "file").write_text("")
-    for folder in (tmp_path / "file" / "out", Path("/proc/nuclei")):
-        with pytest.raises(RunStopped, match=r"can't be written"):
-            durable.write_all({folder / "1": b"one"})
-    if os.geteuid() != 0:
-        tmp_path.chmod(0o500)
-        with pytest.raises(RunStopped, match="permission"):
-            durable.write_all({tmp_path / "1": b"one"})
-        tmp_path.chmod(0o700)
-
-
-def test_a_name_too_long_is_its_own_trouble(tmp_path):
-    with pytest.raises(OSError, match="too long"):
-        durable.write_all({tmp_path / ("x" * 300): b"one"})
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_one_run_at_a_time(tmp_path):
-    here = tmp_path, tmp_path / "lock"
-    with durable.locked(*here), pytest.raises(RunStopped, match="Another run"), durable.locked(*here):
-        pass
-    with durable.locked(*here):
-        pass
-
-
-def test_what_was_left_half_written_is_removed(tmp_path):
-    for path in (tmp_path / f".1{PART}", tmp_path / "a" / f".2{PART}", tmp_path / "kept"):
-        path.parent.mkdir(exist_ok=True)
-        path.write_text("")
-    assert durable.clean(tmp_path) == 2
-    assert sorted(p.name for p in tmp_path.rglob("*")) == ["a", "kept"]
 
 
 # from what was named to images and names
@@ -187,6 +104,18 @@ def test_long_names_are_cut_and_stay_apart(tmp_path):
         (tmp_path / ("ä" * 120 + last + ".tif")).write_text(last)
     names = set(name_results(find_inputs([str(tmp_path)], tmp_path / "out"), {}).values())
     assert len(names) == 2 and all(len(name.encode()) <= 180 for name in names)
+
+
+def test_a_file_name_is_no_formula_in_a_table(tmp_path, model):
+    names = ["=HYPERLINK(1)", "+1", "-1", "@A1"]
+    jobs = [make_job(tmp_path, model, name=name) for name in names]
+    for job in jobs:
+        segment_job(job)
+    tables = summary_csv(read_records(tmp_path / "out").values()), failures_csv((name, name) for name in names)
+    for table in tables:
+        rows = list(csv.reader(table.decode().splitlines()))[1:]
+        assert sorted(row[0] for row in rows) == sorted(f"'{name}" for name in names)
+        assert not [cell for row in rows for cell in row if cell[:1] in "=+-@" and cell]
 
 
 # what is done, and what isn't
@@ -301,24 +230,3 @@ def test_a_record_that_makes_no_sense_is_none(tmp_path):
         (tmp_path / FOLDER).mkdir(exist_ok=True)
         record_path(tmp_path, name).write_text(text)
     assert read_records(tmp_path) == {}
-
-
-# killed
-
-
-@pytest.fixture(scope="module")
-def trial(tmp_path_factory) -> dict:
-    folder = tmp_path_factory.mktemp("crash")
-    Path(save_networks(folder)["unetpp"]).rename(folder / "model")
-    for seed in range(12):
-        write_image(folder / "images" / f"x{seed}.tif", seed)
-    environment = os.environ | {"PYTHONPATH": str(REPO_ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(REPO_ROOT / "tests" / "crash.py"), str(folder), "5"]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
-    assert result.returncode == 0, result.stderr
-    return json.loads(result.stdout)
-
-
-def test_nothing_is_lost_or_done_twice_whenever_a_run_is_killed(trial):
-    assert trial["steps"] > 30 and trial["killed"] >= 1
-    assert trial["problems"] == [], Counter(problem.partition(":")[2] for problem in trial["problems"])

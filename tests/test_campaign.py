@@ -2,7 +2,7 @@
 
 import pytest
 from campaign import worker
-from campaign.__main__ import Row, other_rows, table, written
+from campaign.__main__ import SHORT, Row, load_rows, other_rows, soak_rows, table, written
 from campaign.arrays import recipes
 from campaign.badly import behave
 from campaign.fuzz import Part, fuzz, made_up, repeat
@@ -27,6 +27,13 @@ def test_arrays_of_any_kind_end_in_labels_or_in_a_sentence(parts):
     part = parts["arrays and settings"]
     assert part.findings == []
     assert part.outcomes["labels"] > 10 and part.outcomes["refused"] > 10
+
+
+@pytest.mark.parametrize("rows_of", [load_rows, soak_rows])
+def test_the_open_page_bears_a_crowd_and_a_long_run(rows_of, sources):
+    rows = rows_of(SHORT, sources)
+    assert len(rows) == 2 and all(row.tried for row in rows)
+    assert [row for row in rows if row.lost] == []
 
 
 def test_a_case_of_a_number_is_always_the_same():

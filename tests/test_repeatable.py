@@ -36,23 +36,33 @@ def test_the_same_image_gives_the_same_labels_again(tmp_path):
 
 
 @pytest.mark.parametrize("key", ["unet", "unetpp"])
-def test_threads_and_tiles_make_no_difference(key):
+def test_the_number_of_threads_makes_no_difference(key):
     model, processor = load(ROOT / "weights" / f"{key}-nuclei")
     pixels = read(IMAGE).pixels
     threads = torch.get_num_threads()
     try:
         found = []
-        for n, tile in ((1, 1024), (2, 1024), (1, 1024), (2, 64), (1, 128)):
+        for n in (1, 2, 3, 1):
             torch.set_num_threads(n)
-            found.append(segment(pixels, model, processor, tile=tile).labels)
+            found.append(segment(pixels, model, processor).labels)
     finally:
         torch.set_num_threads(threads)
     assert found[0].max() > 5
-    for labels in found[1:3]:  # the same sums in the same order
+    for labels in found[1:]:  # the same sums in the same order
         np.testing.assert_array_equal(labels, found[0])
-    for labels in found[3:]:  # sums in another order may move a pixel that lies on the threshold
-        assert labels.max() == found[0].max()
-        assert (labels != found[0]).mean() < 1e-3
+
+
+@pytest.mark.parametrize("key", ["unet", "unetpp"])
+def test_tiles_move_less_than_a_pixel_in_a_thousand(key):
+    """Sums in another order may move a pixel that lies on the threshold."""
+    model, processor = load(ROOT / "weights" / f"{key}-nuclei")
+    pixels = read(IMAGE).pixels
+    whole = segment(pixels, model, processor).labels
+    assert whole.max() > 5
+    for tile in (64, 128):
+        labels = segment(pixels, model, processor, tile=tile).labels
+        assert labels.max() == whole.max()
+        assert (labels != whole).mean() < 1e-3
 
 
 def test_tiles_make_no_difference_to_the_last_pixel_where_nothing_lies_on_the_threshold():

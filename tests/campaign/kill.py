@@ -1,11 +1,11 @@
-"""The killing stage: `nuclei segment` killed before every step it takes on the disk, and at random moments."""
+"""The killing stage: harm done to runs of `nuclei segment` at every step they take on the disk, and at any moment."""
 
 import json
 import os
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,19 +16,27 @@ from .support import ROOT, blobs, save_networks
 
 @dataclass
 class Kills:
-    """What was left after runs were killed.
+    """What was left after runs came to harm of one kind.
 
     Attributes:
-        runs: Killed.
+        tried: Runs.
         problems: Results that were reported and lost, done twice or half-written: a line each.
     """
 
-    runs: int
-    problems: list[str]
+    tried: int
+    problems: list[str] = field(default_factory=list)
 
 
-def kill(moments: int) -> Kills:
-    """Kill a run at every step and others at as many random moments; see tests/crash.py."""
+def kill(moments: int, every: int = 1) -> dict[str, Kills]:
+    """Do harm to runs; see tests/crash.py.
+
+    Args:
+        moments: How many are killed at random moments.
+        every: Of the steps of a run, this one, and so on.
+
+    Returns:
+        What was left, by the kind of harm.
+    """
     with tempfile.TemporaryDirectory(prefix="campaign-") as name:
         folder = Path(name)
         Path(save_networks(folder)["unetpp"]).rename(folder / "model")
@@ -36,10 +44,9 @@ def kill(moments: int) -> Kills:
         for seed in range(12):
             pixels = (blobs(96, 96, seed=seed) * 4000).astype(np.uint16)
             tifffile.imwrite(folder / "images" / f"x{seed}.tif", pixels)
-        command = [sys.executable, str(ROOT / "tests" / "crash.py"), str(folder), str(moments)]
+        command = [sys.executable, str(ROOT / "tests" / "crash.py"), str(folder), str(moments), str(every)]
         environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
-            return Kills(0, [done.stderr.strip()[-500:]])
-        said = json.loads(done.stdout)
-        return Kills(said["steps"] + said["killed"], said["problems"])
+            return {"runs of `nuclei segment`": Kills(0, [done.stderr.strip()[-500:]])}
+        return {what: Kills(**said) for what, said in json.loads(done.stdout).items()}

@@ -113,10 +113,14 @@ class LongRun:
     samples: list[tuple[int, float]] = field(default_factory=list)
 
     @property
+    def settled(self) -> int:
+        """The first request, a fifth of the way, when everything has been used once and memory was looked at."""
+        return next(n for n, _ in self.samples if n >= self.tried / 5)
+
+    @property
     def growth(self) -> float:
-        """MB from a fifth of the way, when everything has been used once, to the end."""
-        settled = next(mb for n, mb in self.samples if n >= self.tried / 5)
-        return self.samples[-1][1] - settled
+        """MB from there to the end."""
+        return self.samples[-1][1] - dict(self.samples)[self.settled]
 
 
 def long_run(server: Server, given: list[Picture], times: int, every: int = 25) -> LongRun:
@@ -175,7 +179,7 @@ class Leavers:
 
 
 def leavers(url: str, n: int, side: int = 1500) -> Leavers:
-    """Callers join the queue and leave; the next one must not wait for their runs."""
+    """Callers join and leave, every second one in the middle of their run; the next one must not wait for them."""
     pixels = (blobs(side, side) * 4000 + 100).astype(np.uint16)
     file = io.BytesIO()
     tifffile.imwrite(file, pixels)
@@ -187,10 +191,11 @@ def leavers(url: str, n: int, side: int = 1500) -> Leavers:
         return time.monotonic() - started
 
     alone = timed("alone.tif")
-    for _ in range(n):
-        caller = Caller(url)
-        caller.join(caller.upload("left.tif", data)).raise_for_status()
-        with caller.listening() as messages:
-            next(messages)
+    for number in range(n):
+        caller, last = Caller(url), {"process_starts", "process_completed", *(["estimation"] if number % 2 else [])}
+        with caller.staying():
+            caller.join(caller.upload("left.tif", data)).raise_for_status()
+            with caller.listening() as messages:
+                next(message for message in messages if message["msg"] in last)
         caller.http.close()
     return Leavers(n, alone, timed("next.tif"))

@@ -66,7 +66,7 @@ class Server:
             )
 
     def __enter__(self) -> "Server":
-        end = time.monotonic() + 120
+        end = time.monotonic() + 600
         while True:
             try:
                 httpx.get(self.url, timeout=5)
@@ -143,6 +143,13 @@ class Caller:
         file = {"path": path, "meta": {"_type": "gradio.FileData"}}
         body = {"data": [file, network, *settings], "fn_index": self.index, "session_hash": self.session}
         return self.http.post("/queue/join", json=body)
+
+    @contextmanager
+    def staying(self) -> Iterator[None]:
+        """Be there, as every open page and every client of Gradio's is; the end of it is to leave."""
+        with self.http.stream("GET", f"/heartbeat/{self.session}") as alive:
+            next(alive.iter_lines())
+            yield
 
     @contextmanager
     def listening(self) -> Iterator[Iterator[dict]]:

@@ -120,6 +120,14 @@ class TestTheResults:
         sort = lambda data: sorted(json.loads(data)["features"], key=lambda f: int(f["properties"]["name"]))  # noqa: E731
         assert sort(found[0]["geojson"]) == sort(geojson(labels, table, "Nucleus unet"))
 
+    def test_of_an_example_are_those_in_memory(self, tmp_path):
+        path, wishes = ROOT / "examples" / "purple-small.png", settings_for(str(ROOT / "weights" / "unet-nuclei"))
+        network = network_for(wishes.model)
+        expected = segment(read(path).pixels, network.model, network.processor).labels
+        found = tifffile.imread(segment_large(path, tmp_path, wishes, block=128).files["labels"])
+        assert found.max() == expected.max() > 20
+        assert np.count_nonzero(found != expected) <= 20  # of 81,920
+
     def test_of_an_ome_zarr_are_one(self, model, tmp_path):
         pixels = blobs((1100, 700))
         path = ome_zarr(tmp_path / "cells.ome.zarr", np.stack([pixels * 0, pixels]), "cyx")

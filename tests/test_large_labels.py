@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from large_support import cut_by_blocks, cut_whole, stored
 from scipy import ndimage
 
+from nuclei_models.durable import RunStopped
+from nuclei_models.large.workplace import Workplace
 from nuclei_models.measure import columns, measure
 
 
@@ -127,3 +129,13 @@ class TestPartsTooLargeToBeHeld:
 def test_maps_are_stored_to_a_hundred_thousandth():
     values = np.random.default_rng(0).random((1, 100, 100))
     assert np.abs(stored(values) - values).max() < 1e-5
+
+
+def test_a_block_of_zeros_is_stored(tmp_path):
+    cut_by_blocks(tmp_path / "work", np.zeros((2, 40, 40)), 20)
+    work = Workplace(tmp_path / "work")
+    assert all(work.has_maps(block) for block in range(4))
+    (tmp_path / "work" / "maps.zarr" / "c" / "0" / "1" / "0").unlink()
+    work.read_maps((slice(0, 20), slice(0, 40)))
+    with pytest.raises(RunStopped, match="aren't seen"):
+        work.read_maps((slice(0, 21), slice(0, 40)))

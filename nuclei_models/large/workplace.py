@@ -137,7 +137,6 @@ class Workplace:
             chunks=(channels, plan.block, plan.block),
             dtype="uint16",
             compressors=BloscCodec(cname="zstd", clevel=1, shuffle="shuffle"),
-            config={"write_empty_chunks": True},  # a chunk that is there says that its block is done
             overwrite=True,
         )
         (folder / "nuclei").mkdir(exist_ok=True)
@@ -158,7 +157,9 @@ class Workplace:
 
     @cached_property
     def _maps(self) -> zarr.Array:
-        return zarr.open_array(self.folder / "maps.zarr", mode="r+", config={"write_empty_chunks": True})
+        # a chunk that is there says that its block is done; open_array's own `config` is not heeded (Zarr 3.1.6)
+        with zarr.config.set({"array.write_empty_chunks": True}):
+            return zarr.open_array(self.folder / "maps.zarr", mode="r+")
 
     def has_maps(self, block: int) -> bool:
         y, x = divmod(block, self.plan.grid.across)

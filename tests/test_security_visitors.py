@@ -5,14 +5,15 @@ import threading
 import time
 from pathlib import Path
 
+import gradio as gr
 import numpy as np
 import pytest
 from campaign.load import crowd, pictures
 from campaign.server import Caller
 from page_support import CELLS
 
-from nuclei_models.page import inputs, limits, networks
-from nuclei_models.page.inputs import sweep
+from nuclei_models.page import limits, networks
+from nuclei_models.page.cleaning import keep_clean, sweep
 from nuclei_models.page.layout import build, launch
 from nuclei_models.page.state import Analysis, Forgotten, Picture, Store
 
@@ -87,10 +88,25 @@ def test_a_visitor_who_leaves_in_the_middle_stops_their_run(nets, url, monkeypat
     assert wait_for(lambda: ended == ["Cancelled"], 60)
 
 
+def test_files_are_deleted_however_many_are_added_meanwhile(monkeypatch, tmp_path):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    monkeypatch.setattr(limits, "CACHE_SECONDS", (0.01, 0.3))
+    with gr.Blocks() as blocks:
+        gr.File()
+    held = blocks.temp_file_sets[0]
+    cleaning = keep_clean(blocks)
+    for number in range(3000):
+        path = tmp_path / f"{number}.tif"
+        path.write_bytes(b"x")
+        held.add(str(path))
+    assert wait_for(lambda: not any(tmp_path.iterdir()) and not held)
+    assert cleaning.is_alive()
+
+
 def test_uploaded_and_made_files_are_deleted_after_the_stated_time(nets, monkeypatch, tmp_path):
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(limits, "CACHE_SECONDS", (1, 3))
-    monkeypatch.setattr(inputs, "SWEEP_SECONDS", 0)
+    monkeypatch.setattr(limits, "SWEEP_SECONDS", 0)
     blocks = build(nets, [])
     _, url, _ = launch(blocks, prevent_thread_lock=True, quiet=True, server_port=None)
 

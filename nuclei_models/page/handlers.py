@@ -16,7 +16,7 @@ from ..images import ImageError, ImageInfo, MicroscopyImage, inspect, read
 from . import files, numbers, pictures
 from .examples import Example
 from .inputs import cut_of, look_of, note_of, pixel_size_of, run_settings, told, too_large, written
-from .limits import MAX_PIXELS, beyond
+from .limits import CUTS, MAX_PIXELS, beyond
 from .networks import TITLES, Cancelled, Networks, RunSettings
 from .state import Analysis, Cut, Forgotten, Picture, Store
 
@@ -36,6 +36,7 @@ class Page:
     def __init__(self, networks: Networks, examples: list[Example]):
         self.networks, self.examples, self.store = networks, examples, Store()
         self._cancelled: dict[str, threading.Event] = {}
+        self._cutting = threading.Semaphore(CUTS)  # `cut` is not queued, which would slow it
         rule = read_domain()
         self.domain = rule if rule is not None and rule.knows([n.sha256 for n in networks]) else None
 
@@ -241,7 +242,8 @@ class Page:
         if not key:
             return gr.skip()
         cut, look, pixel_size = self.controls(*controls)
-        return pictures.render(self.analysis(key, pixel_size), cut, look)
+        with self._cutting:
+            return pictures.render(self.analysis(key, pixel_size), cut, look)
 
     def count(self, key: str | None, *controls):
         """-> summary, histogram, table, picked nucleus."""

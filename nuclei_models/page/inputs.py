@@ -1,20 +1,19 @@
 """What a visitor gave -> typed settings and a picture; what is wrong with it -> a sentence on the page."""
 
 import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from html import escape
 from pathlib import Path
-from stat import S_ISDIR
 
 import gradio as gr
 from gradio.utils import get_upload_folder
 
 from ..images import ImageError, ImageInfo, MicroscopyImage
 from . import pictures
+from .cleaning import sweep
 from .levels import WHOLE
-from .limits import COMMAND, MAX_PIXELS, SLOW_PIXELS, SWEEP_SECONDS
+from .limits import COMMAND, MAX_PIXELS, SLOW_PIXELS
 from .networks import Networks, RunSettings
 from .pictures import Look
 from .state import Cut
@@ -105,15 +104,3 @@ def written(name: str, data: bytes) -> str:
     path = Path(tempfile.mkdtemp(prefix="nuclei-", dir=cache)) / name
     path.write_bytes(data)
     return str(path)
-
-
-def sweep(cache: Path) -> None:
-    """Remove the empty files and folders that Gradio leaves behind: it deletes what it was given, and no more."""
-    old = time.time() - SWEEP_SECONDS
-    for entry in cache.iterdir():
-        with suppress(OSError):  # not empty, or gone by now
-            stat = entry.lstat()
-            if stat.st_ctime < old and S_ISDIR(stat.st_mode):
-                entry.rmdir()
-            elif stat.st_ctime < old and not stat.st_size:
-                entry.unlink()

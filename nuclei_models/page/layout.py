@@ -10,6 +10,7 @@ import gradio as gr
 from ..images import SUPPORTED_EXTENSIONS
 from . import limits
 from .api import Api
+from .cleaning import keep_clean
 from .examples import Example, find_examples
 from .files import KINDS, README
 from .guard import MIDDLEWARE
@@ -262,4 +263,5 @@ def launch(blocks: gr.Blocks, **changes):
         "state_session_capacity": limits.SESSIONS,
         "footer_links": ["api"],
     }
+    keep_clean(blocks)
     return blocks.launch(**settings | changes)

@@ -8,13 +8,14 @@ SHOWN_SIDE = 1024  # longer side of the pictures as sent to the browser, pixels
 THUMBNAIL_SIDE = 160  # of an example, pixels
 
 QUEUE = 20  # waiting visitors; one more is told to come back
+CUTS = 2  # visitors whose maps are cut into nuclei anew at once, as they move a slider
 SESSIONS = 50  # visitors whose state is held at once
 STATE_SECONDS = 30 * 60  # after which an idle visitor's image is forgotten
 STATE_BYTES = 2 * 2**30  # all visitors' images and maps; beyond it the oldest are forgotten
 MAX_REQUEST_BYTES = 2**20  # of a request that is no upload
 MIN_FREE_BYTES = 2 * 2**30  # of the disk; with less, uploads are refused
 CACHE_SECONDS = (600, 3600)  # how often uploaded and made files are looked at, and how old they get
-SWEEP_SECONDS = 60  # age of the empty files and folders that Gradio leaves when it deletes those
+SWEEP_SECONDS = 60  # age of the empty files and folders that are left when those are deleted
 
 TABLE_ROWS = 500  # drawn in the table at once; sorting is over all rows, and the CSV has them all
 SEGMENT_SECONDS = 120  # asked of a shared GPU for one run

@@ -182,7 +182,7 @@ def quantised(path: Path, key: str) -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("how", choices=["segment", "bands", "eager", "compile", "onnx"])
-    parser.add_argument("network", help="unet, unetpp, small, l1 .. l3, or unet64")
+    parser.add_argument("network", help="unet, unetpp, l1 .. l3, or unet64")
     parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16", "int8"])
     parser.add_argument("--sizes", nargs="+", type=int, required=True)
     parser.add_argument("--budget", type=float, required=True, help="seconds")

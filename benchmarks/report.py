@@ -145,7 +145,7 @@ def plot(results: dict[str, Any], path: Path = PLOT) -> None:
 
 
 def write(results: dict[str, Any]) -> None:
-    """The tables into README.md and docs/speed.md, the plot beside."""
+    """The tables into README.md, docs/speed.md and docs/trust.md, the plot beside."""
     precision = json.loads(PRECISION.read_text())
     blocks = {
         "README.md": {"speed": short_table(results)},
@@ -154,6 +154,7 @@ def write(results: dict[str, Any]) -> None:
             "reaches": reaches.table(results, precision["networks"]),
             "precision": precision_table(precision),
         },
+        "docs/trust.md": {"precision": precision_table(precision)},
     }
     for name, content in blocks.items():
         path = ROOT / name

@@ -101,7 +101,7 @@ def test_an_aim_is_reached_or_not_as_it_was_measured():
 
     keys = {"unet-bands-bf16": 0.6, "unetpp-bands-bf16": 2.0, "unet64-bands-bf16": 1.0, "l3-bands-bf16": 1.0,
             "l2-bands-bf16": 1.0, "smp-bf16": 3.0, "unet-onnx-int8": 0.3, "unetpp-onnx-int8": 0.5, "stardist2-f32": 0.3,
-            "small-bands-bf16": 0.2}  # fmt: skip
+            "l1-bands-bf16": 0.2}  # fmt: skip
     rows = {key: found(seconds) for key, seconds in keys.items()} | {"unet-bf16": found(1.0, after=0.2)}
     good, bad = {"nucleus_iou": 0.8, "bowl_map": 0.5}, {"nucleus_iou": 0.8, "bowl_map": 0.49}
     precision = {"unet": {"float32": good, "int8": good}, "unetpp": {"float32": good, "int8": bad}}

@@ -34,11 +34,26 @@ def discs() -> np.ndarray:
 def test_a_rough_distance_map_is_smoothed():
     labels, processor = discs(), NucleiImageProcessor()
     sample = Sample("discs", (labels > 0).astype(np.uint8), labels)
-    report = fit([sample], [noisy_logits(labels, 0.25)], processor)
+    report = fit([sample], lambda _: noisy_logits(labels, 0.25), processor, ranges=((16.0, 36.0),))
     assert processor.distance_sigma > 0 and processor.distance_sigma == report[0]["distance_sigma"]
     assert (processor.threshold, processor.separation) == (report[0]["threshold"], report[0]["separation"])
     best = {sigma: max(r["score"] for r in report if r["distance_sigma"] == sigma) for sigma in (0.0, 1.0, 2.0)}
     assert report[0]["score"] == max(best.values()) > best[0.0] + 0.1
+
+
+def test_the_range_of_diameters_that_does_best_is_kept():
+    labels, processor = discs(), NucleiImageProcessor()
+    sample = Sample("discs", (labels > 0).astype(np.uint8), labels)
+
+    def predict(_: Sample) -> torch.Tensor:
+        return noisy_logits(labels if processor.min_diameter == 20 else np.roll(labels, 5, 1), 0.0)
+
+    report = fit([sample], predict, processor, ranges=((16.0, 36.0), (20.0, 28.0)))
+    assert (processor.min_diameter, processor.max_diameter) == (20.0, 28.0)
+    assert {row["min_diameter"] for row in report} == {16.0, 20.0} and report[0]["score"] > 0.95
+    names = ("min_diameter", "distance_sigma", "threshold", "separation", "min_area")
+    tried = [tuple(row[name] for name in names) for row in report]
+    assert len(set(tried)) == len(tried)
 
 
 def test_smoothing_a_window_is_smoothing_the_whole():

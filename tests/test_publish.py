@@ -142,6 +142,7 @@ REFUSED = {
     "no evaluation": (remove_evaluation, "has no evaluation.json.*python -m train.evaluate"),
     "malformed evaluation": (spoil_evaluation, "evaluation.json is malformed.*train.evaluate"),
     "an evaluation of other weights": (measure_others, "belongs to other weights.*train.evaluate"),
+    "no recipe": (lambda folder: (folder / "training.yaml").unlink(), "has no training.yaml.*train.bundle"),
     "cut weights": (lambda folder: cut_in_half(folder / "model.safetensors"), "model.safetensors"),
     "changed weights": (lambda folder: flip_a_byte(folder / "model.safetensors"), "SHA-256"),
     "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "no model.safetensors"),

@@ -163,6 +163,32 @@ class TestExperiment:
             k: v for k, v in b.training.items() if k not in own
         }
 
+    def test_both_networks_are_trained_on_alike(self):
+        a, b = (Experiment.read(REPO / f"train/configs/{n}-on.yaml") for n in ("unet", "unetpp"))
+        assert a.augment == b.augment and a.ema_decay == b.ema_decay
+        assert replace(a, network="", model={}, initial="", training={**a.training, "output_dir": ""}) == replace(
+            b, network="", model={}, initial="", training={**b.training, "output_dir": ""}
+        )
+        assert [Path(e.initial or "").parent.name for e in (a, b)] == ["unet", "unetpp"]
+
+    def test_earlier_weights_to_begin_with(self, read, tmp_path):
+        first, processor = read("first").build()
+        processor.threshold = 0.8
+        for part in (first, processor):
+            part.save_pretrained(tmp_path / "earlier")
+        model, processor = read("second", f"initial={tmp_path / 'earlier'}").build()
+        assert_equal(model.state_dict(), first.state_dict())
+        assert processor.threshold == 0.8 and model.training
+
+    def test_earlier_weights_of_another_network(self, read, tmp_path):
+        for part in read("first").build():
+            part.save_pretrained(tmp_path / "earlier")
+        earlier = f"initial={tmp_path / 'earlier'}"
+        with pytest.raises(ValueError, match=r"initial: .*earlier holds another network"):
+            read("second", earlier, "model.channels=[4, 8, 16]").build()
+        with pytest.raises(ValueError, match=r"initial: .*earlier tells"):
+            read("second", earlier, "channel_names=[background, nucleus, border, middle]").build()
+
     def test_the_gpu_recipes_differ_in_the_crops_surroundings_only(self):
         a, b = (Experiment.read(REPO / f"train/configs/gpu/{n}.yaml") for n in ("unet", "unetpp"))
         model, _ = a.build()

@@ -1,6 +1,6 @@
 """Make a bundled checkpoint of a finished run: weights in half precision, processor, training record.
 
-    python -m train.bundle --run runs/unet --out weights/unet-nuclei
+    python -m train.bundle --run runs/unet-on --config train/configs/unet-on.yaml --out weights/unet-nuclei
 
 Then: train.fit_diameter, train.fit_thresholds, train.evaluate, train.card.
 """
@@ -14,12 +14,13 @@ from nuclei_models import NucleiImageProcessor
 from nuclei_models.hub import load
 
 
-def bundle(run: Path, out: Path) -> None:
+def bundle(run: Path, config: Path, out: Path) -> None:
     """Write config.json, preprocessor_config.json, model.safetensors (float16; loads as float32), training.json,
-    log.json and curves.png to `out`.
+    training.yaml, log.json and curves.png to `out`.
 
     Args:
         run: Output folder of train.train.
+        config: The experiment that was run, which becomes training.yaml.
         out: A folder under weights/.
     """
     model, processor = load(run / "best")
@@ -38,6 +39,7 @@ def bundle(run: Path, out: Path) -> None:
     (out / "model.safetensors").chmod(0o644)  # safetensors writes for the owner alone
     for name in ("log.json", "curves.png"):
         shutil.copy(run / name, out / name)
+    shutil.copy(config, out / "training.yaml")
 
 
 def save_processor(processor: NucleiImageProcessor, folder: Path) -> None:
@@ -50,9 +52,10 @@ def save_processor(processor: NucleiImageProcessor, folder: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    bundle(args.run, args.out)
+    bundle(args.run, args.config, args.out)
 
 
 if __name__ == "__main__":

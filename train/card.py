@@ -150,11 +150,8 @@ def read_json(path: Path) -> Any:
 
 
 def read_recipe(folder: Path) -> str:
-    """The experiment's YAML: the folder's own, or else the one in `train/configs/` of this kind of network."""
-    path = folder / RECIPE
-    if not path.is_file():
-        path = ROOT / "train" / "configs" / f"{read_json(folder / CONFIG)['model_type'].removeprefix('nuclei_')}.yaml"
-    return path.read_text(encoding="utf-8")
+    """The experiment's YAML."""
+    return (folder / RECIPE).read_text(encoding="utf-8")
 
 
 def read_examples() -> list[dict[str, str]]:

@@ -1,10 +1,12 @@
 """Figures and settings -> the sentences and tables of a model card. Functions of dictionaries; nothing is read here
-but the lists of ids."""
+but the lists of ids and the first run's configuration."""
 
 from collections import defaultdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from train.data import DataError, read_split, read_strata
 from train.evaluate import COLUMNS
@@ -134,14 +136,22 @@ def describe_recipe(recipe: dict[str, Any]) -> str:
     skip = ("crop_size", "min_diameter", "max_diameter", "on_nucleus")
     used = ", ".join(key.replace("_", " ") for key, value in a.items() if key not in skip and value)
     precision = "bfloat16" if t.get("bf16") else "float32"
+    first = describe_first(recipe["initial"]) if recipe.get("initial") else ""
     schedule = f"{t.get('lr_scheduler_type', 'linear')} schedule after {t.get('warmup_steps', 0)} steps of warm-up"
     return (
-        f"{t['max_steps']:,} steps of {batch} crops of {a.get('crop_size')} pixels, {t.get('optim', 'AdamW')}, "
+        f"{first}{t['max_steps']:,} steps of {batch} crops of {a.get('crop_size')} pixels, {t.get('optim', 'AdamW')}, "
         f"learning rate {t['learning_rate']:g}, weight decay {t.get('weight_decay', 0):g}, {schedule}, {precision}; "
         f"the weights are an average with decay {recipe.get('ema_decay')}, the best on validation. The scale "
         f"of each crop is drawn so that its nuclei are {a.get('min_diameter')} to {a.get('max_diameter')} pixels wide. "
         f"Augmentation, beside the 8 symmetries: {used}."
     )
+
+
+def describe_first(initial: str) -> str:
+    """The run whose weights another began with, in prose; `initial` is the folder they lay in, `runs/NAME/best`."""
+    config = Path(__file__).parent / "configs" / f"{Path(initial).parent.name}.yaml"
+    steps = yaml.safe_load(config.read_text(encoding="utf-8"))["training"]["max_steps"]
+    return f"First {steps:,} steps of `train/configs/{config.name}`; from the weights that were best there on, "
 
 
 def describe_log(log: list[dict[str, Any]]) -> str:

@@ -1,14 +1,17 @@
-"""Fit what comes after the network on the validation list, and save it with the weights.
+"""Fit what comes before and after the network on the validation list, and save it with the weights.
 
     python -m train.fit_thresholds --weights weights/unet-nuclei weights/unetpp-nuclei
 
-The network runs once an image; then threshold, separation and the smoothing of the distance map are tried together, and
-smallest areas with the best of them. That with the best mean of Bowl mAP and nucleus IoU (by image) is kept, so that
-nuclei are told apart and their outlines are right; all go to `thresholds.json` beside the weights.
+First the range of nuclear diameters that images are rescaled to, with a few thresholds each; in the best range
+threshold, separation and the smoothing of the distance map together; and with the best of these the smallest areas.
+What gives the best mean of Bowl mAP and nucleus IoU (by image) is kept: nuclei told apart, with the right outlines. All
+that was tried goes to `thresholds.json` beside the weights.
 """
 
 import argparse
 import json
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -20,10 +23,13 @@ from nuclei_models.hub import load
 from nuclei_models.image_processing_nuclei import Maps, NucleiImageProcessor
 from nuclei_models.instances import find_instances
 from nuclei_models.metrics import bowl_map, count_mask, iou_matrix, match
+from nuclei_models.modeling_nuclei import NucleiPreTrainedModel
 from nuclei_models.tiling import predict_logits
 from train.bundle import save_processor
 from train.data import Sample, load_packed, read_split
 
+RANGES = ((16.0, 36.0), (16.0, 24.0), (20.0, 28.0), (24.0, 24.0), (28.0, 28.0))  # pixels at the network's scale
+COARSE = (0.6, 0.7), (0.4, 0.5, 0.6), 2.0  # thresholds, separations and smoothing that the ranges are judged with
 THRESHOLDS = (0.5, 0.6, 0.65, 0.7, 0.75)
 SEPARATIONS = (0.3, 0.4, 0.5, 0.6, 0.7)
 SIGMAS = (0.0, 1.0, 2.0)  # pixels at the network's scale
@@ -47,29 +53,53 @@ def judge(samples: list[Sample], maps: list[Maps], settings: list[Setting]) -> l
     return report
 
 
-def fit(samples: list[Sample], logits: list[torch.Tensor], processor: NucleiImageProcessor) -> list[dict[str, float]]:
+def fit(
+    samples: list[Sample],
+    predict: Callable[[Sample], torch.Tensor],
+    processor: NucleiImageProcessor,
+    ranges: Sequence[tuple[float, float]] = RANGES,
+) -> list[dict[str, float]]:
     """All that was tried, the best first; its settings are set in the processor.
 
     Args:
-        logits: Of each sample, (C, H', W').
+        predict: A sample's logits, (C, H', W'), of the image as the processor prepares it.
+        ranges: Least and greatest nuclear diameter, pixels at the network's scale.
     """
+    logits: dict[tuple[float, float], list[torch.Tensor]] = {}
+    report: list[dict[str, float]] = []
 
-    def tried(sigma: float, settings: list[Setting]) -> list[dict[str, float]]:
+    def attempt(within: tuple[float, float], sigma: float, settings: list[Setting]) -> None:
+        processor.min_diameter, processor.max_diameter = within
         processor.distance_sigma = sigma
-        maps = [processor.maps(x, s.labels.shape) for x, s in zip(logits, samples, strict=True)]
-        return [{"distance_sigma": sigma, **r} for r in judge(samples, maps, settings)]
+        if within not in logits:
+            logits[within] = [predict(s) for s in tqdm(samples, desc=f"{within[0]:g} to {within[1]:g}", unit="image")]
+        maps = [processor.maps(x, s.labels.shape) for x, s in zip(logits[within], samples, strict=True)]
+        first = {"min_diameter": within[0], "max_diameter": within[1], "distance_sigma": sigma}
+        new = [s for s in settings if not any((first | s).items() <= row.items() for row in report)]
+        report.extend(first | row for row in judge(samples, maps, new))
+        report.sort(key=lambda row: -row["score"])
 
-    def best(report: list[dict[str, float]]) -> list[dict[str, float]]:
-        return sorted(report, key=lambda r: -r["score"])
-
-    pairs = [{"threshold": t, "separation": s, "min_area": 0.0} for t, s in product(THRESHOLDS, SEPARATIONS)]
-    report = best([r for sigma in SIGMAS for r in tried(sigma, pairs)])
-    first = {name: report[0][name] for name in ("threshold", "separation")}
-    areas = [first | {"min_area": float(area)} for area in MIN_AREAS if area]
-    report = best(report + tried(report[0]["distance_sigma"], areas))
-    for name in ("distance_sigma", "threshold", "separation", "min_area"):
+    for within in ranges:
+        attempt(within, COARSE[2], pairs(COARSE[0], COARSE[1]))
+    best = report[0]["min_diameter"], report[0]["max_diameter"]
+    for sigma in SIGMAS:
+        attempt(best, sigma, pairs(THRESHOLDS, SEPARATIONS))
+    kept = {name: report[0][name] for name in ("threshold", "separation")}
+    best = report[0]["min_diameter"], report[0]["max_diameter"]
+    attempt(best, report[0]["distance_sigma"], [kept | {"min_area": float(area)} for area in MIN_AREAS if area])
+    for name in ("min_diameter", "max_diameter", "distance_sigma", "threshold", "separation", "min_area"):
         setattr(processor, name, report[0][name])
     return report
+
+
+def pairs(thresholds: Sequence[float], separations: Sequence[float]) -> list[Setting]:
+    """Each with each, nothing dropped for its size."""
+    return [{"threshold": t, "separation": s, "min_area": 0.0} for t, s in product(thresholds, separations)]
+
+
+def predicted(model: NucleiPreTrainedModel, processor: NucleiImageProcessor, sample: Sample) -> torch.Tensor:
+    """Logits (C, H', W') of a sample."""
+    return predict_logits(model, processor.prepare(sample.image))
 
 
 def main() -> None:
@@ -81,10 +111,7 @@ def main() -> None:
     samples = load_packed(args.data, read_split(args.split))
     for folder in map(Path, args.weights):
         model, processor = load(folder)
-        logits = [
-            predict_logits(model, processor.prepare(s.image)) for s in tqdm(samples, desc=folder.name, unit="image")
-        ]
-        report = fit(samples, logits, processor)
+        report = fit(samples, partial(predicted, model, processor), processor)
         save_processor(processor, folder)
         (folder / "thresholds.json").write_text(json.dumps(report, indent=1) + "\n")
         print(f"{folder.name}: {report[0]}")

@@ -67,6 +67,8 @@ def check_weights(weights: Path) -> type[PreTrainedModel]:
         raise PublishError(f"{weights / EVALUATION} is malformed: make it again with {again}") from error
     if measured != sha256(weights / WEIGHTS):
         raise PublishError(f"{weights / EVALUATION} belongs to other weights than {WEIGHTS}: measure them with {again}")
+    if not (weights / RECIPE).is_file():
+        raise PublishError(f"{weights} has no {RECIPE}: copy the experiment's YAML there, as train.bundle does.")
     return type(model)
 
 

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,8 +98,13 @@ class Server:
     @property
     def files(self) -> list[Path]:
         """All that it has on the disk with something in it, its log aside."""
-        paths = Path(self._folder.name).rglob("*")
-        return [path for path in paths if path.is_file() and path != self.log and path.stat().st_size]
+        found = []
+        for folder, _, names in os.walk(self._folder.name):  # which bears that folders vanish meanwhile
+            for path in (Path(folder) / name for name in names):
+                with suppress(FileNotFoundError):
+                    if path != self.log and path.stat().st_size:
+                        found.append(path)
+        return found
 
 
 @dataclass

@@ -1,10 +1,12 @@
 """The two networks as the page runs them: loaded once, counted, pruned on demand, cancelled between layers."""
 
+import ctypes
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -110,8 +112,18 @@ class Networks:
             until = time_limit(check)
             if on_shared_gpu is not _predict:
                 return on_shared_gpu(id(network), pixels, settings)
-            with checked(network.at(settings.level), until):
-                return _predict(id(network), pixels, settings, told(until, progress))
+            try:
+                with checked(network.at(settings.level), until):
+                    return _predict(id(network), pixels, settings, told(until, progress))
+            finally:
+                give_back_memory()
+
+
+def give_back_memory() -> None:
+    """Tell the C library to return what is free: with a thread a visitor it keeps some for each, more and more."""
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):  # another C library
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def check_work(size: tuple[int, ...], scale: float, tta: bool) -> None:

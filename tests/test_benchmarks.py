@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("onnxruntime")
 
 from benchmarks import __main__ as command
-from benchmarks import contenders, own, peers, reaches, report
+from benchmarks import contenders, own, peers, profiles, reaches, report
 from benchmarks.contenders import CONTENDERS, NETWORK, WHOLE, Contender
 from benchmarks.timing import grow
 from nuclei_models import UNet, UNetConfig
@@ -109,3 +109,11 @@ def test_an_aim_is_reached_or_not_as_it_was_measured():
     said = [line.split(" | ")[1:] for line in text.splitlines()[2:]]
     assert [s[-1].strip(" |") for s in said][:8] == ["yes", "no", "yes", "yes", "no", "yes", "no", "no"]
     assert said[0][0] == "80%" and said[1][0] == "40%" and said[3][0].startswith("2.00 times")
+
+
+def test_a_profile_tells_what_the_time_goes_to():
+    spent = profiles.by_torch("l1", side=64)
+    assert spent["convolution"] > 0 and spent["concatenation"] > 0 and spent.total() > 0
+    assert profiles.kind("ConvTranspose") == "upsampling" and profiles.kind("QLinearConv") == "convolution"
+    text = profiles.table({"A": profiles.Counter({"convolution": 3, "other": 1})})
+    assert text.splitlines()[-1] == "| A | 75% | 25% |"

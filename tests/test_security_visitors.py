@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import gradio as gr
+import httpx
 import numpy as np
 import pytest
 from campaign.load import crowd, pictures
@@ -45,10 +46,15 @@ def wait_for(holds, seconds: float = 30) -> bool:
     return holds()
 
 
+def waiting(url: str) -> int:
+    return httpx.get(f"{url}/gradio_api/queue/status").json()["queue_size"]
+
+
 def test_nobody_works_for_a_visitor_who_has_left_the_queue(nets, url):
     with nets._one_at_a_time:  # somebody's run, which keeps the next ones waiting
         first = Caller(url)
         first.join(first.upload("first.tif", CELLS))
+        assert wait_for(lambda: waiting(url) == 0)  # it has its turn
         before = nets.runs
         for _ in range(3):
             caller = Caller(url)
@@ -56,7 +62,7 @@ def test_nobody_works_for_a_visitor_who_has_left_the_queue(nets, url):
             with caller.listening() as messages:
                 next(messages)
             caller.http.close()
-        time.sleep(1)  # for the server to notice
+        assert wait_for(lambda: waiting(url) == 0)  # the server has noticed
     with first.listening() as messages:
         assert [m["msg"] for m in messages if m["msg"].startswith("process_")][-1] == "process_completed"
     assert Caller(url).segment("next.tif", CELLS).labels is not None

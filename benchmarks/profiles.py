@@ -1,0 +1,99 @@
+"""Where the time of a network goes, operation by operation, on a 1024 x 1024 image: into docs/speed.md.
+
+    python -m benchmarks.profiles
+
+Layer by layer, as PyTorch runs the model (bfloat16) and as ONNX Runtime runs its 8-bit export.
+"""
+
+import argparse
+import json
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from train.blocks import fill
+
+from .own import by_forward, onnx_file
+
+DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "speed.md"
+SIDE = 1024
+TITLES = {"unet": "U-Net", "unetpp": "U-Net++"}
+KINDS = {  # a part of an operation's name -> what it is; the first that fits
+    "conv_transpose": "upsampling", "ConvTranspose": "upsampling", "upsample": "upsampling", "Resize": "upsampling",
+    "conv": "convolution", "Conv": "convolution",
+    "batch_norm": "normalisation",
+    "relu": "ReLU", "clamp": "ReLU", "Relu": "ReLU",
+    "cat": "concatenation", "Concat": "concatenation",
+    "pool": "pooling", "Pool": "pooling",
+    "Quantize": "to and from 8 bits", "Dequantize": "to and from 8 bits",
+    "copy": "copies and casts", "to": "copies and casts", "Reorder": "copies and casts",
+}  # fmt: skip
+
+
+def kind(name: str) -> str:
+    """Of an operation, by its name in PyTorch or ONNX."""
+    return next((what for part, what in KINDS.items() if part in name), "other")
+
+
+def by_torch(key: str, side: int = SIDE) -> Counter[str]:
+    """Microseconds by kind, of the model itself in bfloat16."""
+    run, x = by_forward(key, "bfloat16"), image(side)
+    with torch.inference_mode():
+        run(x)
+        with profile(activities=[ProfilerActivity.CPU]) as recorded:
+            run(x)
+    spent: Counter[str] = Counter()
+    for event in recorded.key_averages():
+        spent[kind(event.key.removeprefix("aten::"))] += event.self_cpu_time_total
+    return spent
+
+
+def by_onnx_runtime(key: str, side: int = SIDE) -> Counter[str]:
+    """Microseconds by kind, of its 8-bit export."""
+    import onnxruntime
+
+    path = onnx_file(key, int8=True)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.enable_profiling = True
+    with tempfile.TemporaryDirectory() as folder:
+        options.profile_file_prefix = str(Path(folder) / "profile")
+        session = onnxruntime.InferenceSession(path, options)
+        for _ in range(2):
+            session.run(None, {"pixel_values": image(side).numpy()})
+        events = json.loads(Path(session.end_profiling()).read_text())
+    nodes = [e for e in events if e.get("cat") == "Node" and e["name"].endswith("_kernel_time")]
+    spent: Counter[str] = Counter()
+    for event in nodes[len(nodes) // 2 :]:  # the second run; the first lays out the weights
+        spent[kind(event["args"]["op_name"])] += event["dur"]
+    return spent
+
+
+def image(side: int) -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(0).normal(size=(1, 3, side, side)).astype(np.float32))
+
+
+def table(profiles: dict[str, Counter[str]]) -> str:
+    """Shares of the time, Markdown."""
+    kinds = [name for name, _ in sum(profiles.values(), Counter()).most_common()]
+    lines = ["| | " + " | ".join(kinds) + " |", "|---" + "|---:" * len(kinds) + "|"]
+    for title, spent in profiles.items():
+        lines.append(f"| {title} | " + " | ".join(f"{spent[name] / spent.total():.0%}" for name in kinds) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    profiles = {f"{title}, PyTorch, bfloat16": by_torch(key) for key, title in TITLES.items()}
+    profiles |= {f"{title}, ONNX Runtime, 8 bits": by_onnx_runtime(key) for key, title in TITLES.items()}
+    text = table(profiles)
+    DOCUMENT.write_text(fill(DOCUMENT.read_text(), {"profiles": text}))
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

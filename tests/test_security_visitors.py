@@ -51,6 +51,7 @@ def waiting(url: str) -> int:
 
 
 def test_nobody_works_for_a_visitor_who_has_left_the_queue(nets, url):
+    assert Caller(url).segment("before.tif", CELLS).labels is not None  # whoever came before has been served
     with nets._one_at_a_time:  # somebody's run, which keeps the next ones waiting
         first = Caller(url)
         first.join(first.upload("first.tif", CELLS))

@@ -134,11 +134,15 @@ def plot(results: dict[str, Any], path: Path = PLOT) -> None:
         if points:
             axes.scatter([p[0] for p in points], [p[1] for p in points], marker=marker, label=precision)
         for x, y, title in points:
-            axes.annotate(title, (x, y), xytext=(5, 4), textcoords="offset points", fontsize=8)
+            below = precision == "float32"  # so that names of points side by side don't meet
+            axes.annotate(title, (x, y), xytext=(5, -11 if below else 5), textcoords="offset points", fontsize=8)
     axes.set(xscale="log", xlabel="seconds a megapixel, file to label image", ylabel="AP at IoU .5, validation list")
     axes.grid(alpha=0.3)
+    axes.margins(x=0.2, y=0.15)
+    for axis in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+        axis(lambda value, _: f"{value:g}")
     if axes.collections:
-        axes.legend()
+        axes.legend(loc="lower right")
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None})
     plt.close(figure)

@@ -40,15 +40,17 @@ class Plan:
 
     Attributes:
         pixels: Of a plane, by job; the jobs in order.
-        large: Those of the jobs that are too large to be held whole.
         skipped: Images that an earlier run has done.
         failures: (image, what is wrong with it).
     """
 
     pixels: dict[Job, int] = field(default_factory=dict)
-    large: list[Job] = field(default_factory=list)
     skipped: int = 0
     failures: list[tuple[str, str]] = field(default_factory=list)
+
+    def jobs(self, large: bool) -> list[Job]:
+        """Those that are too large to be held whole, or the others."""
+        return [job for job, pixels in self.pixels.items() if job.is_large(pixels) == large]
 
 
 def segment_images(
@@ -152,8 +154,6 @@ class Run:
                 self.failed(source, error)
                 continue
             plan.pixels[job] = pixels = info.width * info.height
-            if job.is_large(pixels):
-                plan.large.append(job)
             foreign += strangers(job, record, pixels)
         if foreign and not self.overwrite:
             raise Usage(
@@ -163,13 +163,12 @@ class Run:
 
     def work(self, mapper: Mapper) -> None:
         pixels = self.plan.pixels
-        small = [job for job in pixels if job not in self.plan.large]
         with Bar(len(pixels), sum(pixels.values()), self.quiet) as bar:
             try:
-                for job, outcome in run(small, mapper=mapper):
+                for job, outcome in run(self.plan.jobs(large=False), mapper=mapper):
                     self.finished(job, outcome)
                     bar.advance(pixels[job])
-                for job in self.plan.large:
+                for job in self.plan.jobs(large=True):
                     progress = bar.inside(job.source.name, pixels[job])
                     [(_, outcome)] = run([job], partial(segment_large_job, mapper=mapper, progress=progress))
                     self.finished(job, outcome)
@@ -219,10 +218,11 @@ class Run:
             skipped = self.plan.skipped
             done = f", {skipped:,} done before and skipped" if skipped else ""
             say(f"{console.count(len(self.inputs.files), 'image')}{done}.{_left_out(self.inputs)}")
-        if not self.quiet and self.plan.large:
+        large = self.plan.jobs(large=True)
+        if large and not self.quiet:
             kinds = [kind for kind in self.settings.save if kind not in LARGE_KINDS]
             less = f", without {', '.join(kinds)}" if kinds else ""
-            say(f"{len(self.plan.large):,} of them are larger than memory may hold: segmented part by part{less}.")
+            say(f"{len(large):,} of them are larger than memory may hold: segmented part by part{less}.")
 
     def tell_failures(self) -> None:
         failures = self.plan.failures

@@ -147,3 +147,21 @@ def url(nets) -> Iterator[str]:
     _, url, _ = launch(blocks, prevent_thread_lock=True, quiet=True, server_port=None)
     yield url.rstrip("/")
     blocks.close()
+
+
+@pytest.fixture
+def nuclei(
+    capsys: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[int, str]]:
+    """Run the command `nuclei` in a folder of its own. -> exit code, and what it printed, errors included."""
+    from nuclei_cli import app
+
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> tuple[int, str]:
+        with pytest.raises(SystemExit) as ended:
+            app([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return int(ended.value.code or 0), captured.out + captured.err
+
+    return run

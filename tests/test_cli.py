@@ -13,46 +13,26 @@ import numpy as np
 import pytest
 import tifffile
 from conftest import REPO_ROOT
-from page_support import as_type, blobs, make_networks, save_networks, write_inputs
+from page_support import as_type, blobs, write_inputs
 from PIL import Image
 from snippets import commands, read_snippets
 
 import nuclei_cli.model
-from nuclei_cli import app
 from nuclei_cli.segment import Run
 from nuclei_models import batch, durable
 from nuclei_models.comparison import compare, read_labels
 from nuclei_models.hub import load
-from nuclei_models.images import ImageError, read
+from nuclei_models.images import read
 from nuclei_models.page.api import Api
 from nuclei_models.page.handlers import Page
-from nuclei_models.page.networks import Networks, RunSettings
+from nuclei_models.page.networks import RunSettings
 from nuclei_models.page.state import Cut, Picture
 from nuclei_models.segment import segment
 
 
 @pytest.fixture(scope="module")
-def networks(tmp_path_factory) -> Networks:
-    return make_networks(tmp_path_factory.mktemp("networks"))
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory) -> str:
-    return save_networks(tmp_path_factory.mktemp("models"))["unetpp"]
-
-
-@pytest.fixture
-def nuclei(capsys, tmp_path, monkeypatch):
-    """Run the command in a folder of its own. -> exit code, and what it printed, errors included."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: object) -> tuple[int, str]:
-        with pytest.raises(SystemExit) as ended:
-            app([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return ended.value.code or 0, captured.out + captured.err
-
-    return run
+def model(sources) -> str:
+    return sources["unetpp"]
 
 
 @pytest.fixture
@@ -287,10 +267,10 @@ def test_help_comes_without_torch():
 )
 @pytest.mark.parametrize("network", ["unet", "unetpp"])
 def test_library_command_page_and_endpoint_find_the_same(
-    nuclei, networks, tmp_path, kind, plane, cut, diameter, tta, network
+    nuclei, nets, sources, tmp_path, kind, plane, cut, diameter, tta, network
 ):
     path = write_inputs(tmp_path)[kind]
-    folder = save_networks(tmp_path / "models")[network]
+    folder = sources[network]
 
     library = segment(read(path, **plane).pixels, *load(folder), **cut, diameter=diameter, tta=tta).labels
 
@@ -300,8 +280,8 @@ def test_library_command_page_and_endpoint_find_the_same(
     assert code == 0
     command = tifffile.imread(tmp_path / "out" / f"{path.stem}_labels.tif")
 
-    page = Page(networks, [])
-    answer, facts = Api(networks, page.watch).segment(str(path), network, **cut, diameter=diameter, tta=tta, **plane)
+    page = Page(nets, [])
+    answer, facts = Api(nets, page.watch).segment(str(path), network, **cut, diameter=diameter, tta=tta, **plane)
     endpoint = tifffile.imread(answer)
     analysis = page.run(Picture("a", read(path, **plane).pixels), RunSettings(diameter, tta), None, None)
 
@@ -326,11 +306,11 @@ def test_info_of_an_image(nuclei, tmp_path, model):
     assert facts["nuclear_diameter_px"] is None  # this model has no estimator
 
 
-def test_info_of_a_model(nuclei, model, networks):
+def test_info_of_a_model(nuclei, model, nets):
     code, printed = nuclei("info", model, "--json")
     facts = json.loads(printed)
     assert code == 0 and facts["architecture"] == "U-Net++" and facts["pruning_levels"] == [1, 2]
-    assert facts["parameters"] == sum(p.numel() for p in networks["unetpp"].model.parameters())
+    assert facts["parameters"] == sum(p.numel() for p in nets["unetpp"].model.parameters())
     code, printed = nuclei("info", model)
     assert "nucleus, distance" in printed
 
@@ -340,87 +320,6 @@ def test_info_of_neither(nuclei, tmp_path):
     for what, words in (("gone.tif", "no such file"), ("notes.txt", "It is no image"), (".", "It is a folder")):
         code, printed = nuclei("info", what)
         assert code == 2 and words in printed
-
-
-# compare
-
-
-def squares(*boxes: tuple[int, int, int, int]) -> np.ndarray:
-    labels = np.zeros((40, 40), np.uint16)
-    for number, (top, left, bottom, right) in enumerate(boxes, 1):
-        labels[top:bottom, left:right] = number
-    return labels
-
-
-TRUE = squares((0, 0, 10, 10), (20, 0, 30, 10), (0, 20, 10, 40), (20, 20, 30, 30))
-FOUND = squares(
-    (0, 0, 10, 10), (20, 0, 30, 7), (0, 20, 10, 30), (0, 30, 10, 40)
-)  # same, smaller, split in two; one lost
-
-
-def test_figures_of_two_label_images():
-    figures = compare(TRUE, FOUND)
-    assert {name: value for name, value in figures.items() if isinstance(value, int)} == {
-        "a": 4, "b": 4, "both": 2, "only_a": 1, "only_b": 0, "split_a": 1, "split_b": 2,
-    }  # fmt: skip
-    assert figures["iou"] == pytest.approx(370 / 500) and figures["dice"] == pytest.approx(740 / 870)
-    # at .5 the whole and one of its halves pair too: an IoU of exactly .5 is reached, but not exceeded
-    assert figures["ap_50"] == pytest.approx(3 / 5) and figures["ap_75"] == pytest.approx(1 / 7)
-    assert figures["bowl_map"] == pytest.approx((4 * 2 / 6 + 6 * 1 / 7) / 10, abs=1e-6)
-    assert figures["f1"] == pytest.approx(6 / 8) and figures["pq"] == pytest.approx((1 + 0.7 + 0.5) / 4)
-    assert compare(TRUE, TRUE)["pq"] == compare(TRUE * 0, TRUE * 0)["ap_95"] == 1
-
-
-def test_compare_two_files_and_two_folders(nuclei, tmp_path):
-    for side, labels in (("a", TRUE), ("b", FOUND)):
-        for name in ("x", "deep/y"):
-            path = tmp_path / side / f"{name}_labels.{'png' if side == 'a' else 'tif'}"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(labels if name == "x" else TRUE).save(path)
-    Image.fromarray(TRUE.astype(np.uint8)).save(tmp_path / "b" / "x_overlay.png")  # no label image
-    code, printed = nuclei("compare", "a/x_labels.png", "b/x_labels.tif")
-    assert code == 0 and "IoU 0.740" in printed
-    code, printed = nuclei("compare", "a", "b", "--out", "out")
-    assert code == 0 and "all" in printed
-    rows = {row["image"]: row for row in rows_of(tmp_path / "out" / "comparison.csv")}
-    assert sorted(rows) == ["all", "deep/y", "x"]
-    assert rows["all"]["a"] == "8" and float(rows["all"]["iou"]) == pytest.approx((1 + 0.74) / 2)
-    assert rows["deep/y"]["pq"] == "1.0"
-
-
-def test_compare_tells_of_what_has_no_partner_or_fails(nuclei, tmp_path):
-    for side in "ab":
-        (tmp_path / side).mkdir()
-        Image.fromarray(TRUE).save(tmp_path / side / "x.png")
-    Image.fromarray(TRUE).save(tmp_path / "a" / "only.png")
-    Image.fromarray(TRUE).save(tmp_path / "a" / "size.png")
-    Image.fromarray(TRUE[:20]).save(tmp_path / "b" / "size.png")
-    code, printed = nuclei("compare", "a", "b")
-    assert code == 1 and "1 only in A: only" in printed and "failed: size: Label images of shapes" in printed
-    code, printed = nuclei("compare", "a", "b/x.png")
-    assert code == 2 and "two files or two folders" in printed
-
-
-@pytest.mark.parametrize(
-    "labels, words",
-    [
-        (np.zeros((4, 4, 3), np.uint8), "colours"),
-        (np.full((4, 4), 0.5, np.float32), "aren't whole"),
-        (np.full((4, 4), -1, np.int16), "below 0"),
-    ],
-)
-def test_what_is_no_label_image(tmp_path, labels, words):
-    tifffile.imwrite(tmp_path / "x.tif", labels, photometric="rgb" if labels.ndim == 3 else "minisblack")
-    with pytest.raises(ImageError, match=words):
-        read_labels(tmp_path / "x.tif")
-
-
-def test_label_numbers_may_have_gaps_and_any_type(tmp_path):
-    for dtype in (np.uint8, np.uint32, np.float32):
-        tifffile.imwrite(tmp_path / "x.tif", (np.eye(3) * [7, 0, 200]).astype(dtype))
-        assert read_labels(tmp_path / "x.tif").diagonal().tolist() == [1, 0, 2]
-    tifffile.imwrite(tmp_path / "x.tif", np.array([[3, 4]], np.uint8))  # no background
-    assert read_labels(tmp_path / "x.tif").tolist() == [[1, 2]]
 
 
 # the documents

@@ -94,7 +94,7 @@ def build_card(folder: Path, repo_id: str, tag: str) -> str:
         "data": describe_data(recipe, evaluation),
         "recipe": describe_recipe(recipe),
         "recipe_file": RECIPE,
-        "log": describe_log(log),
+        "log": describe_log(log, recipe),
         "curves": "curves.png" if (folder / "curves.png").is_file() else None,
         "citation": CITATIONS[config["model_type"]],
     }

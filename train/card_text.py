@@ -154,15 +154,18 @@ def describe_first(initial: str) -> str:
     return f"First {steps:,} steps of `train/configs/{config.name}`; from the weights that were best there on, "
 
 
-def describe_log(log: list[dict[str, Any]]) -> str:
+def describe_log(log: list[dict[str, Any]], recipe: dict[str, Any]) -> str:
     """What the Trainer's log says of the run; "" for an empty log."""
     measured = [entry for entry in log if "eval_map" in entry]
     if not measured:
         return ""
     best = max(measured, key=lambda entry: entry["eval_map"])
+    how = "with the earlier weights' thresholds" if recipe.get("initial") else "before any threshold was fitted"
+    if recipe["model"].get("deep_supervision"):
+        heads = "last head alone" if recipe["model"].get("inference_mode") == "fast" else "mean of the heads"
+        how += f", by the {heads}"
     text = (
-        f"While training, on central crops of the validation images at their true scale and before any threshold was "
-        f"fitted (with deep supervision: by the mean of the heads), the best was step {best['step']:,}: Bowl mAP "
-        f"{figure(best['eval_map'])}"
+        f"While training, on central crops of the validation images at their true scale and {how}, the best was step "
+        f"{best['step']:,}: Bowl mAP {figure(best['eval_map'])}"
     )
     return text + (f", nucleus IoU {figure(best['eval_iou'])}." if "eval_iou" in best else ".")

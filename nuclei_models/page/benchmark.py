@@ -2,8 +2,8 @@
 
     python -m nuclei_models.page.benchmark
 
-Prints the time from opening the page to its being usable, from pressing Segment to both overlays of a 256 x 256 image,
-and from moving the threshold slider to the new picture at 1024 x 1024, with the share of it that is spent cutting maps
+Prints the time from opening the page to its being usable, from uploading a 256 x 256 image to both overlays of it, and
+from moving the threshold slider to the new picture at 1024 x 1024, with the share of it that is spent cutting maps
 into nuclei and drawing. The images are parts of an example with touching nuclei, or tiled with it. Needs what
 `screenshots` needs.
 """
@@ -61,7 +61,7 @@ def tiled(side: int) -> np.ndarray:
 
 
 def segment(page: Page, path: Path) -> float:
-    """Upload, press Segment, and wait for both overlays. -> seconds."""
+    """Upload, press Segment, and wait for both overlays. -> seconds of all that."""
     start = time.perf_counter()
     page.locator("#file input[type=file]").set_input_files(path)
     page.evaluate(SHOWN, "Your image")

@@ -11,7 +11,6 @@ from gradio.utils import get_upload_folder
 
 from ..images import ImageError, ImageInfo, MicroscopyImage
 from . import pictures
-from .cleaning import sweep
 from .levels import WHOLE
 from .limits import COMMAND, MAX_PIXELS, SLOW_PIXELS
 from .networks import Networks, RunSettings
@@ -100,7 +99,6 @@ def written(name: str, data: bytes) -> str:
     """A file in a folder of its own, so that it keeps its name; in Gradio's cache, which is emptied."""
     cache = Path(get_upload_folder())
     cache.mkdir(parents=True, exist_ok=True)
-    sweep(cache)
     path = Path(tempfile.mkdtemp(prefix="nuclei-", dir=cache)) / name
     path.write_bytes(data)
     return str(path)

@@ -51,7 +51,7 @@ def segment(
         float | None, _option("Higher cuts touching nuclei apart more. Default: as fitted.", NETWORK, "0..1")
     ] = None,
     min_area: Annotated[
-        float | None, _option("Drop nuclei of fewer pixels. Default: as fitted.", NETWORK, "PIXELS")
+        float | None, _option("Drop nuclei of fewer pixels. Default: as fitted, by nuclear size.", NETWORK, "PIXELS")
     ] = None,
     diameter: Annotated[
         float | None, _option("Typical nuclear diameter. Default: estimated from each image.", NETWORK, "PIXELS")

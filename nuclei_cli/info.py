@@ -93,7 +93,7 @@ def of_model(network: Network) -> dict[str, Any]:
         "output_channels": list(processor.channel_names),
         "threshold": processor.threshold,
         "separation": processor.separation,
-        "min_area_px": processor.min_area,
+        "min_area_px_as_seen": processor.min_area,
         "nuclear_diameters_px": [processor.min_diameter, processor.max_diameter],
         "estimates_the_diameter": processor.diameter_estimator is not None,
         "weights_sha256": network.sha256,

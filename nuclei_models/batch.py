@@ -19,8 +19,8 @@ import numpy as np
 
 from . import durable
 from .hub import PROCESSOR, parse_model_id
+from .image_processing_nuclei import Maps
 from .images import ImageError, MicroscopyImage, display_name, read
-from .instances import find_instances
 from .measure import measure
 from .network import Network, load_network
 from .plan import LARGE_FOLDER
@@ -41,7 +41,8 @@ class Settings:
     Attributes:
         model: Folder, or "owner/name@commit" on the Hub.
         weights_sha256, processor_sha256: Of the model's files, 64 hexadecimal digits.
-        threshold, separation, min_area: As they are applied, see `find_instances`.
+        threshold, separation: As they are applied, see `find_instances`.
+        min_area: Likewise, pixels; `None` is as fitted, in proportion to the nuclei of each image.
         diameter: Typical nuclear diameter, pixels; `None` is automatic.
         tta, tile: See `predict`.
         level: Of the pruned U-Net++; `None` is the whole network.
@@ -54,7 +55,7 @@ class Settings:
     processor_sha256: str
     threshold: float
     separation: float
-    min_area: float
+    min_area: float | None
     diameter: float | None = None
     tta: bool = False
     tile: int = 1024
@@ -172,12 +173,20 @@ def settings_for(
         known = f"one of {network.levels}" if network.levels else "none: it can't be pruned"
         raise ValueError(f"level={level}: {network.title} from {network.source} has {known}.")
     path = Repository(source, revision=revision).find(PROCESSOR)
-    given = {"threshold": threshold, "separation": separation, "min_area": min_area}
-    applied: dict[str, Any] = {k: getattr(network.processor, k) if v is None else v for k, v in given.items()}
+    processor = network.processor
     nothing = np.zeros((1, 1), np.float32)
-    find_instances(nothing, nothing, **applied)  # as the next line, raises for a setting out of range
-    network.processor.scale_for(options.get("diameter"))
-    return Settings(pinned, network.sha256, sha256(path) if path else "", **applied, **options)
+    # as the next line, raises for a setting out of range
+    processor.instances(Maps(nothing, nothing), threshold, separation, min_area)
+    processor.scale_for(options.get("diameter"))
+    return Settings(
+        pinned,
+        network.sha256,
+        sha256(path) if path else "",
+        processor.threshold if threshold is None else threshold,
+        processor.separation if separation is None else separation,
+        min_area,
+        **options,
+    )
 
 
 def one_by_one(work: Work, jobs: Iterable[Job]) -> Outcomes:

@@ -28,10 +28,12 @@ class Maps(NamedTuple):
         probability: (H, W), float32, of being nucleus.
         distance: (H, W), float32, normalised distance to the nucleus's edge, or `None` if the network has no such
             channel.
+        pixel_area: Of a pixel that the network saw, in pixels of the image: 1 where it wasn't rescaled.
     """
 
     probability: np.ndarray
     distance: np.ndarray | None
+    pixel_area: float = 1.0
 
 
 class NucleiImageProcessorKwargs(ImagesKwargs, total=False):
@@ -46,7 +48,8 @@ class NucleiImageProcessorKwargs(ImagesKwargs, total=False):
     channel_names (`list[str]`): What the network's channels mean, in order; see `losses.py`.
     distance_sigma (`float`): Of the Gaussian that smooths the distance map, pixels at the network's scale; what it
         smooths away are maxima too small to be a nucleus. Fitted on validation.
-    threshold, separation, min_area (`float`): Defaults of `find_instances`, fitted on validation.
+    threshold, separation (`float`): Defaults of `find_instances`, fitted on validation.
+    min_area (`float`): Likewise, but pixels at the network's scale, and so in proportion to the nuclei.
     """
 
     low_percentile: float
@@ -172,14 +175,15 @@ class NucleiImageProcessor(PilBackend):
             logits: (C, H', W'), any float dtype.
             size: (height, width) to bring the maps to, that of the image before rescaling.
         """
+        seen = logits.shape[1], logits.shape[2]
         logits = logits.detach().float()
         n = class_count(list(self.channel_names))
         p = logits[0].sigmoid() if n == 1 else 1 - logits[:n].softmax(0)[0]
         maps = [p, *(smooth(m, self.distance_sigma) for m in logits[n:].sigmoid())]
-        if size is not None and tuple(size) != tuple(logits.shape[1:]):
+        if size is not None and tuple(size) != seen:
             maps = list(resize(torch.stack(maps), list(size)))
         probability, *rest = (m.cpu().numpy() for m in maps)
-        return Maps(probability, rest[0] if rest else None)
+        return Maps(probability, rest[0] if rest else None, pixel_area(size or seen, seen))
 
     def instances(
         self,
@@ -188,13 +192,14 @@ class NucleiImageProcessor(PilBackend):
         separation: float | None = None,
         min_area: float | None = None,
     ) -> np.ndarray:
-        """Maps -> label image (H, W) int32, see `find_instances`. `None` takes the setting saved with the weights."""
+        """Maps -> label image (H, W) int32, see `find_instances`. `None` takes the setting saved with the weights; a
+        `min_area` that is given is in pixels of the image."""
         return find_instances(
             maps.probability,
             maps.distance,
             self.threshold if threshold is None else threshold,
             self.separation if separation is None else separation,
-            self.min_area if min_area is None else min_area,
+            self.min_area * maps.pixel_area if min_area is None else min_area,
         )
 
     def post_process_semantic_segmentation(
@@ -268,6 +273,11 @@ class NucleiImageProcessor(PilBackend):
         return zip(outputs.logits, [None if s is None else tuple(int(n) for n in s) for s in sizes], strict=True)
 
 
+def pixel_area(size: tuple[int, int], seen: tuple[int, int]) -> float:
+    """Of a pixel that the network saw, in pixels of the image, from both sizes (height, width)."""
+    return (size[0] * size[1]) / (seen[0] * seen[1])
+
+
 def smooth(x: torch.Tensor, sigma: float) -> torch.Tensor:
     """(H, W) float32 under a Gaussian, sigma in pixels, cut off at 4 sigma; beyond the edge its last pixel goes on."""
     if sigma == 0:
@@ -282,4 +292,4 @@ def resize(x: torch.Tensor, size: list[int]) -> torch.Tensor:
 
 NucleiImageProcessor.register_for_auto_class("AutoImageProcessor")
 
-__all__ = ["Maps", "NucleiImageProcessor"]
+__all__ = ["Maps", "NucleiImageProcessor", "pixel_area"]

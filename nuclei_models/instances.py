@@ -46,14 +46,15 @@ def find_instances(
     parts, n_parts = ndimage.label(mask)
     if distance is None or n_parts == 0:
         return drop_small(parts.astype(np.int32), min_area)
-    cores, n_cores = ndimage.label(mask & (distance > separation))
-    at = np.flatnonzero(cores)
+    deep = mask & (distance > separation)
+    cores, n_cores = ndimage.label(deep)
+    at = np.flatnonzero(deep)
     part_of = np.zeros(n_cores + 1, np.intp)  # a core's part
     part_of[cores.ravel()[at]] = parts.ravel()[at]
     cores_in = np.bincount(part_of[1:], minlength=n_parts + 1)
     number = np.arange(n_cores, n_cores + n_parts + 1, dtype=np.int32)  # a part's, where it is one nucleus
     number[part_of] = np.arange(n_cores + 1)
-    labels = number[parts]
+    labels = np.take(number, parts)
     crowded = np.flatnonzero(cores_in > 1).tolist()
     boxes = ndimage.find_objects(parts) if crowded else []
     for strip in _strips([(part, boxes[part - 1]) for part in crowded]):
@@ -67,7 +68,7 @@ def drop_small(labels: np.ndarray, min_area: float) -> np.ndarray:
     keep = area >= max(min_area, 1)
     keep[0] = False
     number = np.where(keep, np.cumsum(keep), 0).astype(np.int32)
-    return number[labels]
+    return np.take(number, labels)
 
 
 def _strips(parts: list[Part]) -> Iterator[list[Part]]:

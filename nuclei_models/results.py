@@ -78,7 +78,7 @@ def make_files(
 
 def network_facts(
     network: Network,
-    cut: tuple[float, float, float],
+    cut: tuple[float, float, float | None],
     diameter: float | None,
     tta: bool,
     level: int | None,
@@ -86,16 +86,17 @@ def network_facts(
     """What is to be known of a network and its settings to repeat a result, for `export.readme`.
 
     Args:
-        cut: Threshold, separation and minimum area as they are applied.
+        cut: Threshold, separation and minimum area as they are applied; `None` is the fitted minimum area.
         diameter, tta, level: As given.
     """
+    own = f"{network.processor.min_area:g} as the network sees the image, rescaled to nuclei of its size"
     facts: dict[str, object] = {
         "model": network.source,
         "revision": network.revision or None,
         "SHA-256 of model.safetensors": network.sha256,
         "probability threshold": cut[0],
         "separation": cut[1],
-        "minimum area, pixels": cut[2],
+        "minimum area, pixels": own if cut[2] is None else f"{cut[2]:.4g}",
         "nuclear diameter given, pixels": diameter or "automatic",
         "test-time augmentation": "yes" if tta else "no",
     }

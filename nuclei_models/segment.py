@@ -54,7 +54,7 @@ def segment(
         model: UNet or UNetPlusPlus.
         processor: The one saved with the model.
         threshold, separation, min_area: See `find_instances`; `None` takes the settings fitted and saved with the
-            weights.
+            weights, of which the minimum area goes with the nuclei's size.
         diameter, tta, tile, progress, precision: See `predict`.
 
     Raises:

@@ -83,6 +83,7 @@ def cut_by_blocks(
         bottom=(0.0,) * 3,
         span=(1.0,) * 3,
         diameter=None,
+        min_area=min_area,
         block=block,
         largest_part=largest_part,
     )

@@ -1,6 +1,7 @@
 """A Space's folder, started as Spaces does."""
 
 import os
+import re
 import socket
 import subprocess
 import time
@@ -39,6 +40,16 @@ def running(folder: Path, python: str | Path, environment: dict[str, str]) -> It
     finally:
         app.terminate()
         app.wait(20)
+
+
+def errors(said: str) -> str:
+    """What an app printed of errors: from the first traceback on, "" if there is none.
+
+    One that Python ignores at the end of an object is none: Gradio leaves an event loop to the garbage collector, which
+    may close its sockets first.
+    """
+    said = re.sub(r"Exception ignored in: .*\nTraceback .*\n(?:[ \t].*\n)*.*\n?", "", said)
+    return said[said.index("Traceback") :] if "Traceback" in said else ""
 
 
 def inherited(*names: str) -> dict[str, str]:

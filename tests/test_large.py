@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -116,6 +117,19 @@ class TestTheResults:
         assert found[0]["csv"] == table_csv(table)
         sort = lambda data: sorted(json.loads(data)["features"], key=lambda f: int(f["properties"]["name"]))  # noqa: E731
         assert sort(found[0]["geojson"]) == sort(geojson(labels, table, "Nucleus unet"))
+
+    @pytest.mark.parametrize("diameter", [50.0, 13.0])
+    def test_the_fitted_minimum_area_goes_with_the_scale(self, cells, model, tmp_path, diameter):
+        shutil.copytree(model, tmp_path / "strict")
+        config = tmp_path / "strict" / "preprocessor_config.json"
+        config.write_text(json.dumps(json.loads(config.read_text()) | {"min_area": 120.0}))
+        processor = NucleiImageProcessor.from_pretrained(tmp_path / "strict")
+        least = 120 / processor.scale_for(diameter) ** 2
+        done = segment_large(cells, tmp_path / "a", wanted(tmp_path / "strict", diameter=diameter), block=96)
+        given = segment_large(cells, tmp_path / "b", wanted(model, diameter=diameter, min_area=least), block=96)
+        areas = np.bincount(tifffile.imread(done.files["labels"]).ravel())[1:]
+        assert areas.min() >= 0.98 * least and done.nuclei > 5
+        assert np.array_equal(tifffile.imread(given.files["labels"]), tifffile.imread(done.files["labels"]))
 
     def test_of_an_example_are_those_in_memory(self, tmp_path):
         path, wishes = ROOT / "examples" / "purple-small.png", settings_for(str(ROOT / "weights" / "unet-nuclei"))

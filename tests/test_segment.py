@@ -182,6 +182,16 @@ class TestProcessor:
         processor = NucleiImageProcessor.from_pretrained(tmp_path)
         assert (processor.threshold, processor.min_area, processor.max_diameter) == (0.4, 12.0, 50.0)
 
+    def test_the_fitted_minimum_area_goes_with_the_scale(self):
+        processor = NucleiImageProcessor(channel_names=["background", "nucleus"], min_area=20.0)
+        logits = torch.zeros(2, 30, 30)
+        logits[0] = 9
+        logits[0, 3:7, 3:7] = logits[0, 12:18, 12:18] = -9  # 16 and 36 pixels there, 4 times as many in the image
+        maps = processor.maps(logits, (60, 60))
+        assert maps.pixel_area == 4 and processor.maps(logits).pixel_area == 1
+        assert processor.instances(maps).max() == processor.instances(processor.maps(logits)).max() == 1
+        assert processor.instances(maps, min_area=20).max() == 2  # what is given is in pixels of the image
+
     def test_semantic(self):
         model, processor = small_network("same"), NucleiImageProcessor()
         outputs = model(**processor(discs()[0], return_tensors="pt"))

@@ -9,6 +9,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 from page_support import blobs, make_networks, save_networks
+from space_support import errors
 
 from nuclei_models.page import networks as plain
 from nuclei_models.page.handlers import Page
@@ -87,3 +88,17 @@ def test_where_there_is_no_shared_gpu_progress_is_told_and_cancel_works(monkeypa
 
     with pytest.raises(module.Cancelled):
         networks.predict("unet", blobs(), RunSettings(), check=cancel)
+
+
+def test_what_an_app_says_of_errors():
+    ignored = (
+        "Loading weights: 100%\nException ignored in: <function BaseEventLoop.__del__ at 0x7fd1>\n"
+        'Traceback (most recent call last):\n  File "a.py", line 1, in __del__\n    self.close()\n'
+        "ValueError: Invalid file descriptor: -1\n* Running on local URL\n"
+    )
+    raised = "Traceback (most recent call last):\n  File \"b.py\", line 2\nKeyError: 'x'\n"
+    assert errors(ignored) == errors("All is well.\n") == ""
+    assert (
+        errors(ignored + raised + ignored)
+        == raised + ignored[: ignored.index("Exception")] + "* Running on local URL\n"
+    )

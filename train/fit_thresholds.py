@@ -33,17 +33,18 @@ COARSE = (0.6, 0.7), (0.4, 0.5, 0.6), 2.0  # thresholds, separations and smoothi
 THRESHOLDS = (0.5, 0.6, 0.65, 0.7, 0.75)
 SEPARATIONS = (0.3, 0.4, 0.5, 0.6, 0.7)
 SIGMAS = (0.0, 1.0, 2.0)  # pixels at the network's scale
-MIN_AREAS = (0, 10, 20)  # pixels; no more, because a nucleus 5 pixels across has 20
+MIN_AREAS = (0, 10, 20, 30, 40, 50, 60)  # pixels at the network's scale, where a nucleus has some 200 to 600
 
 Setting = dict[str, float]
 
 
 def judge(samples: list[Sample], maps: list[Maps], settings: list[Setting]) -> list[dict[str, float]]:
-    """What each setting of `find_instances` gives: Bowl mAP, AP at .5 and nucleus IoU, means by image, and the score,
-    which is the mean of the first and the last."""
+    """What each setting of a processor gives: Bowl mAP, AP at .5 and nucleus IoU, means by image, and the score, which
+    is the mean of the first and the last."""
     report = []
     for setting in tqdm(settings, unit="setting"):
-        found = [find_instances(m.probability, m.distance, **setting) for m in maps]
+        scaled = [setting | {"min_area": setting["min_area"] * m.pixel_area} for m in maps]
+        found = [find_instances(m.probability, m.distance, **s) for m, s in zip(maps, scaled, strict=True)]
         pairs = [iou_matrix(s.labels, f) for s, f in zip(samples, found, strict=True)]
         ap = np.mean([bowl_map(pair) for pair in pairs])
         iou = np.mean([count_mask(s.labels, f).iou for s, f in zip(samples, found, strict=True)])

@@ -46,7 +46,8 @@ def maps_of(work: Workplace, window: Window) -> np.ndarray:
     x = rescale(x, axes, seen)
     logits = predict_logits(model, x.numpy(), tile=max(x.shape[1:]))
     inner = tuple(slice(c.start - s.start, c.stop - s.start) for c, s in zip(core, seen, strict=True))
-    maps = [m[inner] for m in processor.maps(logits) if m is not None]
+    probability, distance, _ = processor.maps(logits)
+    maps = [m[inner] for m in (probability, distance) if m is not None]
     return rescale(torch.from_numpy(np.stack(maps)), axes_back, window).clamp_(0, 1).numpy()
 
 

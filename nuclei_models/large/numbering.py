@@ -39,7 +39,7 @@ def number_nuclei(work: Workplace, names: list[str]) -> Numbering:
     else:
         total = np.zeros((len(known), parts.shape[1]))
         np.add.at(total, nucleus, parts)
-    kept = total[:, 0] >= max(work.plan.settings.min_area, 1)
+    kept = total[:, 0] >= max(work.plan.min_area, 1)
     number = np.where(kept, np.cumsum(kept), 0).astype(np.uint32)
     write_whole(work.folder / NUMBERS, number[nucleus].tobytes())
     starts = np.concatenate([[0], np.cumsum([len(k) for k, _ in saved])])

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..batch import Settings, network_for, one_by_one
 from ..durable import RunStopped, locked
+from ..image_processing_nuclei import pixel_area
 from ..images import ImageError
 from ..records import stamp
 from ..results import KINDS
@@ -215,15 +216,18 @@ class Run:
             n_bytes = source.dtype.itemsize * (3 if source.is_rgb else len(source.channels))
             least = 4 * getattr(self.mapper, "processes", 0)
             block = min(block_size(model, memory, source.shape, scale, n_bytes, least), largest_part // 16 * 16)
+        seen = max(1, round(source.shape[0] * scale)), max(1, round(source.shape[1] * scale))
+        fitted = processor.min_area * pixel_area(source.shape, seen)
         plan = Plan(
             source=str(path),
             stamp=stamp(path),
             settings=settings,
             shape=source.shape,
-            seen=(max(1, round(source.shape[0] * scale)), max(1, round(source.shape[1] * scale))),
+            seen=seen,
             bottom=tuple(float(n) for n in bottom),
             span=tuple(float(n) for n in span),
             diameter=diameter,
+            min_area=fitted if settings.min_area is None else settings.min_area,
             block=block,
             largest_part=largest_part,
         )

@@ -67,6 +67,7 @@ class Plan:
         shape: (height, width); `seen` is that of the image as the network sees it, rescaled.
         bottom, span: Of the whole image, see `intensity_range`.
         diameter: Nuclear diameter assumed, pixels, if any.
+        min_area: Of a nucleus, pixels.
         block: Side of a block, pixels.
         largest_part: Side of the largest box around a connected part of the mask that is cut into nuclei as a whole.
     """
@@ -79,6 +80,7 @@ class Plan:
     bottom: tuple[float, ...]
     span: tuple[float, ...]
     diameter: float | None
+    min_area: float
     block: int
     largest_part: int
 

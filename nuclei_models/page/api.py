@@ -14,6 +14,7 @@ from ..version import __version__
 from .inputs import told, written
 from .limits import MAX_PIXELS
 from .networks import Cancelled, Networks, RunSettings
+from .state import Cut
 
 Watch = Callable[[gr.Request | None], AbstractContextManager[Callable[[], None]]]
 
@@ -68,14 +69,12 @@ class Api:
             with self.watch(request) as check:
                 settings = RunSettings(diameter, bool(tta))
                 maps = self.networks.predict(network, read_image.pixels, settings, check=check)
-            labels: np.ndarray = used.processor.instances(maps, threshold, separation, min_area)
+            applied = Cut(threshold, separation, min_area).values(used.processor, maps)
+            labels: np.ndarray = used.processor.instances(maps, *applied)
         except Cancelled:
             raise gr.Error("Cancelled: the caller has gone.", print_exception=False) from None
         except ValueError as error:
             raise gr.Error(escape(str(error)), print_exception=False) from error
-
-        def applied(name: str, value: float | None) -> float:
-            return getattr(used.processor, name) if value is None else value
 
         facts = {
             "nuclei": int(labels.max(initial=0)),
@@ -84,9 +83,9 @@ class Api:
             "revision": used.revision or None,
             "weights_sha256": used.sha256,
             "nuclei_models": __version__,
-            "threshold": applied("threshold", threshold),
-            "separation": applied("separation", separation),
-            "min_area": applied("min_area", min_area),
+            "threshold": applied[0],
+            "separation": applied[1],
+            "min_area": applied[2],
             "diameter": diameter,
             "tta": bool(tta),
             "plane": read_image.plane,

@@ -52,9 +52,8 @@ def make_readme(analysis: Analysis, networks: Networks, cut: Cut) -> bytes:
 
 def _network_facts(analysis: Analysis, network: Network, cut: Cut) -> dict[str, object]:
     settings = analysis.settings
-    facts = results.network_facts(
-        network, cut.values(network.processor), settings.diameter, settings.tta, settings.level
-    )
+    applied = analysis.cut_values(network.key, cut)
+    facts = results.network_facts(network, applied, settings.diameter, settings.tta, settings.level)
     facts["nuclear diameter assumed, pixels"] = analysis.diameters.get(network.key)
     facts["nuclei"] = int(analysis.labels(network.key, cut).max(initial=0))
     return facts

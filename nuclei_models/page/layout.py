@@ -158,7 +158,7 @@ def live_controls(c: SimpleNamespace, networks: Networks) -> None:
             )  # fmt: skip
             c.min_area = gr.Slider(
                 0, 500, fitted["min_area"], step=1, label="Minimum area (pixels)", elem_id="min-area",
-                info="Smaller ones are dropped. " + own("min_area", 0),
+                info="Smaller ones are dropped. At its default as fitted, more where nuclei are large.",
             )  # fmt: skip
         with gr.Row():
             c.opacity = gr.Slider(0, 1, look.opacity, step=0.05, label="Opacity of the fill", elem_id="opacity")

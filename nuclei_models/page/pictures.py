@@ -22,6 +22,7 @@ PAINTS = {"Outlines": "outline", "Filled": "filled", "Probability": "probability
 # purple of Okabe and Ito's palette
 AGREEMENT_COLOURS = np.array([[86, 180, 233], [230, 159, 0], [240, 228, 66], [204, 121, 167]], np.uint8)
 LEVELS = 4096  # grey levels kept for stretching
+ZLIB_RLE = 3  # a strategy of zlib: a quarter faster here, and smaller than its default at this level
 IMAGE = "image"  # the name of the base that all panes share
 
 
@@ -249,7 +250,7 @@ def overlay_png(index: np.ndarray, colours: np.ndarray, opacity: float, edge: np
     image.putpalette(np.vstack([np.zeros((1, 3), np.uint8), colours, colours]).tobytes())
     alpha = bytes([0, *[round(255 * opacity)] * n, *[255] * n])
     file = io.BytesIO()
-    image.save(file, "png", compress_level=1, transparency=alpha)
+    image.save(file, "png", compress_level=1, compress_type=ZLIB_RLE, transparency=alpha)
     return _data_url("png", file)
 
 

@@ -63,10 +63,10 @@ class Cut:
     separation: float | None = None
     min_area: float | None = None
 
-    def values(self, processor: NucleiImageProcessor) -> tuple[float, float, float]:
-        """Threshold, separation and minimum area as they are applied."""
+    def values(self, processor: NucleiImageProcessor, maps: Maps) -> tuple[float, float, float]:
+        """Threshold, separation and minimum area as they are applied to these maps."""
         given = (self.threshold, self.separation, self.min_area)
-        fitted = (processor.threshold, processor.separation, processor.min_area)
+        fitted = (processor.threshold, processor.separation, processor.min_area * maps.pixel_area)
         threshold, separation, min_area = (f if g is None else g for g, f in zip(given, fitted, strict=True))
         return threshold, separation, min_area
 
@@ -94,7 +94,7 @@ class Analysis:
     @property
     def nbytes(self) -> int:
         """Of what is held, the labels and what is shown included (about as much as one map each)."""
-        maps = [m for pair in self.maps.values() for m in pair if m is not None]
+        maps = [m for held in self.maps.values() for m in (held.probability, held.distance) if m is not None]
         return self.picture.nbytes + 2 * sum(m.nbytes for m in maps)
 
     def remember(self, name: str, key: Hashable, make: Callable[[], T]) -> T:
@@ -104,10 +104,14 @@ class Analysis:
             held = self._last[name] = (key, make())
         return held[1]  # not what is held by now: another handler of this visitor may be at work
 
+    def cut_values(self, network: str, cut: Cut) -> tuple[float, float, float]:
+        """Threshold, separation and minimum area as they are applied."""
+        return cut.values(self.processors[network], self.maps[network])
+
     def labels(self, network: str, cut: Cut) -> np.ndarray:
         """(H, W) int32, what `segment` gives with the same settings."""
         processor = self.processors[network]
-        threshold, separation, min_area = cut.values(processor)
+        threshold, separation, min_area = self.cut_values(network, cut)
 
         def cut_with(area: float) -> np.ndarray:
             return processor.instances(self.maps[network], threshold, separation, area)
@@ -129,7 +133,7 @@ class Analysis:
     def table(self, network: str, cut: Cut, solidity: bool = False) -> Table:
         """Measurements of every nucleus, see `measure`."""
         labels, picture = self.labels(network, cut), self.picture
-        key = (cut.values(self.processors[network]), picture.pixel_size, solidity)
+        key = (self.cut_values(network, cut), picture.pixel_size, solidity)
         return self.remember(
             f"table {network} {solidity}", key, lambda: measure(labels, picture.pixels, picture.pixel_size, solidity)
         )
@@ -137,7 +141,7 @@ class Analysis:
     def agreement(self, cut: Cut) -> Agreement:
         """Which nuclei both networks found."""
         a, b = self.maps
-        key = tuple(cut.values(self.processors[network]) for network in (a, b))
+        key = tuple(self.cut_values(network, cut) for network in (a, b))
         return self.remember("agreement", key, lambda: compare(self.labels(a, cut), self.labels(b, cut)))
 
 

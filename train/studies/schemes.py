@@ -85,14 +85,14 @@ def parts(maps: np.ndarray, zoom: float, threshold: float) -> np.ndarray:
     return find_instances(1 - maps[0], None, threshold, 0.5, MIN_AREA)
 
 
-def from_inside(maps: np.ndarray, zoom: float, threshold: float, separation: float) -> np.ndarray:
-    """Cores are where the inside class is likely: the mask without the borders between touching nuclei."""
-    return find_instances(1 - maps[0], maps[1], threshold, separation, MIN_AREA)
+def from_inside(maps: np.ndarray, zoom: float, threshold: float, separation: float, sigma: float) -> np.ndarray:
+    """Cores are where the smoothed inside class is likely: the mask without the borders between touching nuclei."""
+    return find_instances(1 - maps[0], ndimage.gaussian_filter(maps[1], sigma * zoom), threshold, separation, MIN_AREA)
 
 
-def from_distance(maps: np.ndarray, zoom: float, threshold: float, separation: float) -> np.ndarray:
-    """Cores are where the distance channel, the last, is high: the published way."""
-    return find_instances(1 - maps[0], maps[-1], threshold, separation, MIN_AREA)
+def from_distance(maps: np.ndarray, zoom: float, threshold: float, separation: float, sigma: float) -> np.ndarray:
+    """Cores are where the smoothed distance channel, the last, is high: the published way."""
+    return find_instances(1 - maps[0], ndimage.gaussian_filter(maps[-1], sigma * zoom), threshold, separation, MIN_AREA)
 
 
 def from_votes(maps: np.ndarray, zoom: float, threshold: float, sigma: float) -> np.ndarray:
@@ -119,16 +119,14 @@ def from_votes(maps: np.ndarray, zoom: float, threshold: float, sigma: float) ->
     return (np.cumsum(keep) * keep)[labels].astype(np.int32)
 
 
-SEPARATIONS = (0.3, 0.4, 0.5, 0.6, 0.7)
+CORES = list(product(THRESHOLDS[1:], (0.3, 0.4, 0.5, 0.6), (0.0, 1.0, 2.0)))  # sigma as below
 VOTES = list(product(THRESHOLDS, (1.5, 2.5, 4.0)))  # sigma, pixels at the network's scale
 OFFSETS = ("offset_y", "offset_x")
 SCHEMES = {
     "mask": Scheme(("background", "nucleus"), parts, [(t,) for t in THRESHOLDS]),
-    "border": Scheme(("background", "nucleus", "border"), from_inside, list(product(THRESHOLDS, SEPARATIONS))),
-    "distance": Scheme(("background", "nucleus", "distance"), from_distance, list(product(THRESHOLDS, SEPARATIONS))),
-    "border and distance": Scheme(
-        ("background", "nucleus", "border", "distance"), from_distance, list(product(THRESHOLDS, SEPARATIONS))
-    ),
+    "border": Scheme(("background", "nucleus", "border"), from_inside, CORES),
+    "distance": Scheme(("background", "nucleus", "distance"), from_distance, CORES),
+    "border and distance": Scheme(("background", "nucleus", "border", "distance"), from_distance, CORES),
     "centre votes": Scheme(("background", "nucleus", *OFFSETS), from_votes, VOTES),
     "border and centre votes": Scheme(("background", "nucleus", "border", *OFFSETS), from_votes, VOTES),
     "border, distance and centre votes": Scheme(

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from train.data import Sample
+from train.studies.attempts import figures
 from train.studies.inference import rescaled
 from train.studies.protocol96 import split, squeeze
-from train.studies.report import table
+from train.studies.report import attempts, table
 from train.studies.schemes import SCHEMES, centre_offsets
 from train.studies.small import cross_fit, judge
 
@@ -96,3 +97,11 @@ def test_an_image_is_squeezed_with_its_mask():
     image, mask = squeeze(Sample("a", ((labels > 0) * 255).astype(np.uint8), labels))
     assert image.shape == (96, 96, 3) and mask.shape == (96, 96)
     assert np.mean((image[..., 0] > 0.5) != mask) < 0.02
+
+
+def test_what_was_attempted(tmp_path):
+    test_list = {"bowl_map": 0.4, "nucleus_iou": 0.7, "dice": 0.8, "colour": {"bowl_map": 0.2}, "ap": {"0.5": 0.9}}
+    lists = dict.fromkeys(("stage1_test", "stardist_test"), test_list | {"ap_5_to_9": 0.6})
+    found = figures({"lists": lists}, {"bowl_map": 0.55})
+    (tmp_path / "1.json").write_text(json.dumps({"what": "longer", "commit": "", "figures": {"U-Net": found}}))
+    assert "| 1. longer | U-Net | 0.550 | 0.400 | 0.700 | 0.800 | 0.200 | 0.900 | 0.600 |" in attempts(tmp_path)

@@ -3,9 +3,11 @@
 import json
 from pathlib import Path
 
+from train import levels
 from train.blocks import fill
 
 PAGE = Path("docs/studies.md")
+LEVELS = Path("weights/unetpp-nuclei/levels.json")
 OF_A_RUN = ("name", "seed", "overrides", "minutes", "settings", "figures")
 COLUMNS = {"nucleus IoU": "nucleus_iou", "Dice": "dice", "AP at .5": "ap_50", "Bowl mAP": "bowl_map"}
 
@@ -54,9 +56,25 @@ def protocol96(folder: Path) -> str:
     return "\n".join(lines)
 
 
+def attempts(folder: Path) -> str:
+    """The records of `train.studies.attempts` as Markdown."""
+    lines: list[str] = []
+    for file in sorted(folder.glob("*.json")):
+        record = json.loads(file.read_text())
+        for title, figures in record["figures"].items():
+            if not lines:
+                heads = " | ".join(["attempt", "network", *figures])
+                lines = [f"| {heads} |", "|---|---" + "|---:" * len(figures) + "|"]
+            cells = [f"{file.stem}. {record['what']}", title, *(f"{value:.3f}" for value in figures.values())]
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def write(out: Path) -> None:
     """Write the table of every study that has been run."""
-    makers = {"protocol96": protocol96}
+    makers = {"protocol96": protocol96, "attempts": attempts}
     folders = [folder for folder in sorted(out.iterdir()) if folder.is_dir()]
     blocks = {folder.name: makers.get(folder.name, table)(folder) for folder in folders}
-    PAGE.write_text(fill(PAGE.read_text(), blocks))
+    PAGE.write_text(
+        fill(PAGE.read_text(), blocks | {"pruning": levels.table(json.loads(LEVELS.read_text())["levels"])})
+    )

@@ -129,7 +129,4 @@ SCHEMES = {
     "border and distance": Scheme(("background", "nucleus", "border", "distance"), from_distance, CORES),
     "centre votes": Scheme(("background", "nucleus", *OFFSETS), from_votes, VOTES),
     "border and centre votes": Scheme(("background", "nucleus", "border", *OFFSETS), from_votes, VOTES),
-    "border, distance and centre votes": Scheme(
-        ("background", "nucleus", "border", "distance", *OFFSETS), from_votes, VOTES
-    ),
 }

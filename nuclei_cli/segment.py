@@ -13,13 +13,10 @@ from nuclei_models.batch import (
     Done,
     Job,
     Mapper,
-    Settings,
     is_done,
-    network_for,
     one_by_one,
     run,
     segment_large_job,
-    settings_for,
     strangers,
 )
 from nuclei_models.hub import HubError
@@ -28,6 +25,7 @@ from nuclei_models.overview import FAILURES, OVERVIEWS, failures_csv, overview
 from nuclei_models.plan import Inputs, find_inputs, name_results
 from nuclei_models.records import FOLDER, read_records
 from nuclei_models.results import KINDS
+from nuclei_models.settings import Settings, network_for, settings_for
 
 from . import console
 from .console import Bar, complain, explain, say

@@ -9,10 +9,10 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from .batch import Settings, network_for
 from .export import readme
 from .records import Record, settings_id
 from .results import FILES, README, network_facts, versions
+from .settings import Settings, network_for
 
 SETTINGS, SUMMARY, FAILURES = "settings.json", "summary.csv", "failures.csv"
 OVERVIEWS = (README, SETTINGS, SUMMARY, FAILURES)

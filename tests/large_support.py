@@ -7,13 +7,13 @@ import tifffile
 import torch
 
 from nuclei_models import NucleiImageProcessor, UNet, UNetConfig, UNetPlusPlus, UNetPlusPlusConfig
-from nuclei_models.batch import Settings, settings_for
 from nuclei_models.instances import find_instances
 from nuclei_models.large import run, sinks
 from nuclei_models.large.nuclei import find_nuclei, find_nuclei_of_cell
 from nuclei_models.large.numbering import number_nuclei
 from nuclei_models.large.parts import EdgesJob, find_edges, join, share_out
 from nuclei_models.large.workplace import Plan, Workplace, plan_key, workplace
+from nuclei_models.settings import Settings, settings_for
 
 ID2LABEL = {0: "background", 1: "nucleus", 2: "border", 3: "distance"}
 CUT = {"threshold": 0.5, "separation": 0.5, "min_area": 0.0}

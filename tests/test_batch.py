@@ -11,12 +11,13 @@ import tifffile
 from page_support import as_type, blobs, save_networks
 
 from nuclei_models import batch
-from nuclei_models.batch import Job, is_done, one_by_one, run, segment_job, settings_for, strangers
+from nuclei_models.batch import Job, is_done, one_by_one, run, segment_job, strangers
 from nuclei_models.durable import RunStopped
 from nuclei_models.images import ImageError
 from nuclei_models.overview import failures_csv, summary_csv
 from nuclei_models.plan import find_inputs, name_results
 from nuclei_models.records import FOLDER, Record, read_records, record_path
+from nuclei_models.settings import settings_for
 
 
 @pytest.fixture(scope="module")

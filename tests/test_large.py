@@ -16,7 +16,7 @@ from large_support import blobs, seeing
 from test_large_sources import ome_zarr
 
 from nuclei_models import NucleiImageProcessor
-from nuclei_models.batch import network_for, one_by_one, settings_for
+from nuclei_models.batch import one_by_one
 from nuclei_models.durable import RunStopped, locked
 from nuclei_models.export import geojson, table_csv
 from nuclei_models.image_processing_nuclei import resize
@@ -28,6 +28,7 @@ from nuclei_models.large.source import Source
 from nuclei_models.large.statistics import streamed_diameter, streamed_range
 from nuclei_models.measure import measure
 from nuclei_models.segment import segment
+from nuclei_models.settings import network_for, settings_for
 
 ROOT = Path(__file__).parent.parent
 
@@ -213,7 +214,7 @@ class TestStopped:
         killed = run_python(
             f"""
             import os, signal
-            from nuclei_models.batch import settings_for
+            from nuclei_models.settings import settings_for
             from nuclei_models.large import segment_large
             def progress(step, done, total):
                 if step == "nuclei" and done == 5:

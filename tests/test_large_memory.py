@@ -9,8 +9,8 @@ import pytest
 import tifffile
 from large_support import blobs, seeing
 
-from nuclei_models.batch import network_for
 from nuclei_models.large.memory import available, block_size
+from nuclei_models.settings import network_for
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_does_not_grow_with_the_image(model, tmp_path, run_python):
     done = run_python(
         f"""
         from pathlib import Path
-        from nuclei_models.batch import settings_for
+        from nuclei_models.settings import settings_for
         from nuclei_models.large import segment_large
         from nuclei_models.large.source import Source
         from nuclei_models.large.statistics import streamed_range

@@ -12,12 +12,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..batch import Settings, network_for, one_by_one
+from ..batch import one_by_one
 from ..durable import RunStopped, locked
 from ..image_processing_nuclei import pixel_area
 from ..images import ImageError
 from ..records import stamp
 from ..results import KINDS
+from ..settings import Settings, network_for
 from . import sinks
 from .maps import MapsJob, make_maps
 from .memory import block_size, by_default
@@ -78,7 +79,7 @@ def segment_large(
     Args:
         path: TIFF in strips or tiles, OME-Zarr; other formats of `images.read` as far as memory holds them.
         out_folder: For the results. While the work is going on, it holds a folder `.{name}.nuclei-work`.
-        settings: From `batch.settings_for`; `tile` does not matter, of `save` "labels", "csv" and "geojson" are made.
+        settings: From `settings_for`; `tile` does not matter, of `save` "labels", "csv" and "geojson" are made.
         mapper: Where the work is done: takes a function and jobs, both of which can be pickled, and yields each job
             with what it came to, in any order. The default works in this process; see `cluster.dask_mapper`.
         name: Of the results; the default is the image's.

@@ -17,10 +17,10 @@ import numpy as np
 import zarr
 from zarr.codecs import BloscCodec
 
-from ..batch import Settings, network_for
 from ..durable import PART, RunStopped
 from ..formats.ngff import few_chunks
 from ..network import Network
+from ..settings import Settings, network_for
 from .resample import Axis
 from .source import Source
 

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from nuclei_models import NucleiImageProcessor, UNet, UNetConfig
 from train.data import Sample
+from train.studies import inference
 from train.studies.attempts import figures
 from train.studies.inference import rescaled
 from train.studies.protocol96 import split, squeeze
@@ -105,3 +107,19 @@ def test_what_was_attempted(tmp_path):
     found = figures({"lists": lists}, {"bowl_map": 0.55})
     (tmp_path / "1.json").write_text(json.dumps({"what": "longer", "commit": "", "figures": {"U-Net": found}}))
     assert "| 1. longer | U-Net | 0.550 | 0.400 | 0.700 | 0.800 | 0.200 | 0.900 | 0.600 |" in attempts(tmp_path)
+
+
+def test_a_rescaled_image_counts_as_what_it_was(tmp_path, monkeypatch):
+    labels = touching_discs()
+    grey = (labels > 0).astype(np.uint8) * 200
+    pink = np.where(labels[..., None] > 0, [120, 60, 160], [230, 170, 210]).astype(np.uint8)
+    network = UNet(UNetConfig(channels=[4, 6], padding="same", id2label=dict(enumerate(SCHEMES["mask"].names))))
+    processor = NucleiImageProcessor(channel_names=["background", "nucleus"])
+    monkeypatch.setattr(inference, "load", lambda _: (network, processor))
+    monkeypatch.setattr(inference, "load_packed", lambda *_: [Sample("a", grey, labels), Sample("b", pink, labels)])
+    monkeypatch.setattr(inference, "SCALES", (2.0,))
+    inference.scale("weights", tmp_path)
+    records = [json.loads(file.read_text()) for file in tmp_path.glob("*.json")]
+    ways = ("diameter estimated", "diameter true", "not rescaled")
+    assert {r["name"] for r in records} == {f"U-Net, x2, {way}" for way in ways}
+    assert all(np.isfinite(r["figures"][part]["dice"]) for r in records for part in ("all", "colour", "other"))

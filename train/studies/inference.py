@@ -52,7 +52,8 @@ def scale(weights: str, out: Path, limit: int | None = None) -> None:
                 judge(s.labels, segment(s.image, model, processor, diameter=_diameter(s, way, processor)).labels)
                 for s in tqdm(shown, desc=file.stem, unit="image")
             ]
-            _save(file, f"{_title(model)}, x{factor:g}, diameter {way}", means(shown, figures))
+            told = way if way == "not rescaled" else f"diameter {way}"
+            _save(file, f"{_title(model)}, x{factor:g}, {told}", means(samples, figures))
 
 
 def tta(weights: str, out: Path, limit: int | None = None) -> None:

@@ -1,6 +1,8 @@
 """docs/studies/*.json -> the tables of docs/studies.md, between their markers."""
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from train import levels
@@ -12,8 +14,9 @@ OF_A_RUN = ("name", "seed", "overrides", "minutes", "settings", "figures")
 COLUMNS = {"nucleus IoU": "nucleus_iou", "Dice": "dice", "AP at .5": "ap_50", "Bowl mAP": "bowl_map"}
 
 
-def table(folder: Path) -> str:
-    """The runs of one study as Markdown, best Bowl mAP first, the range of seeds where there are several.
+def table(folder: Path, ranked: bool = True) -> str:
+    """The runs of one study as Markdown, best Bowl mAP first or in the order of their files, the range of seeds where
+    there are several.
 
     A record's other numbers, as "seconds an image", get columns of their own.
     """
@@ -38,8 +41,7 @@ def table(folder: Path) -> str:
     def rank(records: list[dict]) -> float:
         return -sum(r["figures"]["all"]["bowl_map"] for r in records) / len(records)
 
-    ranked = sorted(runs.items(), key=lambda item: rank(item[1]))
-    for name, records in ranked:
+    for name, records in sorted(runs.items(), key=lambda item: rank(item[1])) if ranked else runs.items():
         lines.append("| " + " | ".join([name, str(len(records)), *map(cell, figures(records))]) + " |")
     return "\n".join(lines)
 
@@ -72,7 +74,9 @@ def attempts(folder: Path) -> str:
 
 def write(out: Path) -> None:
     """Write the table of every study that has been run."""
-    makers = {"protocol96": protocol96, "attempts": attempts}
+    in_order = partial(table, ranked=False)
+    makers: dict[str, Callable[[Path], str]] = {"protocol96": protocol96, "attempts": attempts}
+    makers |= {"scale": in_order, "tta": in_order}
     folders = [folder for folder in sorted(out.iterdir()) if folder.is_dir()]
     blocks = {folder.name: makers.get(folder.name, table)(folder) for folder in folders}
     PAGE.write_text(

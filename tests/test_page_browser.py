@@ -3,18 +3,17 @@
 import csv
 import io
 import json
-import os
 import re
 import threading
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 import roifile
 import tifffile
+from browser_support import TIMEOUT, counts, move, redrawn, run, upload, wanted
 from page_support import as_type, blobs, make_networks, write_inputs
 from PIL import Image
 from playwright.sync_api import Page, expect, sync_playwright
@@ -26,9 +25,6 @@ from nuclei_models.page.layout import build, launch
 from nuclei_models.page.networks import Networks
 from nuclei_models.page.screenshots import PHONE, WIDE, browser, choose, pick_nucleus, try_example
 from nuclei_models.segment import segment
-
-TIMEOUT = int(os.environ.get("PAGE_TIMEOUT", 60_000))  # milliseconds; the machine may be busy
-expect.set_options(timeout=TIMEOUT)
 
 
 @pytest.fixture(scope="module")
@@ -84,48 +80,6 @@ def page(chromium, url) -> Iterator[Page]:
     context.close()
     assert errors == []
     assert outside == []
-
-
-def upload(page: Page, path: Path) -> None:
-    """Give a file and wait for its preview."""
-    if page.get_by_role("button", name="Clear").count():
-        page.get_by_role("button", name="Clear").first.click()
-        expect(page.locator(".nm-empty")).to_be_visible()
-        expect(page.locator(".nm-summary")).to_have_count(0)
-    page.locator("#file input[type=file]").set_input_files(path)
-    expect(page.locator(".nm-title", has_text="Your image")).to_be_visible()
-
-
-def run(page: Page) -> None:
-    page.locator("#run").click()
-    expect(page.locator(".nm-title", has_text="U-Net++")).to_be_visible()
-    expect(page.locator("#status")).to_contain_text("Done")
-    page.locator(".nm-summary").wait_for()
-
-
-def counts(page: Page) -> list[int]:
-    """Nuclei of both networks, as the summary says."""
-    cells = page.locator(".nm-summary tr", has_text=re.compile("^Nuclei")).locator("td").all_inner_texts()
-    return [int(cell.replace(",", "")) for cell in cells]
-
-
-def wanted(networks: Networks, pixels: np.ndarray, **settings) -> list[int]:
-    return [segment(pixels, n.model, n.processor, **settings).count for n in networks]
-
-
-@contextmanager
-def redrawn(page: Page) -> Iterator[None]:
-    """Wait for other pictures than there were before."""
-    shown = "[...document.querySelectorAll('.nm-layer img')].map((image) => image.src).join()"
-    page.evaluate(f"() => {{ window.before = {shown} }}")
-    yield
-    page.wait_for_function(f"{shown} !== window.before")
-
-
-def move(page: Page, slider: str, value: float) -> None:
-    """Move a slider and wait for the pictures that follow."""
-    with redrawn(page):
-        page.locator(f"#{slider} input[type=range]").fill(str(value))
 
 
 def test_every_input_type(page, files, networks):

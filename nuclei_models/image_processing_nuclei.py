@@ -192,14 +192,28 @@ class NucleiImageProcessor(PilBackend):
         separation: float | None = None,
         min_area: float | None = None,
     ) -> np.ndarray:
-        """Maps -> label image (H, W) int32, see `find_instances`. `None` takes the setting saved with the weights; a
-        `min_area` that is given is in pixels of the image."""
-        return find_instances(
-            maps.probability,
-            maps.distance,
+        """Maps -> label image (H, W) int32, see `find_instances` and `cut_values`."""
+        settings = self.cut_values(maps.pixel_area, threshold, separation, min_area)
+        return find_instances(maps.probability, maps.distance, *settings)
+
+    def cut_values(
+        self,
+        pixel_area: float,
+        threshold: float | None = None,
+        separation: float | None = None,
+        min_area: float | None = None,
+    ) -> tuple[float, float, float]:
+        """Threshold, separation and minimum area (pixels of the image) as `find_instances` takes them.
+
+        Args:
+            pixel_area: See `Maps`.
+            threshold, separation, min_area: `None` takes the setting saved with the weights, a minimum area in
+                proportion to `pixel_area`; one that is given is in pixels of the image.
+        """
+        return (
             self.threshold if threshold is None else threshold,
             self.separation if separation is None else separation,
-            self.min_area * maps.pixel_area if min_area is None else min_area,
+            self.min_area * pixel_area if min_area is None else min_area,
         )
 
     def post_process_semantic_segmentation(

@@ -19,8 +19,9 @@ def find_instances(
 ) -> np.ndarray:
     """Cut the mask `probability > threshold` into nuclei by a watershed that starts from their cores.
 
-    The cores are the connected parts of `distance > separation`. A part of the mask without a core is one nucleus. What
-    a connected part of the mask becomes depends on nothing outside it.
+    The cores are the connected parts of `distance > separation`. A part of the mask without a core is one nucleus.
+    Holes in a nucleus are filled. What a connected part of the mask becomes depends on nothing outside it and its
+    holes.
 
     Args:
         probability: (H, W), float, of being nucleus, in [0, 1].
@@ -43,23 +44,56 @@ def find_instances(
         other = None if distance is None else distance.shape
         raise ValueError(f"Maps of shapes {probability.shape} and {other}: expected two of one shape (H, W).")
     mask = probability > threshold
+    return drop_small(fill_holes(cut(mask, distance, separation), mask), min_area)
+
+
+def cut(mask: np.ndarray, distance: np.ndarray | None, separation: float) -> np.ndarray:
+    """The mask's nuclei as they come from the watershed, see `find_instances`: (H, W), int32, numbered without gaps."""
     parts, n_parts = ndimage.label(mask)
     if distance is None or n_parts == 0:
-        return drop_small(parts.astype(np.int32), min_area)
+        return parts.astype(np.int32)
     deep = mask & (distance > separation)
     cores, n_cores = ndimage.label(deep)
     at = np.flatnonzero(deep)
     part_of = np.zeros(n_cores + 1, np.intp)  # a core's part
     part_of[cores.ravel()[at]] = parts.ravel()[at]
     cores_in = np.bincount(part_of[1:], minlength=n_parts + 1)
-    number = np.arange(n_cores, n_cores + n_parts + 1, dtype=np.int32)  # a part's, where it is one nucleus
+    number = n_cores - 1 + np.cumsum(cores_in == 0, dtype=np.int32)  # a part's, where it is one nucleus
     number[part_of] = np.arange(n_cores + 1)
     labels = np.take(number, parts)
     crowded = np.flatnonzero(cores_in > 1).tolist()
     boxes = ndimage.find_objects(parts) if crowded else []
     for strip in _strips([(part, boxes[part - 1]) for part in crowded]):
         _split(strip, labels, parts, cores, distance)
-    return drop_small(labels, min_area)
+    return labels
+
+
+def fill_holes(labels: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Give the holes in a nucleus its number, in place: the connected parts of what is not mask that lie off the
+    image's edge and touch one nucleus only. A gap between several nuclei stays, as does a hole with something in it.
+
+    Args:
+        labels: (H, W), int32; pixels of the mask may be 0, which holds what they touch open.
+        mask: (H, W), bool.
+    """
+    gaps, n = ndimage.label(~mask)
+    closed = np.ones(n + 1, bool)
+    closed[0] = False
+    for side in (gaps[0], gaps[-1], gaps[:, 0], gaps[:, -1]):
+        closed[side] = False
+    at = np.flatnonzero(np.take(closed, gaps))
+    if not len(at):
+        return labels
+    gap, flat, is_mask = gaps.ravel()[at], labels.ravel(), mask.ravel()
+    least, most = np.full(n + 1, np.iinfo(np.int32).max, np.int32), np.zeros(n + 1, np.int32)
+    for step in (-1, 1, -labels.shape[1], labels.shape[1]):
+        beside = is_mask[at + step]
+        nucleus = flat[at + step][beside]
+        np.minimum.at(least, gap[beside], nucleus)
+        np.maximum.at(most, gap[beside], nucleus)
+    least[least != most] = 0
+    labels.flat[at] = least[gap]
+    return labels
 
 
 def drop_small(labels: np.ndarray, min_area: float) -> np.ndarray:

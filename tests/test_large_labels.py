@@ -82,6 +82,18 @@ def test_a_nucleus_larger_than_a_block_and_one_around_another(tmp_path, block):
     np.testing.assert_array_equal(cut_by_blocks(tmp_path / "b", ring, block)[0], cut_whole(ring))
 
 
+@pytest.mark.parametrize("largest_part", [4096, 120])
+def test_holes_over_seams_are_filled(tmp_path, largest_part):
+    maps = cone((190, 190), *[(12 + 15 * i, 12 + 15 * j) for i in range(12) for j in range(12)])  # all touch
+    filled = cut_whole(maps)
+    for i in range(12):
+        maps[0, 11 + 15 * i : 14 + 15 * i, 10 + 15 * i : 14 + 15 * i] = 0.1  # where the distance is greatest
+    np.testing.assert_array_equal(cut_whole(maps) > 0, filled > 0)
+    labels, sums = cut_by_blocks(tmp_path / "work", maps, 26, largest_part=largest_part)
+    np.testing.assert_array_equal(labels, cut_whole(maps))
+    assert sums[:, 0].sum() == (filled > 0).sum()
+
+
 def test_measurements_are_those_of_the_whole(tmp_path):
     maps = random_maps((120, 130), 1, 3.0, 5)
     labels, sums = cut_by_blocks(tmp_path / "work", maps, 32)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from ..instances import find_instances
+from ..instances import cut, fill_holes
 from ..measure import sums
 from .parts import CellJob, NucleiJob, around
 from .workplace import Window, Workplace, reached, workplace, write_whole
@@ -66,10 +66,10 @@ def find_nuclei_of_cell(job: CellJob) -> int:
         return count(work, name)
     window, cell = around(work.plan, job.cell), work.plan.cells.window(job.cell)
     part = _parts_of(work, window, job.pieces)
-    _, distance = work.read_maps(window)
-    separation = work.plan.settings.separation
-    labels = find_instances((part >= 0).astype(np.float32), distance, 0.5, separation, 0)
+    probability, distance = work.read_maps(window)
+    labels = cut(part >= 0, distance, work.plan.settings.separation)
     keys = _keys(work, window, labels, distance, part)
+    fill_holes(labels, probability > work.plan.settings.threshold)
     inner = tuple(slice(c.start - w.start, c.stop - w.start) for c, w in zip(cell, window, strict=True))
     found, inverse = np.unique(labels[inner], return_inverse=True)
     kept = inverse.reshape(labels[inner].shape).astype(np.int32) + (found[0] > 0)
@@ -109,7 +109,8 @@ def _cut(work: Workplace, window: Window, own: Window | None, firsts: np.ndarray
     its edges but the image's. All of them lie whole in the window."""
     probability, distance = work.read_maps(window)
     settings, shape = work.plan.settings, work.plan.shape
-    parts, n = ndimage.label(probability > settings.threshold)
+    mask = probability > settings.threshold
+    parts, n = ndimage.label(mask)
     wanted = np.zeros(n + 1, bool)
     y, x = np.divmod(firsts, shape[1])
     wanted[parts[y - window[0].start, x - window[1].start]] = True
@@ -121,9 +122,10 @@ def _cut(work: Workplace, window: Window, own: Window | None, firsts: np.ndarray
         for part, box in enumerate(ndimage.find_objects(parts), 1):
             wanted[part] |= _within(box, (rows, cols))
     wanted[0] = False
-    probability[~wanted[parts]] = 0
-    labels = find_instances(probability, distance, settings.threshold, settings.separation, 0)
-    return Piece(window, labels, _keys(work, window, labels, distance), _sums(work, window, labels))
+    labels = cut(wanted[parts], distance, settings.separation)
+    keys = _keys(work, window, labels, distance)
+    fill_holes(labels, mask)
+    return Piece(window, labels, keys, _sums(work, window, labels))
 
 
 def _keys(

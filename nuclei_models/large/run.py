@@ -218,7 +218,7 @@ class Run:
             least = 4 * getattr(self.mapper, "processes", 0)
             block = min(block_size(model, memory, source.shape, scale, n_bytes, least), largest_part // 16 * 16)
         seen = max(1, round(source.shape[0] * scale)), max(1, round(source.shape[1] * scale))
-        fitted = processor.min_area * pixel_area(source.shape, seen)
+        *_, min_area = processor.cut_values(pixel_area(source.shape, seen), min_area=settings.min_area)
         plan = Plan(
             source=str(path),
             stamp=stamp(path),
@@ -228,7 +228,7 @@ class Run:
             bottom=tuple(float(n) for n in bottom),
             span=tuple(float(n) for n in span),
             diameter=diameter,
-            min_area=fitted if settings.min_area is None else settings.min_area,
+            min_area=min_area,
             block=block,
             largest_part=largest_part,
         )

@@ -65,10 +65,7 @@ class Cut:
 
     def values(self, processor: NucleiImageProcessor, maps: Maps) -> tuple[float, float, float]:
         """Threshold, separation and minimum area as they are applied to these maps."""
-        given = (self.threshold, self.separation, self.min_area)
-        fitted = (processor.threshold, processor.separation, processor.min_area * maps.pixel_area)
-        threshold, separation, min_area = (f if g is None else g for g, f in zip(given, fitted, strict=True))
-        return threshold, separation, min_area
+        return processor.cut_values(maps.pixel_area, self.threshold, self.separation, self.min_area)
 
 
 @dataclass

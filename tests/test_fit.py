@@ -56,6 +56,24 @@ def test_the_range_of_diameters_that_does_best_is_kept():
     assert len(set(tried)) == len(tried)
 
 
+def test_of_ranges_as_good_the_one_with_the_fewest_pixels_is_kept():
+    labels, processor = discs(), NucleiImageProcessor()
+    sample = Sample("discs", (labels > 0).astype(np.uint8), labels)
+
+    nearly = labels.copy()
+    nearly[24:27, 12] = 0
+
+    def predict(_: Sample) -> torch.Tensor:
+        large = processor.min_diameter == 24
+        logits = noisy_logits(labels if large else nearly, 0.0)
+        return logits.repeat_interleave(3, 1).repeat_interleave(3, 2) if large else logits
+
+    report = fit([sample], predict, processor, ranges=((24.0, 24.0), (20.0, 28.0)))
+    assert (processor.min_diameter, processor.max_diameter) == (20.0, 28.0)
+    scores = {low: max(r["score"] for r in report if r["min_diameter"] == low) for low in (20.0, 24.0)}
+    assert 0 < scores[24.0] - scores[20.0] < 0.002 and report[0]["min_diameter"] == 20
+
+
 def test_smoothing_a_window_is_smoothing_the_whole():
     x = torch.from_numpy(np.random.default_rng(0).random((64, 64)).astype(np.float32))
     whole, part = smooth(x, 2.0), smooth(x[:40], 2.0)

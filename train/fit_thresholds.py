@@ -2,9 +2,10 @@
 
     python -m train.fit_thresholds --weights weights/unet-nuclei weights/unetpp-nuclei
 
-First the range of nuclear diameters that images are rescaled to, with a few thresholds each; in the best range
+First the range of nuclear diameters that images are rescaled to, with a few thresholds each; in the range that is kept
 threshold, separation and the smoothing of the distance map together; and with the best of these the smallest areas.
-What gives the best mean of Bowl mAP and nucleus IoU (by image) is kept: nuclei told apart, with the right outlines. All
+What gives the best mean of Bowl mAP and nucleus IoU (by image) is kept: nuclei told apart, with the right outlines. Of
+ranges as good as the best the one is kept in which the network sees the fewest pixels, for time goes with them. All
 that was tried goes to `thresholds.json` beside the weights.
 """
 
@@ -29,6 +30,7 @@ from train.bundle import save_processor
 from train.data import Sample, load_packed, read_split
 
 RANGES = ((16.0, 36.0), (16.0, 24.0), (20.0, 28.0), (24.0, 24.0), (28.0, 28.0))  # pixels at the network's scale
+AS_GOOD = 0.002  # of the score, less than seeds differ by
 COARSE = (0.6, 0.7), (0.4, 0.5, 0.6), 2.0  # thresholds, separations and smoothing that the ranges are judged with
 THRESHOLDS = (0.5, 0.6, 0.65, 0.7, 0.75)
 SEPARATIONS = (0.3, 0.4, 0.5, 0.6, 0.7)
@@ -60,7 +62,7 @@ def fit(
     processor: NucleiImageProcessor,
     ranges: Sequence[tuple[float, float]] = RANGES,
 ) -> list[dict[str, float]]:
-    """All that was tried, the best first; its settings are set in the processor.
+    """All that was tried, what is kept first; its settings are set in the processor.
 
     Args:
         predict: A sample's logits, (C, H', W'), of the image as the processor prepares it.
@@ -68,6 +70,9 @@ def fit(
     """
     logits: dict[tuple[float, float], list[torch.Tensor]] = {}
     report: list[dict[str, float]] = []
+
+    def range_of(row: dict[str, float]) -> tuple[float, float]:
+        return row["min_diameter"], row["max_diameter"]
 
     def attempt(within: tuple[float, float], sigma: float, settings: list[Setting]) -> None:
         processor.min_diameter, processor.max_diameter = within
@@ -78,16 +83,17 @@ def fit(
         first = {"min_diameter": within[0], "max_diameter": within[1], "distance_sigma": sigma}
         new = [s for s in settings if not any((first | s).items() <= row.items() for row in report)]
         report.extend(first | row for row in judge(samples, maps, new))
-        report.sort(key=lambda row: -row["score"])
+        report.sort(key=lambda row: (range_of(row) != within, -row["score"]))
 
     for within in ranges:
         attempt(within, COARSE[2], pairs(COARSE[0], COARSE[1]))
-    best = report[0]["min_diameter"], report[0]["max_diameter"]
+    least = max(row["score"] for row in report) - AS_GOOD
+    good = {range_of(row) for row in report if row["score"] >= least}
+    kept = min(good, key=lambda within: sum(x[0].numel() for x in logits[within]))
     for sigma in SIGMAS:
-        attempt(best, sigma, pairs(THRESHOLDS, SEPARATIONS))
-    kept = {name: report[0][name] for name in ("threshold", "separation")}
-    best = report[0]["min_diameter"], report[0]["max_diameter"]
-    attempt(best, report[0]["distance_sigma"], [kept | {"min_area": float(area)} for area in MIN_AREAS if area])
+        attempt(kept, sigma, pairs(THRESHOLDS, SEPARATIONS))
+    cut = {name: report[0][name] for name in ("threshold", "separation")}
+    attempt(kept, report[0]["distance_sigma"], [cut | {"min_area": float(area)} for area in MIN_AREAS if area])
     for name in ("min_diameter", "max_diameter", "distance_sigma", "threshold", "separation", "min_area"):
         setattr(processor, name, report[0][name])
     return report

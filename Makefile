@@ -24,8 +24,9 @@ data:           ## pack the data set: make data BOWL=folder-with-the-downloads
 	$(PYTHON) -m train.data --source $(BOWL)/stage1_train.zip $(BOWL)/stage1_test.zip \
 	    --truth $(BOWL)/stage1_solution.csv --out data/dsb2018
 
-train:          ## train both networks, one after the other, each in two runs
-	for run in unet unetpp unet-on unetpp-on; do $(PYTHON) -m train.train --config train/configs/$$run.yaml || exit 1; done
+train:          ## train both networks, one after the other, each in three runs
+	for run in unet unetpp unet-on unetpp-on unet-settle unetpp-settle; do \
+	    $(PYTHON) -m train.train --config train/configs/$$run.yaml || exit 1; done
 
 evaluate:       ## measure the bundled weights on the test lists
 	$(PYTHON) -m train.evaluate --model weights/unet-nuclei weights/unetpp-nuclei --figure docs/results.png

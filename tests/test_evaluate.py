@@ -77,8 +77,9 @@ class TestBundledWeights:
             samples.append(Sample(entry["name"], image, labels.astype(np.int32)))
             strata[entry["name"]] = entry["modality"]
         figures, found = evaluate(model, processor, samples, strata)
-        assert figures["nucleus_iou"] > 0.65 and figures["bowl_map"] > 0.25
-        assert min(f["nucleus_iou"] for f in figures["by_image"].values()) > 0.3
+        # .79 and .43 (U-Net), .80 and .46 (U-Net++) with the weights of 2026-11-22; histology is the least, .56
+        assert figures["nucleus_iou"] > 0.77 and figures["bowl_map"] > 0.41
+        assert min(f["nucleus_iou"] for f in figures["by_image"].values()) > 0.5
         assert found.keys() == strata.keys()
 
 

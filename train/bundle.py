@@ -1,6 +1,6 @@
 """Make a bundled checkpoint of a finished run: weights in half precision, processor, training record.
 
-    python -m train.bundle --run runs/unet-on --config train/configs/unet-on.yaml --out weights/unet-nuclei
+    python -m train.bundle --run runs/unet-settle --config train/configs/unet-settle.yaml --out weights/unet-nuclei
 
 Then: train.fit_diameter, train.fit_thresholds, train.evaluate, train.card.
 """

@@ -148,10 +148,12 @@ def describe_recipe(recipe: dict[str, Any]) -> str:
 
 
 def describe_first(initial: str) -> str:
-    """The run whose weights another began with, in prose; `initial` is the folder they lay in, `runs/NAME/best`."""
+    """The runs whose weights another began with, in prose; `initial` is the folder they lay in, `runs/NAME/best`."""
     config = Path(__file__).parent / "configs" / f"{Path(initial).parent.name}.yaml"
-    steps = yaml.safe_load(config.read_text(encoding="utf-8"))["training"]["max_steps"]
-    return f"First {steps:,} steps of `train/configs/{config.name}`; from the weights that were best there on, "
+    recipe = yaml.safe_load(config.read_text(encoding="utf-8"))
+    before = describe_first(recipe["initial"]) if recipe.get("initial") else "First "
+    steps = recipe["training"]["max_steps"]
+    return f"{before}{steps:,} steps of `train/configs/{config.name}`; from the weights that were best there on, "
 
 
 def describe_log(log: list[dict[str, Any]], recipe: dict[str, Any]) -> str:

@@ -16,7 +16,8 @@ ATTEMPTS = [  # commit, "" is the working tree; and what was done
     ("e0e448d", "first weights: 2,400 and 1,400 steps, cores where the distance map is high"),
     ("33f35eb", "same weights, the distance map smoothed, thresholds fitted anew"),
     ("18838b8", "trained on for 2,200 steps with copy-paste; range of nuclear diameters fitted"),
-    ("", "same weights, the minimum area in proportion to the nuclei (the bundled ones)"),
+    ("f63e69d", "same weights, the minimum area in proportion to the nuclei"),
+    ("", "trained on for 1,500 steps with less augmentation, holes filled, all fitted anew (the bundled ones)"),
 ]
 
 

@@ -209,11 +209,16 @@ class Trial:
         raise AssertionError
 
     def at_any_moment(self, moments: int) -> int:
-        """Kill a run, and those that continue it, after random times. -> how many were killed."""
+        """Kill runs, and those that continue them, after random times, until so many were killed before they ended.
+
+        -> how many were killed, fewer if most of ten times as many ended first.
+        """
         log, killed = self.out.with_name("reported"), 0
         log.unlink(missing_ok=True)
         shutil.rmtree(self.out, ignore_errors=True)
-        for moment in range(moments):
+        for moment in range(10 * moments):
+            if killed == moments:
+                break
             child = start(self.out, *self.arguments, before=told_to(log))
             time.sleep(random.uniform(0.02, 0.12))
             os.kill(child, signal.SIGKILL)

@@ -26,7 +26,7 @@ def recipe() -> str:
     lines = ["| network | parameters | steps | kept from step | validation nucleus IoU | validation Bowl mAP |",
              "|---|---:|---:|---:|---:|---:|"]  # fmt: skip
     for name, title in NETWORKS.items():
-        record, fitted = _read(name, "training.json"), _read(name, "thresholds.json")[0]  # the best comes first
+        record, fitted = _read(name, "training.json"), _read(name, "thresholds.json")[0]  # what is kept comes first
         lines.append(
             f"| {title} | {record['parameters']:,} | {record['steps']} | {record['best_step']} | "
             f"{fitted['nucleus_iou']:.3f} | {fitted['bowl_map']:.3f} |"

@@ -1,9 +1,9 @@
 """Connected parts of the mask that reach over the edge of a block: which pieces in which blocks belong together.
 
-What a connected part of the mask becomes depends on nothing outside it (`instances.py`). So an image can be cut into
-nuclei part by part, without seams: a part that lies within a block, by that block; one that crosses edges, by the block
-that holds its first pixel, once its box is known; and one too large to be held, cell by cell (`nuclei.py`). Blocks are
-no larger than what can be held, so that parts too large cross an edge.
+What a connected part of the mask becomes depends on nothing outside its box (`instances.py`). So an image can be cut
+into nuclei part by part, without seams: a part that lies within a block, by that block; one that crosses edges, by the
+block that holds its first pixel, once its box is known; and one too large to be held, cell by cell (`nuclei.py`).
+Blocks are no larger than what can be held, so that parts too large cross an edge.
 """
 
 from dataclasses import dataclass

@@ -14,7 +14,6 @@ from ..version import __version__
 from .inputs import told, written
 from .limits import MAX_PIXELS
 from .networks import Cancelled, Networks, RunSettings
-from .state import Cut
 
 Watch = Callable[[gr.Request | None], AbstractContextManager[Callable[[], None]]]
 
@@ -69,7 +68,7 @@ class Api:
             with self.watch(request) as check:
                 settings = RunSettings(diameter, bool(tta))
                 maps = self.networks.predict(network, read_image.pixels, settings, check=check)
-            applied = Cut(threshold, separation, min_area).values(used.processor, maps)
+            applied = used.processor.cut_values(maps.pixel_area, threshold, separation, min_area)
             labels: np.ndarray = used.processor.instances(maps, *applied)
         except Cancelled:
             raise gr.Error("Cancelled: the caller has gone.", print_exception=False) from None

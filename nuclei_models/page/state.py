@@ -63,10 +63,6 @@ class Cut:
     separation: float | None = None
     min_area: float | None = None
 
-    def values(self, processor: NucleiImageProcessor, maps: Maps) -> tuple[float, float, float]:
-        """Threshold, separation and minimum area as they are applied to these maps."""
-        return processor.cut_values(maps.pixel_area, self.threshold, self.separation, self.min_area)
-
 
 @dataclass
 class Analysis:
@@ -103,7 +99,8 @@ class Analysis:
 
     def cut_values(self, network: str, cut: Cut) -> tuple[float, float, float]:
         """Threshold, separation and minimum area as they are applied."""
-        return cut.values(self.processors[network], self.maps[network])
+        processor, maps = self.processors[network], self.maps[network]
+        return processor.cut_values(maps.pixel_area, cut.threshold, cut.separation, cut.min_area)
 
     def labels(self, network: str, cut: Cut) -> np.ndarray:
         """(H, W) int32, what `segment` gives with the same settings."""

@@ -9,9 +9,10 @@ app:            ## open the page
 test:           ## run the tests
 	$(PYTHON) -m pytest
 
-lint: types     ## style and types
+lint: types     ## style, types and which module may import which
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
+	$(dir $(PYTHON))lint-imports
 
 types:
 	$(PYTHON) -m mypy
@@ -29,13 +30,13 @@ train:          ## train both networks, one after the other, each in three runs
 	    $(PYTHON) -m train.train --config train/configs/$$run.yaml || exit 1; done
 
 evaluate:       ## measure the bundled weights on the test lists
-	$(PYTHON) -m train.evaluate --model weights/unet-nuclei weights/unetpp-nuclei --figure docs/results.png
+	$(PYTHON) -m train.evaluation.evaluate --model weights/unet-nuclei weights/unetpp-nuclei --figure docs/results.png
 
 cards:          ## write the model cards and their pictures
-	$(PYTHON) -m train.card weights/unet-nuclei weights/unetpp-nuclei --data data/dsb2018
+	$(PYTHON) -m train.release.card weights/unet-nuclei weights/unetpp-nuclei --data data/dsb2018
 
 report:         ## write the measured figures into README
-	$(PYTHON) -m train.report
+	$(PYTHON) -m train.release.readme
 
 lock:           ## pin what requirements.txt needs, with hashes; torch is left to the machine
 	grep -v '^torch==' requirements.txt | uv pip compile - --universal --python-version 3.11 --generate-hashes \

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from nuclei_models.runtime import has_bfloat16
+from nuclei_models.inference.runtime import has_bfloat16
 
 
 def describe() -> dict:

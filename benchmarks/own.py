@@ -16,10 +16,10 @@ from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
 from nuclei_models import UNet, UNetConfig
-from nuclei_models import segment as segmentation
-from nuclei_models.hub import load
-from nuclei_models.images import read
-from nuclei_models.runtime import Runtime, choose
+from nuclei_models.images.reader import read
+from nuclei_models.inference import segmentation
+from nuclei_models.inference.loading import load
+from nuclei_models.inference.runtime import Runtime, choose
 
 from .contenders import folder, onnx
 from .timing import grow
@@ -137,7 +137,7 @@ def by_onnx(key: str, precision: str) -> Callable:
 
 def onnx_file(key: str, int8: bool = False) -> Path:
     """The network as ONNX, made where it isn't there; 8 bits by static quantisation, calibrated on training images."""
-    from train.export import export_onnx
+    from train.release.onnx import export_onnx
 
     path = Path(onnx(key))
     if not newer(path, ROOT / "weights" / path.stem / "model.safetensors"):

@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from nuclei_models import metrics
-from nuclei_models.runtime import has_bfloat16
-from nuclei_models.segment import segment
+from nuclei_models.analysis import metrics
+from nuclei_models.inference.runtime import has_bfloat16
+from nuclei_models.inference.segmentation import segment
 from train.data import Sample, load_packed, read_split
-from train.evaluate import ImageResult, summarise
+from train.evaluation.evaluate import ImageResult, summarise
 
 from .own import by_onnx, network
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from train.blocks import fill
+from train.release.markdown import fill
 
 from .own import by_forward, onnx_file
 

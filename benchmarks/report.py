@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from train.blocks import fill
+from train.release.markdown import fill
 
 from . import reaches
 from .contenders import NETWORK, WHOLE

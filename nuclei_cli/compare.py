@@ -3,10 +3,11 @@
 import re
 from pathlib import Path
 
-from nuclei_models import durable
-from nuclei_models.comparison import Figures, compare, pair, read_labels, summarise
-from nuclei_models.images import ImageError
-from nuclei_models.overview import to_csv
+from nuclei_models.analysis.comparison import Figures, compare, summarise
+from nuclei_models.images.label_images import pair, read_labels
+from nuclei_models.images.reader import ImageError
+from nuclei_models.jobs import durable
+from nuclei_models.output.tables import to_csv
 
 from . import console
 from .console import complain, say

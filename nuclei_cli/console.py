@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 from transformers.utils import logging
 
-from nuclei_models.images import ImageError, display_name
-from nuclei_models.repository import flat
+from nuclei_models.images.reader import ImageError, display_name
+from nuclei_models.model.repository import flat
 
 OK, SOME_FAILED, WRONG_USAGE, STOPPED, INTERRUPTED = 0, 1, 2, 3, 130
 EVERY = 30  # seconds between two lines of progress where there is no terminal

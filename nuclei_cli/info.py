@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from nuclei_models.batch import LARGE_PIXELS
-from nuclei_models.hub import HubError
-from nuclei_models.images import SUPPORTED_EXTENSIONS, ImageError, inspect, read
-from nuclei_models.network import Network, load_network
-from nuclei_models.repository import CONFIG
+from nuclei_models.batch.job import LARGE_PIXELS
+from nuclei_models.images.reader import SUPPORTED_EXTENSIONS, ImageError, inspect, read
+from nuclei_models.inference.network import Network, load_network
+from nuclei_models.model.repository import CONFIG, HubError
 
 from . import console
 from .console import complain

@@ -7,25 +7,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nuclei_models import durable
-from nuclei_models.batch import (
-    LARGE_KINDS,
-    Done,
-    Job,
-    Mapper,
-    is_done,
-    one_by_one,
-    run,
-    segment_large_job,
-    strangers,
-)
-from nuclei_models.hub import HubError
-from nuclei_models.images import ImageError, inspect
-from nuclei_models.overview import FAILURES, OVERVIEWS, failures_csv, overview
-from nuclei_models.plan import Inputs, find_inputs, name_results
-from nuclei_models.records import FOLDER, read_records
-from nuclei_models.results import KINDS
-from nuclei_models.settings import Settings, network_for, settings_for
+from nuclei_models.batch.inputs import Inputs, find_inputs, name_results
+from nuclei_models.batch.job import LARGE_KINDS, Done, Job, is_done, run, segment_large_job, strangers
+from nuclei_models.batch.overview import FAILURES, OVERVIEWS, failures_csv, overview
+from nuclei_models.batch.records import FOLDER, read_records
+from nuclei_models.images.reader import ImageError, inspect
+from nuclei_models.jobs import durable
+from nuclei_models.jobs.mapper import Mapper, one_by_one
+from nuclei_models.jobs.settings import Settings, network_for, settings_for
+from nuclei_models.model.repository import HubError
+from nuclei_models.output.files import KINDS
 
 from . import console
 from .console import Bar, complain, explain, say
@@ -238,7 +229,7 @@ def mapper_for(scheduler: str | None, stack: ExitStack) -> Mapper:
     if scheduler is None:
         return one_by_one
     try:
-        from nuclei_models.cluster import dask_mapper
+        from nuclei_models.jobs.cluster import dask_mapper
     except ImportError as error:
         raise Usage(f'--scheduler needs Dask ({error}): pip install ".[cluster]" in the clone.') from error
     try:

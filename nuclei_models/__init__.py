@@ -1,18 +1,62 @@
-"""U-Net and U-Net++ that find every cell nucleus in a microscopy image."""
+"""U-Net and U-Net++ that find every cell nucleus in a microscopy image.
 
-from transformers import AutoConfig, AutoImageProcessor, AutoModelForSemanticSegmentation
+    from nuclei_models import load, measure, read, segment
 
-from .configuration_unet import UNetConfig
-from .configuration_unetpp import UNetPlusPlusConfig
-from .image_processing_nuclei import NucleiImageProcessor
-from .modeling_unet import UNet
-from .modeling_unetpp import UNetPlusPlus
+Each name is imported when it is first asked for, so that what needs no network does not wait for torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from . import _moved
 from .version import __version__
 
-# With these, transformers' Auto classes load our repositories without trust_remote_code.
-for _config, _model in ((UNetConfig, UNet), (UNetPlusPlusConfig, UNetPlusPlus)):
-    AutoConfig.register(_config.model_type, _config, exist_ok=True)
-    AutoModelForSemanticSegmentation.register(_config, _model, exist_ok=True)
-    AutoImageProcessor.register(_config, image_processor_classes={"pil": NucleiImageProcessor}, exist_ok=True)
+if TYPE_CHECKING:
+    from .analysis.measurements import measure
+    from .images import ImageError, read
+    from .inference.loading import load
+    from .inference.segmentation import predict, segment
+    from .model import NucleiImageProcessor, UNet, UNetConfig, UNetPlusPlus, UNetPlusPlusConfig
+    from .model.repository import HubError
 
-__all__ = ["NucleiImageProcessor", "UNet", "UNetConfig", "UNetPlusPlus", "UNetPlusPlusConfig", "__version__"]
+__all__ = [
+    "HubError",
+    "ImageError",
+    "NucleiImageProcessor",
+    "UNet",
+    "UNetConfig",
+    "UNetPlusPlus",
+    "UNetPlusPlusConfig",
+    "__version__",
+    "load",
+    "measure",
+    "predict",
+    "read",
+    "segment",
+]
+
+_ROOMS = {
+    ".analysis.measurements": ("measure",),
+    ".images": ("ImageError", "read"),
+    ".inference.loading": ("load",),
+    ".inference.segmentation": ("predict", "segment"),
+    ".model": ("NucleiImageProcessor", "UNet", "UNetConfig", "UNetPlusPlus", "UNetPlusPlusConfig"),
+    ".model.repository": ("HubError",),
+}
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+
+_moved.install()
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOM_OF:
+        value = getattr(import_module(_ROOM_OF[name], __name__), name)
+        globals()[name] = value
+        return value
+    if name in _moved.MODULES:
+        return import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

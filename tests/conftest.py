@@ -27,8 +27,9 @@ os.environ.update(HF_ENVIRONMENT, HF_HOME=HF_HOME, HF_HUB_OFFLINE="1")
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import tifffile  # noqa: E402
-from hub import HubServer  # noqa: E402
 from PIL import Image  # noqa: E402
+
+from tests.support.hub import HubServer  # noqa: E402
 
 REPO_ROOT = Path(__file__).parent.parent
 
@@ -95,7 +96,7 @@ def run_python(hub: HubServer, tmp_path_factory: pytest.TempPathFactory) -> RunP
 def bundled(hub: HubServer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The bundled networks' repositories, by "unet" and "unetpp": folders, and on the test Hub as org/unet-nuclei and
     org/unetpp-nuclei at v1.0.0, the names that the documents use."""
-    from train.publish import assemble
+    from train.release.publish import assemble
 
     folders = {}
     for key in ("unet", "unetpp"):
@@ -126,7 +127,7 @@ def save(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Folders of two small networks whose answer is known, for the page."""
-    from page_support import save_networks
+    from tests.support.page import save_networks
 
     return save_networks(tmp_path_factory.mktemp("networks"))
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from skimage.color import hed2rgb, rgb2hed
 
-from nuclei_models.intensity import intensity_range, normalise, to_rgb
+from nuclei_models.model.intensity import intensity_range, normalise, to_rgb
 from train.data import Sample
 
 cv2.setNumThreads(0)  # the loader's workers are the parallelism

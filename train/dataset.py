@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from nuclei_models.image_processing_nuclei import NucleiImageProcessor, resize
-from nuclei_models.intensity import normalise
+from nuclei_models.model.image_processing_nuclei import NucleiImageProcessor, resize
+from nuclei_models.model.intensity import normalise
 from train.augment import AugmentConfig, Crops
 from train.data import Sample
 from train.make_splits import stratum

@@ -9,7 +9,7 @@ import yaml
 from transformers import PreTrainedModel
 
 from nuclei_models import NucleiImageProcessor, UNet, UNetConfig, UNetPlusPlus, UNetPlusPlusConfig
-from nuclei_models.hub import load
+from nuclei_models.inference.loading import load
 from train.augment import AugmentConfig
 
 NETWORKS = {"unet": (UNetConfig, UNet), "unetpp": (UNetPlusPlusConfig, UNetPlusPlus)}

@@ -1,4 +1,4 @@
-"""Label image -> what the network is trained to say, one map a channel (see `nuclei_models/losses.py`)."""
+"""Label image -> what the network is trained to say, one map a channel (see `nuclei_models/model/losses.py`)."""
 
 import numpy as np
 from scipy import ndimage

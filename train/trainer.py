@@ -11,7 +11,7 @@ from torch.utils.data import SequentialSampler
 from transformers import Trainer, TrainerCallback
 
 from nuclei_models import NucleiImageProcessor
-from nuclei_models.metrics import bowl_map, count_mask, iou_matrix
+from nuclei_models.analysis.metrics import bowl_map, count_mask, iou_matrix
 
 EMA_FILE = "ema.safetensors"
 

@@ -1,6 +1,6 @@
 """Images larger than memory: read by window, segmented block by block, nuclei joined without seams, written by block.
 
-    from nuclei_models.settings import settings_for
+    from nuclei_models.jobs.settings import settings_for
     from nuclei_models.large import segment_large
 
     segment_large("slide.ome.tif", "results", settings_for("weights/unetpp-nuclei"))

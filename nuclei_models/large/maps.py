@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..intensity import normalise, to_rgb
-from ..tiling import predict_logits
+from ..inference.tiling import predict_logits
+from ..model.intensity import normalise, to_rgb
 from .resample import rescale
 from .workplace import Window, Workplace, workplace
 

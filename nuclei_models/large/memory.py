@@ -7,8 +7,8 @@ import numpy as np
 import psutil
 import torch
 
-from ..modeling_nuclei import NucleiPreTrainedModel
-from ..tiling import predict_logits
+from ..inference.tiling import predict_logits
+from ..model.modeling_nuclei import NucleiPreTrainedModel
 
 # pixels of a block, the largest first; coarse, lest a little more memory make another cut of the same image
 BLOCKS = (4096, 3072, 2048, 1536, 1024, 768, 512, 384, 256, 128)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from ..instances import cut, fill_holes
-from ..measure import sums
+from ..analysis.measurements import sums
+from ..model.instances import cut, fill_holes
 from .parts import CellJob, NucleiJob, around
 from .workplace import Window, Workplace, reached, workplace, write_whole
 

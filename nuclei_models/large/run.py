@@ -4,28 +4,28 @@ import errno
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
-from ..batch import one_by_one
-from ..durable import RunStopped, locked
-from ..image_processing_nuclei import pixel_area
-from ..images import ImageError
-from ..records import stamp
-from ..results import KINDS
-from ..settings import Settings, network_for
+from ..images.reader import ImageError
+from ..images.source import Source
+from ..jobs.durable import RunStopped, locked
+from ..jobs.mapper import J, Mapper, R, one_by_one
+from ..jobs.settings import Settings, network_for
+from ..jobs.stamps import stamp
+from ..model.image_processing_nuclei import pixel_area
+from ..output.files import KINDS
 from . import sinks
 from .maps import MapsJob, make_maps
 from .memory import block_size, by_default
 from .nuclei import find_nuclei, find_nuclei_of_cell
 from .numbering import Numbering, number_nuclei
 from .parts import EdgesJob, Work, find_edges, join, share_out
-from .source import Source
 from .statistics import streamed_diameter, streamed_range
 from .workplace import Plan, Workplace, plan_key, workplace
 
@@ -33,9 +33,6 @@ LARGEST_PART = 4096  # pixels, see `Plan`; a larger one would not fit into 3 GB
 ZARR = "labels.zarr"
 MADE = ("labels", "csv", "geojson")  # the kinds of results that are made of a large image
 
-J = TypeVar("J")
-R = TypeVar("R")
-Mapper = Callable[[Callable[[J], R], Iterable[J]], Iterator[tuple[J, R | Exception]]]
 Progress = Callable[[str, int, int], None]  # called with (what is done, how far, of how much)
 
 

@@ -13,8 +13,9 @@ import numpy as np
 import tifffile
 import zarr
 
-from ..export import feature, outlines, table_csv
-from ..measure import columns
+from ..analysis.measurements import columns
+from ..output.export import feature, outlines
+from ..output.tables import table_csv
 from .nuclei import load_labels
 from .numbering import Numbering, numbers_of
 from .workplace import Grid, Workplace, workplace
@@ -138,7 +139,7 @@ def write_tiff(labels: Path, path: Path, pixel_size: tuple[float, float] | None,
 
 
 def write_csv(path: Path, numbering: Numbering, pixel_size: tuple[float, float] | None) -> None:
-    """The measurements, as `export.table_csv` but without solidity."""
+    """The measurements, as `tables.table_csv` but without solidity."""
     with path.open("wb") as file:
         for start in range(0, max(len(numbering.sums), 1), ROWS):
             sums = numbering.sums[start : start + ROWS]

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from ..diameter import MAX_SIDE, estimate, scale_features, starts
-from ..image_processing_nuclei import NucleiImageProcessor
-from ..intensity import intensity_range, normalise, sample_step, to_rgb
-from .source import Source
+from ..images.source import Source
+from ..model.diameter import MAX_SIDE, estimate, scale_features, starts
+from ..model.image_processing_nuclei import NucleiImageProcessor
+from ..model.intensity import intensity_range, normalise, sample_step, to_rgb
 
 WINDOWS = 15  # that the diameter is estimated from, at most
 

@@ -17,12 +17,12 @@ import numpy as np
 import zarr
 from zarr.codecs import BloscCodec
 
-from ..durable import PART, RunStopped
-from ..formats.ngff import few_chunks
-from ..network import Network
-from ..settings import Settings, network_for
+from ..images.ngff import few_chunks
+from ..images.source import Source
+from ..inference.network import Network
+from ..jobs.durable import PART, RunStopped
+from ..jobs.settings import Settings, network_for
 from .resample import Axis
-from .source import Source
 
 Window = tuple[slice, slice]
 

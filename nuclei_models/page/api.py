@@ -8,8 +8,8 @@ from pathlib import Path
 import gradio as gr
 import numpy as np
 
-from ..export import label_tiff
-from ..images import read
+from ..images.reader import read
+from ..output.export import label_tiff
 from ..version import __version__
 from .inputs import told, written
 from .limits import MAX_PIXELS

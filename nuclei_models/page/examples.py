@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..display import to_display
-from ..images import read
+from ..images.reader import read
+from ..output.display import to_display
 from .limits import THUMBNAIL_SIDE
 from .networks import ROOT
 

@@ -1,6 +1,7 @@
 """State -> the files that are downloaded, by name."""
 
-from .. import export, results
+from ..output import export, provenance
+from ..output import files as results
 from .networks import Network, Networks
 from .state import Analysis, Cut
 
@@ -45,7 +46,7 @@ def make_readme(analysis: Analysis, networks: Networks, cut: Cut) -> bytes:
     }
     for key in analysis.maps:
         facts[networks[key].title] = _network_facts(analysis, networks[key], cut)
-    facts["Versions"] = results.versions()
+    facts["Versions"] = provenance.versions()
     facts["Files"] = dict(results.FILES)
     return export.readme(facts)
 
@@ -53,7 +54,7 @@ def make_readme(analysis: Analysis, networks: Networks, cut: Cut) -> bytes:
 def _network_facts(analysis: Analysis, network: Network, cut: Cut) -> dict[str, object]:
     settings = analysis.settings
     applied = analysis.cut_values(network.key, cut)
-    facts = results.network_facts(network, applied, settings.diameter, settings.tta, settings.level)
+    facts = provenance.network_facts(network, applied, settings.diameter, settings.tta, settings.level)
     facts["nuclear diameter assumed, pixels"] = analysis.diameters.get(network.key)
     facts["nuclei"] = int(analysis.labels(network.key, cut).max(initial=0))
     return facts

@@ -11,14 +11,15 @@ from pathlib import Path
 
 import gradio as gr
 
-from ..domain import read_domain, warning
-from ..images import ImageError, ImageInfo, MicroscopyImage, inspect, read
+from ..analysis.out_of_domain import read_domain, warning
+from ..images.reader import ImageError, ImageInfo, MicroscopyImage, inspect, read
 from . import files, numbers, pictures
 from .examples import Example
 from .inputs import cut_of, look_of, note_of, pixel_size_of, run_settings, told, too_large, written
 from .limits import CUTS, MAX_PIXELS, beyond
 from .networks import TITLES, Cancelled, Networks, RunSettings
-from .state import Analysis, Cut, Forgotten, Picture, Store
+from .state import Analysis, Cut, Picture
+from .store import Forgotten, Store
 
 EMPTY: dict = {}
 PICK = "Click a nucleus in a picture, or a row of the table, to see it here."

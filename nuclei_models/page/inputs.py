@@ -9,7 +9,7 @@ from pathlib import Path
 import gradio as gr
 from gradio.utils import get_upload_folder
 
-from ..images import ImageError, ImageInfo, MicroscopyImage
+from ..images.reader import ImageError, ImageInfo, MicroscopyImage
 from . import pictures
 from .levels import WHOLE
 from .limits import COMMAND, MAX_PIXELS, SLOW_PIXELS

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from ..images import SUPPORTED_EXTENSIONS
+from ..images.reader import SUPPORTED_EXTENSIONS
 from . import limits
 from .api import Api
 from .cleaning import keep_clean

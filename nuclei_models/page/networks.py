@@ -14,12 +14,12 @@ from weakref import WeakValueDictionary
 import numpy as np
 import torch
 
-from ..image_processing_nuclei import Maps
-from ..modeling_nuclei import ConvBlock
-from ..network import TITLES, Network, load_network
-from ..segment import predict
-from ..tiling import Progress
-from .levels import read_levels
+from ..inference.levels import read_levels
+from ..inference.network import TITLES, Network, load_network
+from ..inference.segmentation import predict
+from ..inference.tiling import Progress
+from ..model.image_processing_nuclei import Maps
+from ..model.modeling_nuclei import ConvBlock
 from .limits import MAX_WORK, RUN_SECONDS, SEGMENT_SECONDS
 
 try:  # of Hugging Face Spaces; elsewhere there is no such package

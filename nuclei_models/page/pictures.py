@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from ..agreement import Kind
-from ..intensity import to_rgb
-from ..metrics import bowl_map, count_mask, iou_matrix, match
-from ..overlay import PALETTE, colour_index, edges
+from ..analysis.agreement import Kind
+from ..analysis.metrics import bowl_map, count_mask, iou_matrix, match
+from ..model.intensity import to_rgb
+from ..output.overlay import PALETTE, colour_index, edges
 from .limits import SHOWN_SIDE
 from .networks import TITLES
 from .state import Analysis, Cut

@@ -4,10 +4,6 @@ Everything that needs the network is in `Analysis.maps`; all the rest is compute
 answer is kept, so that a control that doesn't concern it costs nothing.
 """
 
-import secrets
-import threading
-import time
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -15,11 +11,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..agreement import Agreement, compare
-from ..image_processing_nuclei import Maps, NucleiImageProcessor
-from ..instances import drop_small
-from ..measure import measure
-from .limits import STATE_BYTES, STATE_SECONDS
+from ..analysis.agreement import Agreement, compare
+from ..analysis.measurements import measure
+from ..model.image_processing_nuclei import Maps, NucleiImageProcessor
+from ..model.instances import drop_small
 from .networks import RunSettings
 
 T = TypeVar("T")
@@ -137,56 +132,3 @@ class Analysis:
         a, b = self.maps
         key = tuple(self.cut_values(network, cut) for network in (a, b))
         return self.remember("agreement", key, lambda: compare(self.labels(a, cut), self.labels(b, cut)))
-
-
-class Forgotten(Exception):
-    """The analysis was dropped, to make room or for its age."""
-
-
-class Store:
-    """Analyses by an unguessable key, each until nobody has asked for it in `seconds`; when together they exceed the
-    budget (bytes), the oldest give way before that."""
-
-    def __init__(self, budget: int = STATE_BYTES, seconds: float = STATE_SECONDS):
-        self.budget, self.seconds = budget, seconds
-        self._held: OrderedDict[str, tuple[float, Analysis]] = OrderedDict()  # with the time of the last use
-        self._lock = threading.Lock()
-        self._timer: threading.Timer | None = None
-
-    def put(self, analysis: Analysis) -> str:
-        """Keep it, and return its key."""
-        key = secrets.token_urlsafe(16)
-        with self._lock:
-            self._held[key] = time.monotonic(), analysis
-            while len(self._held) > 1 and sum(a.nbytes for _, a in self._held.values()) > self.budget:
-                self._held.popitem(last=False)
-        self._forget_old()
-        return key
-
-    def get(self, key: str) -> Analysis:
-        """Raises `Forgotten` if it isn't held any more."""
-        with self._lock:
-            if key not in self._held:
-                raise Forgotten
-            analysis = self._held.pop(key)[1]
-            self._held[key] = time.monotonic(), analysis
-            return analysis
-
-    def drop(self, key: str | None) -> None:
-        """Forget it, if it is still held."""
-        with self._lock:
-            self._held.pop(key or "", None)
-
-    def _forget_old(self) -> None:
-        """Now, and again when the next one is due: Gradio says nothing of sessions that it drops for their number, and
-        keeps closed ones for an hour."""
-        with self._lock:
-            while self._held and next(iter(self._held.values()))[0] + self.seconds <= time.monotonic():
-                self._held.popitem(last=False)
-            if self._held and self._timer in (None, threading.current_thread()):
-                due = next(iter(self._held.values()))[0] + self.seconds - time.monotonic()
-                self._timer = threading.Timer(max(due, 0), self._forget_old)
-                self._timer.daemon = True
-                self._timer.start()
-            elif not self._held:
-                self._timer = None

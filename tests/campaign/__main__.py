@@ -15,11 +15,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support import ROOT
+from tests.support.page import save_networks
+
 from .fuzz import fuzz, repeat
 from .kill import kill
 from .load import crowd, leavers, leftovers, long_run, pictures
 from .server import Server
-from .support import ROOT, save_networks
 
 MARKS = ("<!-- campaign -->", "<!-- end -->")
 ORDER = ("fuzz", "load", "soak", "kill")

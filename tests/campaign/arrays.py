@@ -83,7 +83,7 @@ def tiny_network():
     import torch
 
     from nuclei_models import UNetPlusPlus, UNetPlusPlusConfig
-    from nuclei_models.image_processing_nuclei import NucleiImageProcessor
+    from nuclei_models.model.image_processing_nuclei import NucleiImageProcessor
 
     from .targets import PACKAGE
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from .support import ROOT, blobs, save_networks
+from tests.support import ROOT
+from tests.support.page import blobs, save_networks
 
 
 @dataclass
@@ -28,7 +29,7 @@ class Kills:
 
 
 def kill(moments: int, every: int = 1) -> dict[str, Kills]:
-    """Do harm to runs; see tests/crash.py.
+    """Do harm to runs; see tests/support/crash.py.
 
     Args:
         moments: How many are killed at random moments.
@@ -44,7 +45,7 @@ def kill(moments: int, every: int = 1) -> dict[str, Kills]:
         for seed in range(12):
             pixels = (blobs(96, 96, seed=seed) * 4000).astype(np.uint16)
             tifffile.imwrite(folder / "images" / f"x{seed}.tif", pixels)
-        command = [sys.executable, str(ROOT / "tests" / "crash.py"), str(folder), str(moments), str(every)]
+        command = [sys.executable, "-m", "tests.support.crash", str(folder), str(moments), str(every)]
         environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:

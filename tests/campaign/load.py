@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import tifffile
 
-from nuclei_models.hub import load
-from nuclei_models.segment import segment
+from nuclei_models.inference.loading import load
+from nuclei_models.inference.segmentation import segment
+from tests.support.page import blobs
 
 from .server import Answer, Caller, Server
-from .support import blobs
 
 
 @dataclass

@@ -8,7 +8,7 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from .support import float_predicted, png_bytes, tags, tiff_bytes
+from tests.support.image_files import float_predicted, png_bytes, tags, tiff_bytes
 
 _RANDOM = np.random.default_rng(0)
 RGB = _RANDOM.integers(0, 256, (12, 14, 3)).astype(np.uint8)

@@ -19,7 +19,7 @@ import httpx
 import numpy as np
 import tifffile
 
-from .support import ROOT
+from tests.support import ROOT
 
 _START = """
 import runpy, sys

@@ -9,7 +9,7 @@ from functools import cache
 from hypothesis import strategies as st
 from PIL import Image
 
-from .support import tags, tiff_bytes
+from tests.support.image_files import tags, tiff_bytes
 
 EXTREMES = st.sampled_from([0, 1, 2, 7, 64, 1000, 1024, 46_341, 65_535, 65_536, 2**31 - 1, 2**32 - 1])
 SIZES = EXTREMES | st.integers(0, 90)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from nuclei_models.image_processing_nuclei import NucleiImageProcessor
-from nuclei_models.images import ImageError, MicroscopyImage, inspect, read
-from nuclei_models.large.source import Source
+from nuclei_models.images.reader import ImageError, MicroscopyImage, inspect, read
+from nuclei_models.images.source import Source
+from nuclei_models.model.image_processing_nuclei import NucleiImageProcessor
 
 from .arrays import build, tiny_network
 from .worker import Finding
@@ -102,7 +102,7 @@ def check_message(error: ImageError, folder: Path) -> None:
 def array_case(recipe: dict, folder: Path) -> str:
     """A recipe for an array and settings -> "labels" or "refused". The processor and `segment` give what they promise,
     or a ValueError of this project's own."""
-    from nuclei_models.segment import segment
+    from nuclei_models.inference.segmentation import segment
 
     model, processor = tiny_network()
     image, settings = build(recipe)

@@ -10,11 +10,11 @@ from PIL import Image
 from tqdm import tqdm
 
 from nuclei_models import NucleiImageProcessor
-from nuclei_models.hub import load
-from nuclei_models.image_processing_nuclei import resize
-from nuclei_models.intensity import to_rgb
-from nuclei_models.modeling_nuclei import NucleiPreTrainedModel
-from nuclei_models.segment import segment
+from nuclei_models.inference.loading import load
+from nuclei_models.inference.segmentation import segment
+from nuclei_models.model.image_processing_nuclei import resize
+from nuclei_models.model.intensity import to_rgb
+from nuclei_models.model.modeling_nuclei import NucleiPreTrainedModel
 from train.augment import median_diameter
 from train.data import Sample, load_packed, read_split
 from train.studies.small import judge, means

@@ -19,8 +19,8 @@ from torch.utils.data import Dataset
 from transformers import TrainerCallback, TrainingArguments, set_seed
 
 from nuclei_models import UNet, UNetConfig, UNetPlusPlus, UNetPlusPlusConfig
-from nuclei_models.intensity import to_rgb
-from nuclei_models.metrics import MaskCounts, count_mask
+from nuclei_models.analysis.metrics import MaskCounts, count_mask
+from nuclei_models.model.intensity import to_rgb
 from train.data import Sample, load_packed, read_split
 from train.dataset import collate
 from train.studies.small import InOrder

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from train import levels
-from train.blocks import fill
+from train.evaluation import levels
+from train.release.markdown import fill
 
 PAGE = Path("docs/studies.md")
 LEVELS = Path("weights/unetpp-nuclei/levels.json")

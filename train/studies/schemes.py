@@ -1,7 +1,7 @@
 """What a network may be taught of nuclei, and how its maps become nuclei again: the ways that are compared.
 
-Every scheme has the loss of `nuclei_models/losses.py` for its exclusive classes and its distance; centre votes add
-their own. The published networks use `border and distance`.
+Every scheme has the loss of `nuclei_models/model/losses.py` for its exclusive classes and its distance; centre votes
+add their own. The published networks use `border and distance`.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,8 +15,8 @@ from scipy import ndimage
 from skimage import measure
 from skimage.segmentation import watershed
 
-from nuclei_models.instances import find_instances
-from nuclei_models.losses import class_count, segmentation_loss
+from nuclei_models.model.instances import find_instances
+from nuclei_models.model.losses import class_count, segmentation_loss
 from train.targets import make_targets
 
 OFFSET_UNIT = 16.0  # pixels at the network's scale to an offset of 1

@@ -16,12 +16,12 @@ from torch.utils.data import SequentialSampler
 from transformers import Trainer, TrainingArguments, set_seed
 
 from nuclei_models import NucleiImageProcessor
-from nuclei_models.metrics import bowl_map, count_mask, iou_matrix, match
-from nuclei_models.modeling_nuclei import NucleiPreTrainedModel
-from nuclei_models.tiling import predict_logits
+from nuclei_models.analysis.metrics import bowl_map, count_mask, iou_matrix, match
+from nuclei_models.inference.tiling import predict_logits
+from nuclei_models.model.modeling_nuclei import NucleiPreTrainedModel
 from train.data import Sample, load_packed, read_split
 from train.dataset import TrainingCrops, collate
-from train.evaluate import COLOUR
+from train.evaluation.evaluate import COLOUR
 from train.experiment import Experiment
 from train.make_splits import modality
 from train.studies.schemes import Scheme

@@ -1,0 +1,144 @@
+"""How fast the page answers, measured in a real browser.
+
+    python -m benchmarks.page_benchmark
+
+Prints the time from opening the page to its being usable, from uploading a 256 x 256 image to both overlays of it, and
+from moving the threshold slider to the new picture at 1024 x 1024, with the share of it that is spent cutting maps
+into nuclei and drawing. What that takes depends on how many pixels of nuclei touch others, so the images are tiled with
+several examples: one of the commonest kind in the training data, 2.7 times as dense as the mean of it; one that is 6.5
+times as dense; and one that is nearly half covered by clusters. Needs what `screenshots` needs.
+"""
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+
+import numpy as np
+import tifffile
+from playwright.sync_api import Page, sync_playwright
+
+from nuclei_models.images.reader import read
+from nuclei_models.page.examples import FOLDER
+from nuclei_models.page.handlers import Page as Pages
+from nuclei_models.page.layout import build, launch
+from nuclei_models.page.networks import Networks
+
+from .screenshots import WIDE, browser
+
+# the time from a slider's move to the frame that shows the new outlines, in the browser's own clock
+MOVE = """value => new Promise((done) => {
+  const images = [...document.querySelectorAll('.nm-overlay')], before = images.map((image) => image.src);
+  const slider = document.querySelector('#threshold input[type=range]'), start = performance.now();
+  slider.value = value;
+  slider.dispatchEvent(new Event('input', { bubbles: true }));
+  slider.dispatchEvent(new Event('change', { bubbles: true }));
+  const observer = new MutationObserver(() => {
+    if (images.every((image, i) => image.src === before[i])) return;
+    observer.disconnect();
+    Promise.all(images.map((image) => image.decode())).then(
+      () => requestAnimationFrame(() => done(performance.now() - start)));
+  });
+  for (const image of images) observer.observe(image, { attributes: true, attributeFilter: ['src'] });
+})"""
+# waits for a title to show; like the above without asking for frames meanwhile, as Playwright does, which costs a core
+SHOWN = """title => new Promise((done) => {
+  const look = () => [...document.querySelectorAll('.nm-title')].some((node) => node.textContent.includes(title));
+  if (look()) return done();
+  const observer = new MutationObserver(() => { if (look()) { observer.disconnect(); done(); } });
+  observer.observe(document.body, { childList: true, subtree: true });
+})"""
+EXAMPLES = "fluorescence-small", "fluorescence-dense", "fluorescence-clustered"
+
+
+def tiled(example: str, side: int) -> np.ndarray:
+    """(side, side), an example and its mirror images side by side as often as it takes."""
+    image = read(FOLDER / f"{example}.png").pixels
+    return np.pad(image, [(0, max(0, side - n)) for n in image.shape], mode="symmetric")[:side, :side]
+
+
+def segment(page: Page, path: Path) -> float:
+    """Upload, press Segment, and wait for both overlays. -> seconds of all that."""
+    start = time.perf_counter()
+    page.locator("#file input[type=file]").set_input_files(path)
+    page.evaluate(SHOWN, "Your image")
+    page.evaluate("document.querySelector('#run').click()")
+    page.evaluate(SHOWN, "U-Net++")
+    seconds = time.perf_counter() - start
+    page.locator(".nm-summary").wait_for()
+    page.get_by_role("button", name="Clear").first.click()
+    page.locator(".nm-empty").wait_for()
+    return seconds
+
+
+@contextmanager
+def timed(page_type: type, name: str) -> Iterator[list[float]]:
+    """How long a handler takes, milliseconds, each time it is called."""
+    handler, taken = getattr(page_type, name), []
+
+    def clocked(*arguments):
+        start = time.perf_counter()
+        try:
+            return handler(*arguments)
+        finally:
+            taken.append(1000 * (time.perf_counter() - start))
+
+    setattr(page_type, name, clocked)
+    try:
+        yield taken
+    finally:
+        setattr(page_type, name, handler)
+
+
+def measure(url: str, folder: Path, cuts: list[float]) -> list[tuple[str, float]]:
+    """What was measured, and its milliseconds. `cuts`: see `timed`."""
+    small = folder / "small.tif"
+    tifffile.imwrite(small, tiled(EXAMPLES[0], 256))
+    with sync_playwright() as playwright, browser(playwright) as opened:
+        page = opened.new_page(viewport=WIDE)
+        start = time.perf_counter()
+        page.goto(url)
+        page.locator("#run").wait_for()
+        first = time.perf_counter() - start
+        segment(page, small)
+        both = median(segment(page, small) for _ in range(3))
+        found = [("first page", 1000 * first), ("upload to both overlays, 256 x 256", 1000 * both)]
+        for example in EXAMPLES:
+            large = folder / f"{example}.tif"
+            tifffile.imwrite(large, tiled(example, 1024))
+            page.locator("#file input[type=file]").set_input_files(large)
+            page.evaluate(SHOWN, "Your image")
+            page.locator("#run").click()
+            page.evaluate(SHOWN, "U-Net++")
+            nuclei = page.locator(".nm-title span").last.inner_text()
+            cuts.clear()
+            moves = []
+            for value in np.linspace(0.3, 0.8, 11):
+                page.wait_for_timeout(1000)  # until the numbers of the last move are there
+                moves.append(page.evaluate(MOVE, f"{value:.2f}"))
+            found.append((f"threshold slider to new picture, 1024 x 1024, {example}, {nuclei}", median(moves)))
+            found.append(("of it, cutting and drawing", median(cuts)))
+            page.get_by_role("button", name="Clear").first.click()
+            page.locator(".nm-empty").wait_for()
+    return found
+
+
+def main() -> None:
+    with timed(Pages, "cut") as cuts:
+        blocks = build(Networks())
+        _, url, _ = launch(blocks, prevent_thread_lock=True, quiet=True)
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                for what, milliseconds in measure(url, Path(folder), cuts):
+                    print(f"{what}: {milliseconds:.0f} ms")
+        finally:
+            blocks.close()
+
+
+if __name__ == "__main__":
+    main()

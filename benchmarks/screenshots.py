@@ -1,0 +1,129 @@
+"""Pictures of the page for the docs, taken in a real browser.
+
+    python -m benchmarks.screenshots --out docs/screenshots [--example 0] [--in-the-dark 9]
+
+Needs `pip install playwright` and Chromium (`playwright install chromium`, or a system package).
+"""
+
+import argparse
+import io
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+
+from PIL import Image
+from playwright.sync_api import Page, Playwright, sync_playwright
+
+from nuclei_models.page.layout import build, launch
+from nuclei_models.page.networks import Networks
+
+WIDE, PHONE = {"width": 1400, "height": 1060}, {"width": 390, "height": 844}
+VIEWS = {"swipe": "Swipe", "agreement": "Agreement", "true_mask": "True mask", "side_by_side": "Side by side"}
+PAINTS = {"filled": "Filled", "probability": "Probability"}
+TABS = {"table": "Every nucleus", "download": "Download", "numbers": "Numbers"}
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+
+@contextmanager
+def browser(playwright: Playwright) -> Iterator[Any]:
+    """Chromium: the system's, if there is one, or else Playwright's own."""
+    system = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    opened = playwright.chromium.launch(executable_path=system, args=FLAGS)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def try_example(page: Page, url: str, example: int, timeout: float = 120_000) -> None:
+    """Open the page and click an example, until its numbers are there."""
+    page.goto(url)
+    page.locator(".nm-example").nth(example).click()
+    page.locator(".nm-summary").wait_for(timeout=timeout)
+
+
+def choose(page: Page, name: str) -> None:
+    """Click a radio button and wait for the pictures that follow."""
+    before = page.locator("#viewer .nm-viewer").inner_html()
+    page.get_by_role("radio", name=name, exact=True).click()
+    page.wait_for_function("before => document.querySelector('#viewer .nm-viewer').innerHTML !== before", arg=before)
+    page.wait_for_timeout(400)  # until the pictures are decoded
+
+
+def pick_nucleus(page: Page, number: int = 3) -> None:
+    """Click a row of the table."""
+    page.get_by_role("tab", name=TABS["table"]).click()
+    page.locator(".nm-table tbody tr").nth(number - 1).click()
+    page.locator(".nm-mark").first.wait_for(state="attached")
+
+
+def take(url: str, out: Path, example: int, in_the_dark: int) -> list[Path]:
+    """Every picture; their paths."""
+    taken: list[Path] = []
+
+    def shoot(page: Page, name: str, whole: bool = False, part: str = "") -> None:
+        taken.append(out / f"{name}.png")
+        data = (
+            page.screenshot(full_page=True) if whole else page.locator(part).screenshot() if part else page.screenshot()
+        )
+        with Image.open(io.BytesIO(data)) as picture:  # 32 levels a channel, for a smaller file
+            small = picture.convert("RGB").point([round(round(v * 31 / 255) * 255 / 31) for v in range(256)] * 3)
+            small.save(taken[-1], optimize=True)
+
+    with sync_playwright() as playwright, browser(playwright) as opened:
+        page = opened.new_page(viewport=WIDE)
+        page.goto(url)
+        page.locator("#run").wait_for()
+        page.wait_for_timeout(500)
+        shoot(page, "start")
+        try_example(page, url, example)
+        page.wait_for_timeout(500)
+        for name, label in (VIEWS | PAINTS).items():
+            radio = page.get_by_role("radio", name=label, exact=True)
+            if radio.count() and not radio.is_checked():
+                choose(page, label)
+            if radio.count():
+                shoot(page, name)
+        choose(page, "Outlines")
+        pick_nucleus(page, 9)
+        page.wait_for_timeout(400)
+        shoot(page, "table", whole=True)
+        for name in ("download", "numbers"):
+            page.get_by_role("tab", name=TABS[name]).click()
+            page.wait_for_timeout(400)
+            shoot(page, name, part="#results")
+        page = opened.new_page(viewport=WIDE)
+        try_example(page, f"{url}?__theme=dark", in_the_dark)
+        page.evaluate("window.scrollTo(0, 0)")
+        page.wait_for_timeout(500)
+        shoot(page, "dark")
+        page = opened.new_page(viewport=PHONE)
+        try_example(page, f"{url}?__theme=light", example)
+        page.wait_for_timeout(500)
+        shoot(page, "phone", whole=True)
+    return taken
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("docs/screenshots"), help="folder for the PNG files")
+    parser.add_argument("--example", type=int, default=0, help="which example is shown, from 0")
+    parser.add_argument("--in-the-dark", type=int, default=9, help="which is shown in dark mode")
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    blocks = build(Networks())
+    _, url, _ = launch(blocks, prevent_thread_lock=True, quiet=True)
+    try:
+        for path in take(url, arguments.out, arguments.example, arguments.in_the_dark):
+            print(path)
+    finally:
+        blocks.close()
+
+
+if __name__ == "__main__":
+    main()

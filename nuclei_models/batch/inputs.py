@@ -1,0 +1,147 @@
+"""What was named on the command line -> image files, and each with a name for its results that no other has."""
+
+import glob
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+
+from ..images.reader import SUPPORTED_EXTENSIONS
+from .records import Record
+
+LARGE_FOLDER = ".zarr"  # a folder that is one image
+_MADE = re.compile(r"_(labels|overlay|coloured)$")
+_NAME_BYTES = 180  # of the 255 that a file system allows; the rest is for endings
+
+
+@dataclass
+class Inputs:
+    """Image files, absolute paths, none twice.
+
+    Attributes:
+        files: In order.
+        root: The deepest folder that holds all that was named; names of results are relative to it.
+        missing: What was named and isn't there.
+        left_out: Why files in the folders aren't images to segment, and how many.
+    """
+
+    files: list[Path]
+    root: Path
+    missing: list[str] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+
+def find_inputs(given: Sequence[str], out: Path, recursive: bool = False) -> Inputs:
+    """The images that files, folders and globs name.
+
+    Of a folder, what has an image's extension, isn't hidden and doesn't lie in `out`. A file called as another with
+    "_labels", "_overlay" .. behind its name is that one's label image or picture, and left out.
+
+    Args:
+        given: As on the command line; "**" in a glob is any depth.
+        out: The folder of results.
+        recursive: Whether to look into the folders' folders.
+    """
+    files: dict[Path, None] = {}
+    roots, missing, left_out = [], [], Counter[str]()
+    for text in given:
+        path = _absolute(text)
+        if path.exists() or not glob.has_magic(text):
+            named, root = [path], path if path.is_dir() and not _is_image_folder(path) else path.parent
+        else:
+            named, root = _matches(text, out)
+        if not any(path.exists() for path in named):
+            missing.append(text)
+            continue
+        roots.append(root)
+        for path in named:
+            is_folder = path.is_dir() and not _is_image_folder(path)
+            files |= dict.fromkeys(_listed(path, out, recursive, left_out) if is_folder else [path])
+    stems = {path.with_suffix("") for path in files}
+    for path in list(files):
+        base = _MADE.sub("", path.stem)
+        if base and base != path.stem and path.with_name(base) in stems:
+            del files[path]
+            left_out["label image(s) or picture(s) of another image"] += 1
+    root = Path(os.path.commonpath(roots)) if roots else Path.cwd()
+    return Inputs(list(files), root, missing, left_out)
+
+
+def name_results(inputs: Inputs, records: Mapping[str, Record]) -> dict[Path, str]:
+    """A name for the results of every image: its path in `root` without the extension, with it ("x_tif") where another
+    image has the same, and with a number where that isn't enough.
+
+    Args:
+        records: Of earlier runs, by name. An image keeps the name it had, and none gets one that another image has.
+    """
+    mine = set(map(str, inputs.files))
+    named = {Path(record.source): name for name, record in records.items() if record.source in mine}
+    taken = {name.casefold() for name in named.values()}
+    theirs = {name.casefold(): record for name, record in records.items() if record.source not in mine}
+    plain = {path: _short(path.relative_to(inputs.root).with_suffix("").as_posix()) for path in inputs.files}
+    several = Counter(name.casefold() for name in plain.values())
+    for path in inputs.files:
+        if path in named:
+            continue
+        ending = f"{plain[path]}_{path.suffix[1:].lower()}"
+        options = [plain[path]] if several[plain[path].casefold()] == 1 else []
+        options += [ending, *(f"{ending}_{n}" for n in range(2, len(inputs.files) + len(records) + 2))]
+        named[path] = next(
+            name for name in options if name.casefold() not in taken and _is_free(path, theirs.get(name.casefold()))
+        )
+        taken.add(named[path].casefold())
+    return {path: named[path] for path in inputs.files}
+
+
+def _is_free(path: Path, record: Record | None) -> bool:
+    """Whether a name can be an image's: no other has it, or the image was moved since."""
+    return record is None or (path.is_file() and record.is_of(path))
+
+
+def _matches(pattern: str, out: Path) -> tuple[list[Path], Path]:
+    """What a glob matches but for results, and the folder that it starts from."""
+    root = _absolute(os.path.dirname(re.split(r"[*?[]", pattern, maxsplit=1)[0]))  # noqa: PTH120
+    matches = [_absolute(match) for match in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207
+    return [match for match in matches if not _is_result(match, root, out)], root
+
+
+def _listed(folder: Path, out: Path, recursive: bool, left_out: Counter[str]) -> Iterable[Path]:
+    for at, folders, names in os.walk(folder):
+        here = Path(at)
+        images = sorted(f for f in folders if f.endswith(LARGE_FOLDER))
+        inside = [f for f in folders if not f.startswith(".") and f not in images]
+        inside = sorted(f for f in inside if not _is_result(here / f, folder, out))
+        for name in sorted(n for n in names if not n.startswith(".")):
+            if name.lower().endswith(SUPPORTED_EXTENSIONS):
+                yield here / name
+            else:
+                left_out[f"{Path(name).suffix.lower() or 'other'} file(s)"] += 1
+        yield from (here / name for name in images)
+        folders[:] = inside if recursive else []
+        if not recursive and inside:
+            left_out["folder(s) inside (--recursive looks into them)"] += len(inside)
+
+
+def _is_result(path: Path, root: Path, out: Path) -> bool:
+    """Whether a path lies in the folder of results, where that is a folder of its own inside `root`."""
+    return path.is_relative_to(out) and out != root and out.is_relative_to(root)
+
+
+def _absolute(text: str) -> Path:
+    return Path(os.path.abspath(os.path.expanduser(text)))  # noqa: PTH100, PTH111
+
+
+def _is_image_folder(path: Path) -> bool:
+    return path.suffix == LARGE_FOLDER and path.is_dir()
+
+
+def _short(name: str) -> str:
+    """A name whose last part leaves room for endings in 255 bytes."""
+    folder, slash, last = name.rpartition("/")
+    if len(os.fsencode(last)) <= _NAME_BYTES:
+        return name
+    kept = os.fsencode(last)[: _NAME_BYTES - 9].decode(errors="ignore")
+    return f"{folder}{slash}{kept}-{sha256(os.fsencode(last)).hexdigest()[:8]}"

@@ -1,0 +1,205 @@
+"""Many images -> many files of results: one job an image, the same whether a loop runs it or a cluster.
+
+    for job, outcome in run(jobs):
+        ...  # a `Done`, or the exception that this image came to
+
+A job can be pickled and its work is a function of this module, so a mapper may run it anywhere that sees the files. The
+work writes its own results, durably, and last of all the image's record, which says that it is done.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..analysis.measurements import measure
+from ..images.reader import ImageError, MicroscopyImage, display_name, read
+from ..inference.network import Network
+from ..inference.segmentation import segment
+from ..jobs import durable
+from ..jobs.mapper import Mapper, one_by_one
+from ..jobs.settings import Settings, network_for
+from ..jobs.stamps import hashed, stamp
+from ..output.files import KINDS, Table, make_files
+from .inputs import LARGE_FOLDER
+from .records import Record, begin, finish, target
+
+LARGE_PIXELS = 64_000_000  # of a plane
+LARGE_KINDS = ("labels", "csv", "geojson")  # that are made of a larger one
+
+
+@dataclass(frozen=True)
+class Job:
+    """An image to segment.
+
+    Attributes:
+        source: The image, an absolute path.
+        name: Of its results in the folder `out`, without endings: "day 1/well A1".
+    """
+
+    source: Path
+    name: str
+    out: Path
+    settings: Settings
+
+    def file(self, ending: str) -> str:
+        """Name of one of its results; they lie beside each other in `target`."""
+        return f"{Path(self.name).name}_{ending}"
+
+    def files(self, pixels: int) -> list[str]:
+        """Names of all, for an image of this many pixels; of a large one not every kind is made."""
+        if not self.is_large(pixels):
+            return [self.file(KINDS[kind].ending) for kind in self.settings.save]
+        endings = {kind: KINDS[kind].ending for kind in LARGE_KINDS}
+        if self.source.suffix == LARGE_FOLDER:
+            endings["labels"] = "labels.zarr"
+        return [self.file(endings[kind]) for kind in self.settings.save if kind in endings]
+
+    def is_large(self, pixels: int) -> bool:
+        """Whether an image of this many pixels is for `large`, which never holds it whole."""
+        return pixels > LARGE_PIXELS or self.source.suffix == LARGE_FOLDER
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of a job. Its files and its record are on the disk."""
+
+    pixels: int
+    nuclei: int
+    seconds: float
+
+
+def is_done(job: Job, record: Record | None) -> bool:
+    """Whether an earlier run made all of a job's results, of the same image with the same settings.
+
+    Raises:
+        ImageError: There is no such image any more.
+    """
+    if record is None or record.settings != job.settings.identity:
+        return False
+    wanted = set(job.files(record.facts.get("height", 0) * record.facts.get("width", 0)))
+    return wanted <= set(record.files) and record.is_whole(job.out) and record.is_of(job.source)
+
+
+def strangers(job: Job, record: Record | None, pixels: int) -> list[Path]:
+    """Files where a job's results go that no run made."""
+    known = record.files if record else {}
+    folder = target(job.out, job.name)
+    return [folder / name for name in job.files(pixels) if name not in known and (folder / name).exists()]
+
+
+def segment_job(job: Job) -> Done:
+    """Segment one image and write its files, the record last.
+
+    Raises:
+        ImageError, ValueError, ..: This image can't be segmented.
+        RunStopped: No image can be: the disk is full, or the weights aren't those that the run began with.
+    """
+    start = time.perf_counter()
+    settings = job.settings
+    network = network_for(settings.model)
+    if network.sha256 != settings.weights_sha256:
+        raise durable.RunStopped(f"The weights of {settings.model} have changed since the run began: start it again.")
+    as_planned = stamp(job.source)
+    image = read(job.source, z=settings.z, t=settings.t, channel=settings.channel, max_pixels=LARGE_PIXELS)
+    labels, diameter = _labels(image.pixels, network, settings)
+
+    @cache
+    def table() -> Table:
+        return measure(labels, image.pixels, image.pixel_size)
+
+    files = make_files(labels, image.pixels, image.pixel_size, network.key, table, settings.save)
+    facts = _facts(image, labels, diameter) | {"seconds": round(time.perf_counter() - start, 3)}
+    digest = hashed(job.source)
+    if stamp(job.source) != as_planned:
+        raise ImageError(f"{image.name}: It was changed while it was read. Give the command again.")
+    save(job, Record(job.name, str(job.source), *as_planned, digest, settings.identity, {}, facts), files)
+    return Done(labels.size, facts["nuclei"], facts["seconds"])
+
+
+def save(job: Job, record: Record, files: dict[str, bytes]) -> None:
+    """Write the files of a job, by their endings, between a record that names them and one that says they are whole."""
+    named = {job.file(ending): data for ending, data in files.items()}
+    stale = begin(job.out, record, named)
+    durable.write_all({target(job.out, job.name) / name: data for name, data in named.items()})
+    finish(job.out, record, named, stale)
+
+
+def segment_large_job(job: Job, mapper: Mapper, progress: Callable[[str, int, int], None]) -> Done:
+    """As `segment_job`, for an image that is never held whole: the mapper spreads its blocks.
+
+    Args:
+        progress: Called with (what is done, how far, of how much).
+    """
+    try:
+        from ..large import segment_large
+    except ImportError as error:
+        name = display_name(job.source)
+        raise ImageError(f'{name}: So large an image needs more packages ({error}): pip install ".[large]".') from error
+    as_planned = stamp(job.source)
+    record = Record(job.name, str(job.source), *as_planned, hashed(job.source), job.settings.identity, {}, {})
+    names = job.files(LARGE_PIXELS + 1)
+    stale = begin(job.out, record, names)
+    folder = target(job.out, job.name)
+    made = segment_large(job.source, folder, job.settings, mapper, name=Path(job.name).name, progress=progress)
+    durable.sync_folder(folder)
+    left_out = [f"It is too large for {', '.join(made.left_out)}."] if made.left_out else []
+    facts = made.facts | {"notes": [*made.facts["notes"], *left_out]}
+    finish(job.out, replace(record, facts=facts), names, stale)
+    return Done(made.facts["height"] * made.facts["width"], made.nuclei, made.facts["seconds"])
+
+
+def run(
+    jobs: Iterable[Job], work: Callable[[Job], Done] = segment_job, mapper: Mapper = one_by_one
+) -> Iterator[tuple[Job, Done | Exception]]:
+    """Work on jobs, and yield each with what it came to, in the order of completion.
+
+    Raises:
+        RunStopped: From the first job that says so; the others are left.
+    """
+    with closing(mapper(work, jobs)) as outcomes:
+        for job, outcome in outcomes:
+            if isinstance(outcome, durable.RunStopped):
+                raise outcome
+            yield job, outcome
+
+
+def _labels(pixels: np.ndarray, network: Network, settings: Settings) -> tuple[np.ndarray, float | None]:
+    """Label image, and the nuclear diameter that was assumed."""
+    processor = network.processor
+    diameter = processor.diameter if settings.diameter is None else settings.diameter
+    if diameter is None:
+        diameter = processor.estimate_diameter(pixels)
+    found = segment(
+        pixels,
+        network.at(settings.level),
+        processor,
+        threshold=settings.threshold,
+        separation=settings.separation,
+        min_area=settings.min_area,
+        diameter=diameter,
+        tta=settings.tta,
+        tile=settings.tile,
+    )
+    return found.labels, diameter
+
+
+def _facts(image: MicroscopyImage, labels: np.ndarray, diameter: float | None) -> dict[str, Any]:
+    areas = np.bincount(labels.ravel())[1:]
+    return {
+        "height": labels.shape[0],
+        "width": labels.shape[1],
+        "nuclei": len(areas),
+        "median_diameter_px": round(float(np.median(np.sqrt(4 * areas / np.pi))), 3) if len(areas) else None,
+        "covered": round(float(areas.sum() / labels.size), 6),
+        "diameter_assumed_px": None if diameter is None else round(diameter, 3),
+        "pixel_size_um": image.pixel_size,
+        "plane": image.plane,
+        "channels": image.channels,
+        "notes": image.notes,
+    }

@@ -1,0 +1,76 @@
+"""The records of a batch run -> files that tell of the whole: README.txt, settings.json, summary.csv, failures.csv."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from ..jobs.settings import Settings, network_for
+from ..output.export import readme
+from ..output.files import FILES, README
+from ..output.provenance import network_facts, versions
+from ..output.tables import to_csv
+from .records import Record, settings_id
+
+SETTINGS, SUMMARY, FAILURES = "settings.json", "summary.csv", "failures.csv"
+OVERVIEWS = (README, SETTINGS, SUMMARY, FAILURES)
+FIGURES = ("nuclei", "median_diameter_px", "covered", "diameter_assumed_px", "width", "height")
+
+
+def overview(settings: Settings, records: Iterable[Record], command: str) -> dict[str, bytes]:
+    """README.txt, settings.json and summary.csv.
+
+    Args:
+        settings: Of the last run.
+        records: Of all images in the folder of results.
+        command: The last run's.
+    """
+    records = list(records)
+    this, counts = settings_id(settings.identity), Counter(record.settings_id for record in records)
+    network = network_for(settings.model)
+    cut = (settings.threshold, settings.separation, settings.min_area)
+    made: dict[str, dict[str, Any]] = {r.settings_id: {"images": counts[r.settings_id]} | r.settings for r in records}
+    made[this] = {"images": counts[this], "source": network.source, "revision": network.revision} | asdict(settings)
+
+    facts: dict[str, Mapping[str, object]] = {
+        "Last run": {"date": datetime.now().astimezone().isoformat(timespec="seconds"), "command": command},
+        f"{network.title}, settings {this}: {counts[this]} images": network_facts(
+            network, cut, settings.diameter, settings.tta, settings.level
+        )
+        | {f"{axis}, from 0": "automatic" if n is None else n for axis, n in _plane(settings).items()},
+    }
+    for other in sorted(counts.keys() - {this}):
+        facts[f"Earlier runs, settings {other}: {counts[other]} images"] = made[other]
+    facts["Versions"] = versions()
+    facts["Files"] = {
+        SUMMARY: "one row an image; covered: share of the pixels; settings: as above",
+        SETTINGS: "the above, for programs",
+        FAILURES: "images that couldn't be segmented in the last run, if there were any",
+    } | FILES
+    return {
+        README: readme(facts),
+        SETTINGS: json.dumps({"last": this, "settings": made, "versions": versions()}, indent=1).encode() + b"\n",
+        SUMMARY: summary_csv(records),
+    }
+
+
+def summary_csv(records: Iterable[Record]) -> bytes:
+    """One row an image."""
+    rows = []
+    for record in records:
+        pixel = record.facts.get("pixel_size_um") or (None, None)
+        figures = [record.facts.get(name) for name in FIGURES]
+        notes = " ".join(record.facts.get("notes", ()))
+        rows.append([record.name, record.source, *figures, *pixel, record.settings_id, notes])
+    return to_csv(["image", "source", *FIGURES, "pixel_height_um", "pixel_width_um", "settings", "notes"], rows)
+
+
+def failures_csv(failures: Iterable[tuple[str, str]]) -> bytes:
+    """Image and what is wrong with it, one row each."""
+    return to_csv(["image", "failure"], failures)
+
+
+def _plane(settings: Settings) -> dict[str, int | None]:
+    return {"Z plane": settings.z, "time point": settings.t, "channel": settings.channel}

@@ -1,1 +1,0 @@
-"""Image formats: the bytes of a file to native pixels; `images.py` is the way in."""

@@ -1,0 +1,13 @@
+"""Any image file to its native pixels and what is known about them. Nothing here knows of a network."""
+
+from .reader import (
+    MAX_PIXELS,
+    SUPPORTED_EXTENSIONS,
+    ImageError,
+    ImageInfo,
+    MicroscopyImage,
+    inspect,
+    read,
+)
+
+__all__ = ["MAX_PIXELS", "SUPPORTED_EXTENSIONS", "ImageError", "ImageInfo", "MicroscopyImage", "inspect", "read"]

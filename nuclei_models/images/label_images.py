@@ -1,0 +1,72 @@
+"""Label images: read as numbers of nuclei, and paired by their names."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from .reader import SUPPORTED_EXTENSIONS, display_name, read
+from .series import MAX_PIXELS, ImageError
+
+_ENDING = re.compile(r"_labels$")
+
+
+def read_labels(path: Path) -> np.ndarray:
+    """A label image: (H, W) int64; 0 is background, 1 .. n one number a nucleus, without gaps.
+
+    Raises:
+        ImageError: It can't be read, or its values are no nuclei's numbers.
+    """
+    image = read(path, max_pixels=MAX_PIXELS)
+    pixels = image.pixels
+    if pixels.ndim != 2:
+        raise ImageError(f"{image.name}: It has {pixels.shape[2]} colours, expected a label image: one number a pixel.")
+    if pixels.dtype.kind == "f" and not (np.isfinite(pixels).all() and (pixels == np.round(pixels)).all()):
+        raise ImageError(f"{image.name}: Its values aren't whole, expected a label image: one number a nucleus.")
+    if pixels.min() < 0:
+        raise ImageError(f"{image.name}: It has values below 0, expected a label image: one number a nucleus.")
+    numbers, labels = np.unique(pixels, return_inverse=True)
+    return labels.reshape(pixels.shape) + int(numbers[0] != 0)
+
+
+def pair(a: Path, b: Path) -> tuple[dict[str, tuple[Path, Path]], list[str], list[str]]:
+    """Label images that belong together: two files, or those of two folders that have the same path and name but for
+    the extension and a "_labels".
+
+    Returns:
+        Pairs by name, and names that only one of the folders has.
+
+    Raises:
+        ImageError: One is a folder and the other isn't, or a folder holds no image.
+    """
+    if a.is_dir() != b.is_dir():
+        raise ImageError(f"{display_name(a)} and {display_name(b)}: expected two files or two folders.")
+    if not a.is_dir():
+        return {display_name(b): (a, b)}, [], []
+    in_a, in_b = _label_images(a), _label_images(b)
+    shared = [name for name in in_a if name in in_b]
+    only = [[name for name in one if name not in other] for one, other in ((in_a, in_b), (in_b, in_a))]
+    return {name: (in_a[name], in_b[name]) for name in shared}, only[0], only[1]
+
+
+def _label_images(folder: Path) -> Mapping[str, Path]:
+    """By name. Where any is called "_labels", as in a folder of results, only those are label images."""
+    files = list(_images(folder))
+    labels = [path for path in files if _ENDING.search(path.stem)]
+    if not files:
+        raise ImageError(f"{display_name(folder)}: There is no image in this folder.")
+    found: dict[str, Path] = {}
+    for path in labels or files:
+        name = path.relative_to(folder).with_name(_ENDING.sub("", path.stem) or path.stem).as_posix()
+        if name in found:
+            raise ImageError(f"{display_name(folder)}: {found[name].name} and {path.name} have one name, {name}.")
+        found[name] = path
+    return found
+
+
+def _images(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.rglob("*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.name.lower().endswith(SUPPORTED_EXTENSIONS) and path.is_file() and not hidden:
+            yield path

@@ -1,0 +1,269 @@
+"""Any image file -> native pixel values and what is known about them: the one reader of page, library and command line.
+
+    image = read("cells.ome.tif")  # the middle Z plane, the first time point, the channel that is named for nuclei
+    image.pixels, image.pixel_size, image.notes
+
+What a file is shows in its first bytes; its extension doesn't matter. Sizes are checked before anything is decoded.
+"""
+
+import operator
+import os
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL.Image import DecompressionBombError
+
+from .bitmap import open_bitmap
+from .ngff import is_zarr, open_zarr
+from .planes import Asked, several
+from .series import MAX_PIXELS, ImageError, Series
+from .tiff_series import open_tiff
+
+__all__ = ["MAX_PIXELS", "SUPPORTED_EXTENSIONS", "ImageError", "ImageInfo", "MicroscopyImage", "inspect", "read"]
+
+SUPPORTED_EXTENSIONS = (".tif", ".tiff", ".btf", ".tf8", ".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif")
+
+_FORMATS = {
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"II+\0": "TIFF",
+    b"MM\0+": "TIFF",
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"\xff\xd8\xff": "JPEG",
+    b"BM": "BMP",
+    b"GIF87a": "GIF",
+    b"GIF89a": "GIF",
+}
+_CONVERT = "Open it in Fiji (File > Import > Bio-Formats) and save it as TIFF or OME-TIFF."
+# where, first bytes, what it is, what to do
+_REFUSED = [
+    (0, b"ZISRAWFILE", "a Zeiss CZI file", _CONVERT),
+    (0, b"\x70\0\0\0", "a Leica LIF file", _CONVERT),
+    (0, b"\xda\xce\xbe\x0a", "a Nikon ND2 file", _CONVERT),
+    (0, b"\0\0\0\x0cjP", "a JPEG 2000 or old Nikon ND2 file", _CONVERT),
+    (0, b"\xff\x4f\xff\x51", "a JPEG 2000 file", _CONVERT),
+    (0, b"\xd0\xcf\x11\xe0", "an Olympus OIB, Zeiss ZVI or Office file", _CONVERT),
+    (0, b"\x89HDF", "an HDF5 or Imaris file", _CONVERT),
+    (128, b"DICM", "a DICOM file", _CONVERT),
+    (0, b"\x93NUMPY", "a NumPy array", "Save it with tifffile.imwrite as TIFF."),
+    (0, b"%PDF", "a PDF", "Export the image from the program it was made with as TIFF or PNG."),
+    (0, b"%!PS", "a PostScript file", "Export the image from the program it was made with as TIFF or PNG."),
+    (0, b"PK\x03\x04", "a zip archive or Office document", "Unpack it and give one of the images in it."),
+    (0, b"\x1f\x8b", "a gzip archive", "Unpack it and give one of the images in it."),
+    (0, b"7z\xbc\xaf", "a 7-Zip archive", "Unpack it and give one of the images in it."),
+    (0, b"Rar!", "a RAR archive", "Unpack it and give one of the images in it."),
+    (4, b"ftyp", "a HEIC, AVIF or video file", "Save it as JPEG, PNG or TIFF."),
+    (0, b"<", "a web page, SVG or other text", "Save the image itself, as TIFF, PNG or JPEG."),
+]
+_KNOWN = "expected TIFF, OME-TIFF, PNG, JPEG, BMP, WebP or GIF"
+
+
+@dataclass(frozen=True)
+class ImageInfo:
+    """What a file's header says, of one of its images.
+
+    Attributes:
+        name: The file's, fit to be shown.
+        format: "TIFF", "OME-TIFF", "ImageJ TIFF", "OME-Zarr", "Zarr", "PNG", "JPEG", "BMP", "WebP" or "GIF".
+        width, height: Pixels.
+        dtype: Of `MicroscopyImage.pixels`.
+        is_rgb: Whether a plane is (H, W, 3) colour, without channels to choose from.
+        sizes: Numbers of time points, Z planes and channels, as in {"T": 1, "Z": 12, "C": 3}; "C" is 1 for RGB.
+        channel_names: As many as channels, or none.
+        pixel_size: (y, x) in micrometres, or `None`.
+        series: A label for each image of the file that is no plane of another; most files have one.
+        notes: Sentences for the user.
+    """
+
+    name: str
+    format: str
+    width: int
+    height: int
+    dtype: np.dtype
+    is_rgb: bool
+    sizes: dict[str, int]
+    channel_names: tuple[str, ...]
+    pixel_size: tuple[float, float] | None
+    series: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class MicroscopyImage:
+    """One plane of a file.
+
+    Attributes:
+        pixels: (H, W), (H, W, 3) colour or (H, W, n) of n chosen channels, as stored but in native byte order: uint8,
+            uint16, uint32, int16, float32, ..; 1-bit images are 0 and 255. Larger is brighter.
+        name, format, sizes, pixel_size: As in `ImageInfo`.
+        plane: Chosen "T" and "Z", from 0.
+        channels: Chosen channels, from 0.
+        channel_names: Of the chosen channels, or none.
+        notes: Sentences for the user: what was chosen for them, left out or converted.
+    """
+
+    pixels: np.ndarray
+    name: str
+    format: str
+    sizes: dict[str, int]
+    plane: dict[str, int]
+    channels: tuple[int, ...]
+    channel_names: tuple[str, ...]
+    pixel_size: tuple[float, float] | None
+    notes: tuple[str, ...]
+
+
+def inspect(path: str | os.PathLike, series: int = 0) -> ImageInfo:
+    """Read the header of an image file, of any size. Raises ImageError as `read` does."""
+    with opened(path, operator.index(series)) as (name, labels, found):
+        return ImageInfo(
+            name=name,
+            format=found.format,
+            width=found.width,
+            height=found.height,
+            dtype=found.dtype,
+            is_rgb=found.is_rgb,
+            sizes=found.sizes,
+            channel_names=found.channel_names,
+            pixel_size=found.pixel_size,
+            series=tuple(labels),
+            notes=found.notes,
+        )
+
+
+def read(
+    path: str | os.PathLike,
+    z: int | None = None,
+    t: int | None = None,
+    channel: int | Sequence[int] | None = None,
+    series: int = 0,
+    max_pixels: int = MAX_PIXELS,
+) -> MicroscopyImage:
+    """Read one plane of an image file.
+
+    Args:
+        z: Z plane, from 0. `None`: the middle one.
+        t: Time point, from 0. `None`: the first.
+        channel: Channel, or several, from 0. `None`: the one that is named for a nuclear stain, or else the first.
+        series: Which of several images in the file, from 0.
+        max_pixels: Width times height above which an image is refused before it is decoded.
+
+    Raises:
+        ImageError: No image that can be read, too large a one, or no such plane. The message is for people.
+    """
+    asked = Asked(z, t, channel)
+    with opened(path, operator.index(series)) as (name, labels, found):
+        t, z, chosen, notes = asked.of(found, max_pixels)
+        if len(labels) > 1 and series == 0:
+            notes.insert(0, several(labels))
+        planes = []
+        for c in chosen:
+            pixels, more = found.decode(t, z, c, max_pixels)
+            planes.append(pixels)
+        pixels = np.stack(planes, axis=-1) if len(planes) > 1 else planes[0]
+        return MicroscopyImage(
+            pixels=pixels,
+            name=name,
+            format=found.format,
+            sizes=found.sizes,
+            plane={"T": t, "Z": z},
+            channels=tuple(chosen),
+            channel_names=tuple(found.channel_names[c] for c in chosen) if found.channel_names else (),
+            pixel_size=found.pixel_size,
+            notes=(*notes, *more, *_not_finite(pixels)),
+        )
+
+
+def _not_finite(pixels: np.ndarray) -> list[str]:
+    if pixels.dtype.kind != "f":
+        return []
+    n = pixels.size - int(np.count_nonzero(np.isfinite(pixels)))
+    return [f"{n:,} of {pixels.size:,} values are not a number or infinite."] if n else []
+
+
+# files and errors
+
+
+@contextmanager
+def opened(path: str | os.PathLike, series: int) -> Iterator[tuple[str, list[str], Series]]:
+    """The name, all images' labels and the header of one."""
+    name = display_name(path)
+    with explained(name), _open_file(Path(path)) as file:
+        if file is None:
+            labels, found = open_zarr(Path(path), max(series, 0))
+        else:
+            size = os.fstat(file.fileno()).st_size
+            format = _sniff(file, size)
+            if format == "TIFF":
+                labels, found = open_tiff(file, size, Path(path).name, max(series, 0))
+            else:
+                bitmap = open_bitmap(file, format)
+                labels, found = [bitmap.label], bitmap if series == 0 else None
+        if found is None or series < 0:
+            raise ImageError(f"Series {series} was asked for, it has {len(labels)}: give 0 to {len(labels) - 1}.")
+        yield name, labels, found
+
+
+@contextmanager
+def explained(name: str) -> Iterator[None]:
+    """Around whatever reads an image. Here, and only here, any error becomes an ImageError, which has the name."""
+    try:
+        yield
+    except ImageError as error:
+        raise ImageError(f"{name}: {error}") from error.__cause__
+    except (MemoryError, DecompressionBombError) as error:
+        raise ImageError(f"{name}: It is too large for the memory here. Crop it or give a smaller image.") from error
+    except Exception as error:
+        raise ImageError(
+            f"{name}: It can't be read: it is damaged, cut short or of a rare kind. Copy or download it again, or open "
+            f"it in Fiji and save it as TIFF."
+        ) from error
+
+
+def display_name(path: str | os.PathLike) -> str:
+    """A file's name without folders, fit to be shown and to name files by: at most 80 characters, control characters
+    replaced by U+FFFD."""
+    name = re.split(r"[\\/]", os.fsdecode(path).rstrip("\\/"))[-1]
+    name = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
+    return name if len(name) <= 80 else f"{name[:60]}…{name[-19:]}"
+
+
+def _open_file(path: Path) -> BinaryIO | nullcontext[None]:
+    """The file, or of a Zarr folder nothing."""
+    try:
+        mode = path.stat().st_mode
+        if is_zarr(path):
+            return nullcontext()
+        if stat.S_ISDIR(mode):
+            raise ImageError("It is a folder, expected a file. Give one of the images in it.")
+        if not stat.S_ISREG(mode):  # a pipe would be waited for, a device never end
+            raise ImageError("It is a device or pipe, expected a file.")
+        return path.open("rb")
+    except FileNotFoundError as error:
+        raise ImageError("There is no such file. Check its name and folder.") from error
+    except (OSError, ValueError) as error:  # ValueError: a null character in the path
+        if isinstance(error, ImageError):
+            raise
+        raise ImageError("It can't be opened. Check its name and your permission to read it.") from error
+
+
+def _sniff(file: BinaryIO, size: int) -> str:
+    """The format by its first bytes. Raises an ImageError for anything else, naming what it is."""
+    if size == 0:
+        raise ImageError(f"It is empty (0 bytes), {_KNOWN}. Copy or download it again.")
+    head = file.read(140)
+    for magic, format in _FORMATS.items():
+        if head.startswith(magic):
+            return format
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WebP"
+    for offset, magic, what, advice in _REFUSED:
+        if head[offset:].startswith(magic):
+            raise ImageError(f"It is {what}, {_KNOWN}. {advice}")
+    raise ImageError(f"It is no image that is known here, {_KNOWN}. If it is a microscope's own format: {_CONVERT}")

@@ -1,0 +1,98 @@
+"""Model and processor in one call, from a folder or the Hub, without remote code.
+
+>>> model, processor = load("owner/unet-nuclei@v1.0.0")  # doctest: +SKIP
+
+What is checked on the way is in `integrity.py`, and holds for `UNet.from_pretrained` as well.
+"""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from ..model.image_processing_nuclei import NucleiImageProcessor
+from ..model.modeling_nuclei import NucleiPreTrainedModel
+from ..model.modeling_unet import UNet
+from ..model.modeling_unetpp import UNetPlusPlus
+from ..model.repository import OPTIONS, HubError, Repository, flat
+
+MODEL_CLASSES: dict[str, type[NucleiPreTrainedModel]] = {c.config_class.model_type: c for c in (UNet, UNetPlusPlus)}
+PROCESSOR = "preprocessor_config.json"
+
+
+def parse_model_id(model_id: str | os.PathLike) -> tuple[str, str | None]:
+    """Split "owner/name@revision".
+
+    Returns:
+        The id and the revision (a branch, tag or commit), or `None` without one. A folder's path is returned as it is.
+
+    Raises:
+        ValueError: Nothing follows the "@".
+    """
+    text = str(Path(model_id).expanduser()) if os.fspath(model_id).startswith("~") else os.fspath(model_id)
+    name, at, revision = text.partition("@")
+    if not at or Path(text).exists() or not re.fullmatch(r"(?:\w[\w.-]*/)?\w[\w.-]*", name):
+        return text, None
+    if not revision:
+        raise ValueError(f"{text!r}: expected a branch, tag or commit after the @.")
+    return name, revision
+
+
+def load(
+    id_or_folder: str | os.PathLike,
+    revision: str | None = None,
+    token: str | bool | None = None,
+    model_class: type[NucleiPreTrainedModel] | None = None,
+    **kwargs: Any,
+) -> tuple[NucleiPreTrainedModel, NucleiImageProcessor]:
+    """Load a model, ready for inference, and its processor, both of one commit.
+
+    Args:
+        id_or_folder: "owner/name", "owner/name@revision", or the folder of a saved model.
+        revision: Branch, tag or commit on the Hub. The default is "main".
+        token: For a private repository; the default is the one of `hf auth login`.
+        model_class: `UNet` or `UNetPlusPlus`; by default what `config.json` says.
+        kwargs: For `from_pretrained`, as `dtype`, `cache_dir`, `local_files_only` or `force_download`.
+
+    Raises:
+        HubError: The model is missing, out of reach, damaged or of another kind.
+        ValueError: Two different revisions are given, or one for a folder.
+    """
+    source, given = parse_model_id(id_or_folder)
+    if given and revision and given != revision:
+        raise ValueError(f"{os.fspath(id_or_folder)!r} and revision={revision!r} disagree: give one.")
+    revision = revision or given
+    if revision and Path(source).is_dir():
+        raise ValueError(f"{source!r} is a folder, which has no revision {revision!r}: leave it out.")
+
+    options = {key: kwargs[key] for key in OPTIONS if key in kwargs} | {"revision": revision, "token": token}
+    repository = Repository(source, **options)
+    model_type = repository.config().get("model_type")
+    model_class = model_class or _class_for(repository.name, model_type)
+    options["revision"] = repository.commit or revision  # model and processor of one commit
+    model = model_class.from_pretrained(source, **kwargs | options)
+    return model, _load_processor(repository)
+
+
+def _class_for(name: str, model_type: Any) -> type[NucleiPreTrainedModel]:
+    for known, model_class in MODEL_CLASSES.items():
+        if model_type == known:
+            return model_class
+    raise HubError(
+        f"{name!r} has model_type {model_type!r} where one of {', '.join(MODEL_CLASSES)} is expected: choose another."
+    )
+
+
+def _load_processor(repository: Repository) -> NucleiImageProcessor:
+    path = repository.find(PROCESSOR)
+    if path is None:
+        raise HubError(f"{repository.name!r} has no {PROCESSOR}: save the processor beside the model.")
+    try:
+        return NucleiImageProcessor.from_pretrained(path.parent)
+    except Exception as error:  # of any type: what a malformed field comes to depends on the field
+        raise HubError(
+            f"{PROCESSOR} of {repository.name!r} is malformed ({flat(error)}): {repository.remedy}."
+        ) from error
+
+
+__all__ = ["HubError", "load", "parse_model_id"]

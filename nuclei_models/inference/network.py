@@ -1,0 +1,82 @@
+"""A network loaded for use, and where it came from: what the page and the command line run."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from ..model.image_processing_nuclei import NucleiImageProcessor
+from ..model.modeling_nuclei import NucleiPreTrainedModel
+from ..model.modeling_unetpp import UNetPlusPlus
+from ..model.repository import WEIGHTS, Repository, sha256
+from .loading import load, parse_model_id
+
+TITLES = {"unet": "U-Net", "unetpp": "U-Net++"}
+
+
+@dataclass
+class Network:
+    """A loaded network and where it came from.
+
+    Attributes:
+        key: "unet" or "unetpp".
+        source: Folder's name, or id on the Hub.
+        revision: Commit or tag on the Hub; "" for a folder.
+        sha256: Of `model.safetensors`, 64 hexadecimal digits.
+    """
+
+    key: str
+    source: str
+    revision: str
+    sha256: str
+    model: NucleiPreTrainedModel
+    processor: NucleiImageProcessor
+    pruned: dict[int, UNetPlusPlus] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        return TITLES[self.key]
+
+    @property
+    def levels(self) -> list[int]:
+        """Pruning levels to choose from, the smallest first; empty where the network can't be pruned."""
+        config = self.model.config
+        prunable = isinstance(self.model, UNetPlusPlus) and config.deep_supervision
+        return list(range(1, config.depth + 1)) if prunable else []
+
+    def at(self, level: int | None) -> NucleiPreTrainedModel:
+        """The network, or its part of a pruning level."""
+        if level is None or not self.levels:
+            return self.model
+        assert isinstance(self.model, UNetPlusPlus)
+        if level not in self.pruned:
+            self.pruned[level] = self.model.prune(level).eval()
+        return self.pruned[level]
+
+
+def load_network(source: str, key: str | None = None) -> Network:
+    """Load a network; on the GPU if there is one.
+
+    Args:
+        source: Folder, or "owner/name@revision" on the Hub.
+        key: "unet" or "unetpp"; by default what it is.
+
+    Raises:
+        HubError: It can't be loaded.
+    """
+    model, processor = load(source)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    cast(Any, model).to(device, memory_format=torch.channels_last).eval()
+    name, revision = parse_model_id(source)
+    is_folder = Path(name).is_dir()
+    repository = Repository(name, revision=revision)
+    weights = repository.find(WEIGHTS)
+    return Network(
+        key=key or model.config.model_type.removeprefix("nuclei_"),
+        source=Path(name).name if is_folder else name,
+        revision="" if is_folder else (repository.commit or revision or "main"),
+        sha256=sha256(weights) if weights else "",
+        model=model,
+        processor=processor,
+    )

@@ -1,0 +1,104 @@
+"""What a run over images is to do with each of them, with the model pinned; and the network for it."""
+
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..inference.loading import PROCESSOR, parse_model_id
+from ..inference.network import Network, load_network
+from ..model.image_processing_nuclei import Maps
+from ..model.repository import Repository, sha256
+from ..version import __version__
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run is to do with every image.
+
+    Attributes:
+        model: Folder, or "owner/name@commit" on the Hub.
+        weights_sha256, processor_sha256: Of the model's files, 64 hexadecimal digits.
+        threshold, separation: As they are applied, see `find_instances`.
+        min_area: Likewise, pixels; `None` is as fitted, in proportion to the nuclei of each image.
+        diameter: Typical nuclear diameter, pixels; `None` is automatic.
+        tta, tile: See `predict`.
+        level: Of the pruned U-Net++; `None` is the whole network.
+        z, t, channel: See `images.read`.
+        save: Kinds of files, keys of `results.KINDS`.
+    """
+
+    model: str
+    weights_sha256: str
+    processor_sha256: str
+    threshold: float
+    separation: float
+    min_area: float | None
+    diameter: float | None = None
+    tta: bool = False
+    tile: int = 1024
+    level: int | None = None
+    z: int | None = None
+    t: int | None = None
+    channel: int | None = None
+    save: tuple[str, ...] = ("labels", "csv", "overlay")
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides the labels: a result made with the same needn't be made again. A folder's name, the tile and the
+        kinds of files don't."""
+        decisive = asdict(self)
+        for name in ("model", "tile", "save"):
+            del decisive[name]
+        return {"nuclei_models": __version__} | decisive
+
+
+@lru_cache(maxsize=1)
+def network_for(model: str) -> Network:
+    """The network of a `Settings.model`, loaded once a process. Raises HubError where it can't be loaded."""
+    return load_network(model)
+
+
+def settings_for(
+    model: str,
+    threshold: float | None = None,
+    separation: float | None = None,
+    min_area: float | None = None,
+    **options: Any,
+) -> Settings:
+    """Settings with the model pinned and what isn't given taken from its processor.
+
+    Args:
+        model: Folder, or "owner/name@revision" on the Hub.
+        options: Of `Settings`.
+
+    Raises:
+        HubError: The model can't be loaded.
+        ValueError: It has no such pruning level, or a setting is out of range.
+    """
+    source, revision = parse_model_id(model)
+    pinned = str(Path(source).absolute()) if Path(source).is_dir() else model
+    network = network_for(pinned)
+    if network.revision:
+        revision, pinned = network.revision, f"{network.source}@{network.revision}"
+    level = options.get("level")
+    if level is not None and level not in network.levels:
+        known = f"one of {network.levels}" if network.levels else "none: it can't be pruned"
+        raise ValueError(f"level={level}: {network.title} from {network.source} has {known}.")
+    path = Repository(source, revision=revision).find(PROCESSOR)
+    processor = network.processor
+    nothing = np.zeros((1, 1), np.float32)
+    # as the next line, raises for a setting out of range
+    processor.instances(Maps(nothing, nothing), threshold, separation, min_area)
+    processor.scale_for(options.get("diameter"))
+    return Settings(
+        pinned,
+        network.sha256,
+        sha256(path) if path else "",
+        processor.threshold if threshold is None else threshold,
+        processor.separation if separation is None else separation,
+        min_area,
+        **options,
+    )

@@ -1,0 +1,1 @@
+"""Labels and pixels to pictures, tables and files, with what made them."""

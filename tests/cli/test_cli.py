@@ -1,0 +1,363 @@
+"""The command line, in this process: what it prints, writes and ends with; and that page, library and it agree."""
+
+import csv
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+import nuclei_cli.model
+from nuclei_cli.segment import Run
+from nuclei_models.analysis.comparison import compare
+from nuclei_models.batch import job as batch
+from nuclei_models.images.label_images import read_labels
+from nuclei_models.images.reader import read
+from nuclei_models.inference.loading import load
+from nuclei_models.inference.segmentation import segment
+from nuclei_models.jobs import durable
+from nuclei_models.page.api import Api
+from nuclei_models.page.handlers import Page
+from nuclei_models.page.networks import RunSettings
+from nuclei_models.page.state import Cut, Picture
+from tests.conftest import REPO_ROOT
+from tests.support.page import as_type, blobs, write_inputs
+from tests.support.snippets import commands, read_snippets
+
+
+@pytest.fixture(scope="module")
+def model(sources) -> str:
+    return sources["unetpp"]
+
+
+@pytest.fixture
+def images(tmp_path) -> Path:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for seed in range(3):
+        tifffile.imwrite(folder / f"x{seed}.tif", as_type(blobs(96, 96, seed=seed), np.uint16))
+    return folder
+
+
+@pytest.fixture
+def segmented(monkeypatch) -> list[str]:
+    """Names of the images whose results were written, as they are."""
+    names, save = [], batch.save
+    monkeypatch.setattr(batch, "save", lambda job, *more: (names.append(job.name), save(job, *more))[1])
+    return names
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
+# segment
+
+
+def test_a_folder_of_images(nuclei, images, model, tmp_path, segmented):
+    code, printed = nuclei("segment", "images", "--out", "out", "--model", model)
+    assert code == 0 and "3 images" in printed and "U-Net++" in printed
+    out = tmp_path / "out"
+    for seed in range(3):
+        labels = tifffile.imread(out / f"x{seed}_labels.tif")
+        assert len(rows_of(out / f"x{seed}_measurements.csv")) == labels.max() > 3
+        assert Image.open(out / f"x{seed}_overlay.png").size == (96, 96)
+        assert rows_of(out / "summary.csv")[seed]["nuclei"] == str(labels.max())
+    settings = json.loads((out / "settings.json").read_text())
+    made = settings["settings"][settings["last"]]
+    assert made["images"] == 3 and made["weights_sha256"] in (out / "README.txt").read_text()
+
+    code, printed = nuclei("segment", "images", "--out", "out", "--model", model)
+    assert code == 0 and "3 done before and skipped" in printed and len(segmented) == 3
+    nuclei("segment", "images", "--out", "out", "--model", model, "--overwrite", "--quiet")
+    assert len(segmented) == 6
+
+
+def test_other_settings_and_changed_images_are_done_again(nuclei, images, model, tmp_path, segmented):
+    nuclei("segment", "images", "--out", "out", "--model", model)
+    tifffile.imwrite(images / "x1.tif", as_type(blobs(96, 96, seed=7), np.uint16))
+    _, printed = nuclei("segment", "images", "--out", "out", "--model", model)
+    assert "2 done before and skipped" in printed and segmented[3:] == ["x1"]
+    nuclei("segment", "images/x0.tif", "--out", "out", "--model", model, "--threshold", "0.3", "--save", "labels,roi")
+    assert segmented[4:] == ["x0"]
+    assert sorted(p.name for p in (tmp_path / "out").glob("x0*")) == ["x0_labels.tif", "x0_rois.zip"]
+    made = json.loads((tmp_path / "out" / "settings.json").read_text())
+    assert sorted(m["images"] for m in made["settings"].values()) == [1, 2]  # both are told of
+    assert {row["settings"] for row in rows_of(tmp_path / "out" / "summary.csv")} == set(made["settings"])
+
+
+def test_bad_files_are_told_of_and_skipped(nuclei, images, model, tmp_path):
+    (images / "empty.tif").write_bytes(b"")
+    (images / "text.png").write_text("hello")
+    code, printed = nuclei("segment", "images", "gone.tif", "--out", "out", "--model", model)
+    assert code == 1 and "3 failed" in printed
+    assert "failed: empty.tif: It is empty (0 bytes)" in " ".join(printed.split())
+    listed = {row["image"]: row["failure"] for row in rows_of(tmp_path / "out" / "failures.csv")}
+    assert sorted(listed) == ["empty.tif", "gone.tif", "text.png"]
+    assert "no such file" in listed["gone.tif"]
+    assert len(list((tmp_path / "out").rglob("*_labels.tif"))) == 3
+    for bad in ("empty.tif", "text.png"):
+        (images / bad).unlink()
+    assert nuclei("segment", "images", "--out", "out", "--model", model)[0] == 0
+    assert not (tmp_path / "out" / "failures.csv").exists()
+
+
+def test_an_image_that_vanishes_in_the_middle_fails_alone(nuclei, images, model, tmp_path, monkeypatch):
+    finished = Run.finished
+
+    def finish(self, job, outcome) -> None:
+        (images / "x1.tif").unlink(missing_ok=True)
+        finished(self, job, outcome)
+
+    monkeypatch.setattr(Run, "finished", finish)
+    code, printed = nuclei("segment", "images", "--out", "out", "--model", model)
+    assert code == 1 and "1 failed" in printed and "no such file" in printed
+    assert sorted(p.name for p in (tmp_path / "out").glob("*_labels.tif")) == ["x0_labels.tif", "x2_labels.tif"]
+
+
+def test_a_full_disk_stops_the_run_and_the_next_continues(nuclei, images, model, tmp_path, monkeypatch, segmented):
+    write_all, full = durable.write_all, True
+
+    def until_full(files) -> None:
+        if full and any("x1" in path.name for path in files):
+            raise durable.RunStopped("The disk is full: make room.")
+        write_all(files)
+
+    monkeypatch.setattr(durable, "write_all", until_full)
+    code, printed = nuclei("segment", "images", "--out", "out", "--model", model)
+    assert code == 3 and printed.count("The disk is full") == 1 and "1 of 3 images" in printed
+    full = False
+    code, printed = nuclei("segment", "images", "--out", "out", "--model", model)
+    assert code == 0 and "1 done before and skipped" in printed
+    assert segmented == ["x0", "x1", "x1", "x2"]
+
+
+def test_ctrl_c_ends_cleanly(nuclei, images, model, tmp_path, monkeypatch, segmented):
+    real, calls = batch.segment, []
+
+    def interrupted(*args, **options):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*args, **options)
+
+    monkeypatch.setattr(batch, "segment", interrupted)
+    code, printed = nuclei("segment", "images", "--out", "out", "--model", model)
+    assert code == 130 and "goes on from here" in printed
+    assert nuclei("segment", "images", "--out", "out", "--model", model)[0] == 0
+    assert segmented == ["x0", "x1", "x2"]
+
+
+def test_two_runs_at_once(nuclei, images, model, tmp_path):
+    with durable.locked(tmp_path / "out", tmp_path / "out" / ".nuclei" / "lock"):
+        code, printed = nuclei("segment", "images", "--out", "out", "--model", model)
+    assert code == 3 and "Another run is writing" in printed
+
+
+def test_folders_of_results_that_cannot_be_written(nuclei, images, model, tmp_path):
+    (tmp_path / "file").write_text("")
+    for out in ("file", "/proc/nuclei"):
+        code, printed = nuclei("segment", "images", "--out", out, "--model", model)
+        assert code == 3 and "can't be written" in printed and len(printed.splitlines()) == 1
+
+
+def test_images_of_one_name_do_not_overwrite_each_other(nuclei, model, tmp_path):
+    for seed, name in enumerate(("a/x.tif", "b/x.tif", "b/x.png")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(as_type(blobs(96, 96, seed=seed), np.uint8)).save(tmp_path / name)
+    assert nuclei("segment", "a/x.tif", "b/x.tif", "b/x.png", "--out", "out", "--model", model)[0] == 0
+    found = {p.relative_to(tmp_path / "out").as_posix(): tifffile.imread(p) for p in tmp_path.rglob("*_labels.tif")}
+    assert sorted(found) == ["a/x_labels.tif", "b/x_png_labels.tif", "b/x_tif_labels.tif"]
+    assert len({labels.tobytes() for labels in found.values()}) == 3
+
+
+def test_files_of_others_are_not_replaced(nuclei, images, model, tmp_path, segmented):
+    mine = images / "x1_labels.tif"
+    mine.write_text("my own")
+    code, printed = nuclei("segment", "images", "--out", "images", "--model", model)
+    assert code == 2 and "x1_labels.tif" in printed and segmented == []
+    assert mine.read_text() == "my own"
+    assert nuclei("segment", "images", "--out", "images", "--model", model, "--overwrite")[0] == 0
+    assert nuclei("segment", "images", "--out", "images", "--model", model)[0] == 0
+    assert segmented == ["x0", "x1", "x2"]  # results beside the images aren't segmented
+
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "README.txt").write_text("my own")
+    code, printed = nuclei("segment", "images/x0.tif", "--out", "project", "--model", model)
+    assert code == 2 and "another README.txt" in printed and len(list((tmp_path / "project").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["nothing.tif"], "No images found. There is no nothing.tif"),
+        (["empty"], "No images found. Left out: 1 .txt file(s)"),
+        (["images", "--save", "labels,mask"], "--save mask: expected some of labels, coloured"),
+        (["images", "--threshold", "1.5"], "threshold=1.5: expected"),
+        (["images", "--level", "7"], "level=7: U-Net++ from"),
+        (["images", "--model", "nowhere"], "'nowhere'"),
+        (["images", "--diameter", "0"], "diameter=0.0: expected"),
+        (["images", "--scheduler", "nonsense"], "--scheduler"),
+    ],
+)
+def test_wrong_usage(nuclei, images, model, tmp_path, arguments, words):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "notes.txt").write_text("")
+    chosen = [] if "--model" in arguments else ["--model", model]
+    code, printed = nuclei("segment", *arguments, "--out", "out", *chosen)
+    assert code == 2 and words in " ".join(printed.split())
+
+
+def test_without_a_model_the_bundled_one_or_a_sentence(nuclei, images, model, tmp_path, monkeypatch):
+    monkeypatch.setattr(nuclei_cli.model, "ROOT", tmp_path / "elsewhere")
+    code, printed = nuclei("segment", "images", "--out", "out")
+    assert code == 2 and "No --model was given" in printed
+    shutil.copytree(model, tmp_path / "weights" / "unetpp-nuclei")
+    assert nuclei("segment", "images", "--out", "out")[0] == 0
+
+
+def test_large_images_are_segmented_block_by_block(nuclei, images, model, tmp_path, monkeypatch):
+    kinds = ("--save", "labels,csv,overlay")
+    nuclei("segment", "images", "--out", "small", "--model", model, *kinds)
+    monkeypatch.setattr(batch, "LARGE_PIXELS", 96 * 96 - 1)
+    code, printed = nuclei("segment", "images", "--out", "out", "--model", model, *kinds)
+    assert code == 0 and "3 of 3 images" in printed and "part by part, without overlay" in printed
+    for seed in range(3):
+        small, large = (read_labels(tmp_path / out / f"x{seed}_labels.tif") for out in ("small", "out"))
+        assert small.max() == large.max() > 3 and compare(small, large)["pq"] > 0.95
+    assert sorted(p.name for p in (tmp_path / "out").glob("x0*")) == ["x0_labels.tif", "x0_measurements.csv"]
+    code, printed = nuclei("segment", "images", "--out", "out", "--model", model, *kinds)
+    assert "3 done before and skipped" in printed
+    assert [row["nuclei"] for row in rows_of(tmp_path / "out" / "summary.csv")] == [
+        row["nuclei"] for row in rows_of(tmp_path / "small" / "summary.csv")
+    ]
+
+
+def test_every_kind_of_result(nuclei, images, model, tmp_path):
+    kinds = "labels,csv,roi,geojson,overlay,coloured"
+    assert nuclei("segment", "images/x0.tif", "--out", "out", "--model", model, "--save", kinds)[0] == 0
+    assert len(list((tmp_path / "out").glob("x0_*"))) == 6
+
+
+def test_help_comes_without_torch():
+    code = "import sys; import nuclei_cli\ntry: nuclei_cli.app(['segment', '--help'])\nexcept SystemExit: pass\n"
+    code += "assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
+    result = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(REPO_ROOT)}, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    assert "--threshold" in result.stdout
+
+
+# the same nuclei everywhere
+
+
+@pytest.mark.parametrize(
+    "kind, plane, cut, diameter, tta",
+    [
+        ("TIFF uint16", {}, {}, None, False),
+        ("PNG 8 bit", {}, {"threshold": 0.35, "separation": 0.7, "min_area": 25.0}, 11.0, False),
+        ("ImageJ hyperstack", {"z": 0, "channel": 1}, {"threshold": 0.6}, None, True),
+    ],
+)
+@pytest.mark.parametrize("network", ["unet", "unetpp"])
+def test_library_command_page_and_endpoint_find_the_same(
+    nuclei, nets, sources, tmp_path, kind, plane, cut, diameter, tta, network
+):
+    path = write_inputs(tmp_path)[kind]
+    folder = sources[network]
+
+    library = segment(read(path, **plane).pixels, *load(folder), **cut, diameter=diameter, tta=tta).labels
+
+    options = cut | plane | ({"diameter": diameter} if diameter else {})
+    given = [text for name, value in options.items() for text in (f"--{name.replace('_', '-')}", str(value))]
+    code, _ = nuclei("segment", path, "--out", "out", "--model", folder, *given, *(["--tta"] if tta else []))
+    assert code == 0
+    command = tifffile.imread(tmp_path / "out" / f"{path.stem}_labels.tif")
+
+    page = Page(nets, [])
+    answer, facts = Api(nets, page.watch).segment(str(path), network, **cut, diameter=diameter, tta=tta, **plane)
+    endpoint = tifffile.imread(answer)
+    analysis = page.run(Picture("a", read(path, **plane).pixels), RunSettings(diameter, tta), None, None)
+
+    assert library.max() > 10
+    for labels in (command, endpoint, analysis.labels(network, Cut(**cut))):
+        assert np.array_equal(labels, library)
+    record = json.loads((tmp_path / "out" / ".nuclei" / f"{path.stem}.json").read_text())
+    assert record["settings"]["weights_sha256"] == facts["weights_sha256"]
+    assert record["facts"]["nuclei"] == facts["nuclei"]
+
+
+# info
+
+
+def test_info_of_an_image(nuclei, tmp_path, model):
+    path = write_inputs(tmp_path)["OME-TIFF"]
+    code, printed = nuclei("info", path, "--model", model)
+    assert code == 0 and "DAPI" in printed and "uint16" in printed
+    code, printed = nuclei("info", path, "--model", model, "--json")
+    facts = json.loads(printed)
+    assert facts["channels"] == 3 and facts["pixel_size_um"] == [0.5, 0.5]
+    assert facts["nuclear_diameter_px"] is None  # this model has no estimator
+
+
+def test_info_of_a_model(nuclei, model, nets):
+    code, printed = nuclei("info", model, "--json")
+    facts = json.loads(printed)
+    assert code == 0 and facts["architecture"] == "U-Net++" and facts["pruning_levels"] == [1, 2]
+    assert facts["parameters"] == sum(p.numel() for p in nets["unetpp"].model.parameters())
+    code, printed = nuclei("info", model)
+    assert "nucleus, distance" in printed
+
+
+def test_info_of_neither(nuclei, tmp_path):
+    (tmp_path / "notes.txt").write_text("hello")
+    for what, words in (("gone.tif", "no such file"), ("notes.txt", "It is no image"), (".", "It is a folder")):
+        code, printed = nuclei("info", what)
+        assert code == 2 and words in printed
+
+
+# the documents
+
+
+@pytest.fixture
+def clone(model, tmp_path, monkeypatch) -> Path:
+    """A folder as the documents suppose, with the smaller examples and a small network in place of the bundled ones."""
+    monkeypatch.setattr(nuclei_cli.model, "ROOT", tmp_path)
+    for name in ("unet", "unetpp"):
+        shutil.copytree(Path(model).parent / name, tmp_path / "weights" / f"{name}-nuclei")
+    (tmp_path / "examples").mkdir()
+    for name in ("fluorescence-dense", "fluorescence-small", "histology-pink"):
+        for path in (REPO_ROOT / "examples").glob(f"{name}*"):
+            shutil.copy(path, tmp_path / "examples")
+    return tmp_path
+
+
+def documented(cluster: bool) -> list[str]:
+    """The documents' lines that call the command."""
+    lines = [line for name in ("README.md", "docs/cli.md") for line in commands(read_snippets(REPO_ROOT / name))]
+    return [line for line in lines if line.startswith("nuclei ") and ("--scheduler" in line) == cluster]
+
+
+def test_the_documents_commands_run(nuclei, clone):
+    lines = documented(cluster=False)
+    assert len(lines) >= 6
+    for line in lines:
+        code, printed = nuclei(*shlex.split(line)[1:])
+        assert code == 0, f"{line}\n{printed}"
+
+
+def test_the_documents_command_for_a_cluster_gives_the_same(nuclei, clone):
+    [line] = documented(cluster=True)
+    code, printed = nuclei(*shlex.split(line)[1:])
+    assert code == 0 and "3 of 3 images" in printed
+    assert nuclei("segment", "examples", "--out", "alone")[0] == 0
+    for path in (clone / "alone").glob("*_*.*"):
+        assert path.read_bytes() == (clone / "results" / path.name).read_bytes()

@@ -1,0 +1,294 @@
+"""Large images from file to files: the same as in memory, for every block, resumed, and nothing half-written."""
+
+import json
+import os
+import shutil
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+import zarr
+
+from nuclei_models import NucleiImageProcessor
+from nuclei_models.analysis.measurements import measure
+from nuclei_models.images.reader import ImageError, read
+from nuclei_models.images.source import Source
+from nuclei_models.inference.segmentation import segment
+from nuclei_models.jobs.durable import RunStopped, locked
+from nuclei_models.jobs.mapper import one_by_one
+from nuclei_models.jobs.settings import network_for, settings_for
+from nuclei_models.large import run, segment_large
+from nuclei_models.large.resample import Axis, rescale
+from nuclei_models.large.statistics import streamed_diameter, streamed_range
+from nuclei_models.model.image_processing_nuclei import resize
+from nuclei_models.model.intensity import intensity_range, to_rgb
+from nuclei_models.output.export import geojson
+from nuclei_models.output.tables import table_csv
+from tests.images.test_source import ome_zarr
+from tests.support.large import blobs, seeing
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    seeing(folder)
+    return folder
+
+
+@pytest.fixture
+def cells(tmp_path) -> Path:
+    tifffile.imwrite(tmp_path / "cells.tif", blobs((300, 420)), tile=(64, 64), compression="zlib")
+    return tmp_path / "cells.tif"
+
+
+def wanted(model: Path, **options):
+    return settings_for(str(model), **{"save": ("labels", "csv", "geojson")} | options)
+
+
+class TestRescalingByWindows:
+    @pytest.mark.parametrize(
+        ("size", "scale"), [((300, 41), 0.37), ((61, 2000), 0.9), ((57, 90), 1.9), ((3, 5), 4), ((1, 7), 0.3)]
+    )
+    def test_is_that_of_the_whole(self, size, scale):
+        rng = np.random.default_rng(0)
+        x = torch.from_numpy(rng.normal(size=(2, *size)).astype(np.float32))
+        out = [max(1, round(n * scale)) for n in size]
+        axes = Axis(size[0], out[0]), Axis(size[1], out[1])
+        whole = rescale(x, axes, (slice(0, out[0]), slice(0, out[1])))
+        assert (whole - resize(x, out)).abs().max() < 1e-5
+        for _ in range(10):
+            window = tuple(slice(*sorted(rng.choice(n + 1, 2, replace=False))) for n in out)
+            needed = tuple(axis.needed(w) for axis, w in zip(axes, window, strict=True))
+            assert torch.equal(rescale(x[(slice(None), *needed)], axes, window), whole[(slice(None), *window)])
+
+
+class TestStatistics:
+    @pytest.mark.parametrize("shape", [(300, 200), (1100, 2050), (4100, 4200), (900, 1300, 3)])
+    @pytest.mark.parametrize("dtype", ["u1", "u2", "i4", "f4"])
+    def test_range_is_that_of_the_whole(self, tmp_path, shape, dtype):
+        if shape[0] > 4000 and dtype != "u2":
+            pytest.skip("one type of the largest is enough")
+        image = np.random.default_rng(0).normal(90, 20, shape).clip(0, 255).astype(dtype)
+        if dtype == "f4":
+            image[:5] = np.nan
+        tifffile.imwrite(tmp_path / "a.tif", image)
+        for found, expected in zip(
+            streamed_range(Source(tmp_path / "a.tif"), 1, 99.8), intensity_range(to_rgb(image), 1, 99.8), strict=True
+        ):
+            assert np.array_equal(found, expected)
+
+    def test_diameter_is_that_of_the_whole(self, tmp_path):
+        processor = NucleiImageProcessor.from_pretrained(ROOT / "weights" / "unet-nuclei")
+        image = np.tile(blobs((600, 700)), (2, 2))
+        tifffile.imwrite(tmp_path / "a.tif", image, rowsperstrip=50)
+        source, values = Source(tmp_path / "a.tif"), intensity_range(to_rgb(image), 1, 99.8)
+        assert streamed_diameter(source, processor, *values) == pytest.approx(processor.estimate_diameter(image))
+
+    def test_diameter_of_many_windows_is_the_usual_one(self, tmp_path):
+        processor = NucleiImageProcessor.from_pretrained(ROOT / "weights" / "unet-nuclei")
+        image = np.tile(blobs((1024, 1024)), (3, 3))
+        usual = processor.estimate_diameter(image[:1024, :1024])
+        image[1100:1600, 1100:1600] = np.random.default_rng(0).integers(0, 65535, (500, 500))  # dirt, which varies most
+        tifffile.imwrite(tmp_path / "a.tif", image, tile=(256, 256))
+        values = intensity_range(to_rgb(image), 1, 99.8)
+        assert 0.8 < streamed_diameter(Source(tmp_path / "a.tif"), processor, *values) / usual < 1.25
+
+
+class TestTheResults:
+    @pytest.mark.parametrize("diameter", [24.0, 50.0, 13.0])
+    def test_are_those_in_memory_for_every_block(self, cells, model, tmp_path, diameter):
+        pixels, network = read(cells).pixels, network_for(str(model))
+        expected = segment(pixels, network.model, network.processor, diameter=diameter).labels
+        assert expected.max() > 50
+        found = []
+        for block in (96, 208, 1024):
+            done = segment_large(cells, tmp_path / str(block), wanted(model, diameter=diameter), block=block)
+            found.append({kind: path.read_bytes() for kind, path in done.files.items()})
+            labels = tifffile.imread(done.files["labels"])
+            assert done.nuclei == labels.max() and done.facts["block_px"] == block
+        for other in found[1:]:
+            assert other["labels"] == found[0]["labels"] and other["csv"] == found[0]["csv"]
+        assert (labels != expected).mean() < 2e-3 and abs(int(labels.max()) - int(expected.max())) <= 1
+        table = measure(labels, pixels, solidity=False)
+        assert found[0]["csv"] == table_csv(table)
+        sort = lambda data: sorted(json.loads(data)["features"], key=lambda f: int(f["properties"]["name"]))  # noqa: E731
+        assert sort(found[0]["geojson"]) == sort(geojson(labels, table, "Nucleus unet"))
+
+    @pytest.mark.parametrize("diameter", [50.0, 13.0])
+    def test_the_fitted_minimum_area_goes_with_the_scale(self, cells, model, tmp_path, diameter):
+        shutil.copytree(model, tmp_path / "strict")
+        config = tmp_path / "strict" / "preprocessor_config.json"
+        config.write_text(json.dumps(json.loads(config.read_text()) | {"min_area": 120.0}))
+        processor = NucleiImageProcessor.from_pretrained(tmp_path / "strict")
+        least = 120 / processor.scale_for(diameter) ** 2
+        done = segment_large(cells, tmp_path / "a", wanted(tmp_path / "strict", diameter=diameter), block=96)
+        given = segment_large(cells, tmp_path / "b", wanted(model, diameter=diameter, min_area=least), block=96)
+        areas = np.bincount(tifffile.imread(done.files["labels"]).ravel())[1:]
+        assert areas.min() >= 0.98 * least and done.nuclei > 5
+        assert np.array_equal(tifffile.imread(given.files["labels"]), tifffile.imread(done.files["labels"]))
+
+    def test_of_an_example_are_those_in_memory(self, tmp_path):
+        path, wishes = ROOT / "examples" / "purple-small.png", settings_for(str(ROOT / "weights" / "unet-nuclei"))
+        network = network_for(wishes.model)
+        expected = segment(read(path).pixels, network.model, network.processor).labels
+        found = tifffile.imread(segment_large(path, tmp_path, wishes, block=128).files["labels"])
+        assert found.max() == expected.max() > 20
+        assert np.count_nonzero(found != expected) <= 20  # of 81,920
+
+    def test_of_an_ome_zarr_are_one(self, model, tmp_path):
+        pixels = blobs((1100, 700))
+        path = ome_zarr(tmp_path / "cells.ome.zarr", np.stack([pixels * 0, pixels]), "cyx")
+        done = segment_large(path, tmp_path, wanted(model, channel=1), block=256)
+        assert done.files["labels"] == tmp_path / "cells_labels.zarr"
+        image = read(done.files["labels"])
+        assert image.format == "OME-Zarr" and image.pixel_size == (0.5, 0.25) and image.pixels.dtype == np.uint32
+        root = zarr.open_group(done.files["labels"], mode="r")
+        assert root.attrs["image-label"]["version"] == "0.4"
+        assert np.array_equal(root["1"][:], image.pixels[::2, ::2]) and root["1"].shape == (550, 350)
+        tif = segment_large(path, tmp_path, wanted(model, channel=1), labels="tif", block=400)
+        assert np.array_equal(tifffile.imread(tif.files["labels"]), image.pixels)
+        with tifffile.TiffFile(tif.files["labels"]) as file:
+            assert file.is_bigtiff and file.pages[0].is_tiled and file.pages[0].dtype == np.uint32
+        assert read(tif.files["labels"]).pixel_size == pytest.approx((0.5, 0.25))
+        assert b"area_um2" in tif.files["csv"].read_bytes()
+
+    def test_of_an_empty_image_and_kinds_that_are_not_made(self, model, tmp_path):
+        tifffile.imwrite(tmp_path / "a.tif", np.zeros((70, 50), np.uint8))
+        done = segment_large(
+            tmp_path / "a.tif", tmp_path, wanted(model, save=("labels", "overlay", "csv", "geojson")), block=32
+        )
+        assert done.nuclei == 0 and done.left_out == ("overlay",) and done.facts["median_diameter_px"] is None
+        assert not tifffile.imread(done.files["labels"]).any()
+        assert json.loads(done.files["geojson"].read_bytes())["features"] == []
+        assert len(done.files["csv"].read_bytes().splitlines()) == 1
+
+    def test_replace_older_ones_and_leave_nothing_else(self, cells, model, tmp_path):
+        for options in ({}, {"min_area": 150.0}):
+            done = segment_large(cells, tmp_path / "out", wanted(model, **options), labels="zarr", name="x")
+            assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+                "x_labels.zarr",
+                "x_measurements.csv",
+                "x_qupath.geojson",
+            ]
+        areas = np.bincount(read(done.files["labels"]).pixels.ravel())[1:]
+        assert len(areas) == done.nuclei and areas.min() >= 150
+
+
+class TestStopped:
+    def stop_after(self, n: int, what: str):
+        def progress(step: str, done: int, total: int) -> None:
+            nonlocal n
+            n -= step == what
+            if n == 0:
+                raise InterruptedError
+
+        return progress
+
+    @pytest.mark.parametrize(
+        ("step", "n"), [("network", 7), ("edges", 3), ("nuclei", 6), ("labels", 4), ("label image", 1)]
+    )
+    def test_it_goes_on(self, cells, model, tmp_path, monkeypatch, step, n):
+        wishes = wanted(model)
+        whole = segment_large(cells, tmp_path / "whole", wishes, block=96)
+        with pytest.raises(InterruptedError):
+            segment_large(cells, tmp_path / "out", wishes, block=96, progress=self.stop_after(n, step))
+        assert not [p for p in (tmp_path / "out").iterdir() if not p.name.startswith(".")]  # nothing has its name yet
+        made = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("maps.zarr/c/*/*/*")}
+        assert len(made) >= min(n, 7)
+        runs = []
+        predict = run.make_maps.__globals__["predict_logits"]
+        monkeypatch.setitem(
+            run.make_maps.__globals__, "predict_logits", lambda *a, **k: runs.append(1) or predict(*a, **k)
+        )
+        done = segment_large(cells, tmp_path / "out", wishes)  # the block is the plan's
+        assert len(runs) == 20 - len(made)
+        for kind, path in whole.files.items():
+            assert done.files[kind].read_bytes() == path.read_bytes()
+
+    def test_a_killed_process(self, cells, model, tmp_path, run_python):
+        killed = run_python(
+            f"""
+            import os, signal
+            from nuclei_models.jobs.settings import settings_for
+            from nuclei_models.large import segment_large
+            def progress(step, done, total):
+                if step == "nuclei" and done == 5:
+                    os.kill(os.getpid(), signal.SIGKILL)
+            settings = settings_for({str(model)!r})
+            segment_large({str(cells)!r}, {str(tmp_path / "out")!r}, settings, block=96, progress=progress)
+            """,
+            hub=False,
+        )
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        whole = segment_large(cells, tmp_path / "whole", wanted(model, save=("labels",)), block=96)
+        done = segment_large(cells, tmp_path / "out", wanted(model, save=("labels",)))
+        assert done.files["labels"].read_bytes() == whole.files["labels"].read_bytes()
+
+    def test_it_begins_anew_for_another_image_or_other_settings(self, cells, model, tmp_path):
+        with pytest.raises(InterruptedError):
+            segment_large(cells, tmp_path / "out", wanted(model), block=96, progress=self.stop_after(3, "edges"))
+        tifffile.imwrite(cells, blobs((300, 420), seed=1), tile=(64, 64), compression="zlib")
+        other = wanted(model, separation=0.7)
+        done = segment_large(cells, tmp_path / "out", other)
+        whole = segment_large(cells, tmp_path / "whole", other)
+        assert done.files["labels"].read_bytes() == whole.files["labels"].read_bytes()
+
+    def test_an_image_that_changes_meanwhile(self, cells, model, tmp_path):
+        def progress(step: str, done: int, total: int) -> None:
+            if step == "edges":
+                os.utime(cells, ns=(0, 0))
+
+        with pytest.raises(ImageError, match="changed while"):
+            segment_large(cells, tmp_path / "out", wanted(model), block=208, progress=progress)
+
+    def test_a_damaged_tile(self, cells, model, tmp_path):
+        data = bytearray(cells.read_bytes())
+        with tifffile.TiffFile(cells) as file:
+            start = file.pages[0].dataoffsets[12]
+        data[start : start + 40] = bytes(40)
+        cells.write_bytes(data)
+        with pytest.raises(ImageError, match=r"cells\.tif: .*damaged"):
+            segment_large(cells, tmp_path / "out", wanted(model), block=96)
+
+    def test_two_runs_at_once(self, cells, model, tmp_path):
+        folder = tmp_path / ".cells.nuclei-work"
+        with locked(folder, folder / "lock"), pytest.raises(RunStopped, match="Another run"):
+            segment_large(cells, tmp_path, wanted(model))
+
+    def test_other_weights_meanwhile(self, cells, model, tmp_path):
+        wishes = replace(wanted(model), weights_sha256="0" * 64)
+        with pytest.raises(RunStopped, match="weights"):
+            segment_large(cells, tmp_path / "out", wishes, block=208)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"block": 50}, "multiple of 16"),
+        ({"block": 8192}, "at most largest_part"),
+        ({"largest_part": 3}, "at least 16"),
+        ({"labels": "png"}, "'tif' or 'zarr'"),
+    ],
+)
+def test_senseless_settings(cells, model, tmp_path, options, words):
+    with pytest.raises(ValueError, match=words):
+        segment_large(cells, tmp_path, wanted(model), **options)
+    with pytest.raises(ValueError, match="Test-time"):
+        segment_large(cells, tmp_path, replace(wanted(model), tta=True))
+
+
+def test_a_mapper_may_finish_in_any_order(cells, model, tmp_path):
+    def backwards(work, jobs):
+        yield from one_by_one(work, list(jobs)[::-1])
+
+    found = [
+        segment_large(cells, tmp_path / str(i), wanted(model), m, block=96) for i, m in enumerate((None, backwards))
+    ]
+    for kind in ("labels", "csv"):
+        assert found[0].files[kind].read_bytes() == found[1].files[kind].read_bytes()

@@ -1,0 +1,58 @@
+"""What a visitor does on the page in a browser, and what they read there."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from playwright.sync_api import Page, expect
+
+from nuclei_models.inference.segmentation import segment
+from nuclei_models.page.networks import Networks
+
+TIMEOUT = int(os.environ.get("PAGE_TIMEOUT", 60_000))  # milliseconds; the machine may be busy
+expect.set_options(timeout=TIMEOUT)
+
+
+def upload(page: Page, path: Path) -> None:
+    """Give a file and wait for its preview."""
+    if page.get_by_role("button", name="Clear").count():
+        page.get_by_role("button", name="Clear").first.click()
+        expect(page.locator(".nm-empty")).to_be_visible()
+        expect(page.locator(".nm-summary")).to_have_count(0)
+    page.locator("#file input[type=file]").set_input_files(path)
+    expect(page.locator(".nm-title", has_text="Your image")).to_be_visible()
+
+
+def run(page: Page) -> None:
+    page.locator("#run").click()
+    expect(page.locator(".nm-title", has_text="U-Net++")).to_be_visible()
+    expect(page.locator("#status")).to_contain_text("Done")
+    page.locator(".nm-summary").wait_for()
+
+
+def counts(page: Page) -> list[int]:
+    """Nuclei of both networks, as the summary says."""
+    cells = page.locator(".nm-summary tr", has_text=re.compile("^Nuclei")).locator("td").all_inner_texts()
+    return [int(cell.replace(",", "")) for cell in cells]
+
+
+def wanted(networks: Networks, pixels: np.ndarray, **settings) -> list[int]:
+    return [segment(pixels, n.model, n.processor, **settings).count for n in networks]
+
+
+@contextmanager
+def redrawn(page: Page) -> Iterator[None]:
+    """Wait for other pictures than there were before."""
+    shown = "[...document.querySelectorAll('.nm-layer img')].map((image) => image.src).join()"
+    page.evaluate(f"() => {{ window.before = {shown} }}")
+    yield
+    page.wait_for_function(f"{shown} !== window.before")
+
+
+def move(page: Page, slider: str, value: float) -> None:
+    """Move a slider and wait for the pictures that follow."""
+    with redrawn(page):
+        page.locator(f"#{slider} input[type=range]").fill(str(value))

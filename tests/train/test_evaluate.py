@@ -1,0 +1,92 @@
+"""Evaluation: its sums, and that the bundled files belong together."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nuclei_models.analysis.metrics import count_mask
+from nuclei_models.inference.loading import load
+from nuclei_models.inference.segmentation import segment
+from nuclei_models.model.repository import sha256
+from train.data import Sample
+from train.evaluation.evaluate import ImageResult, evaluate, summarise, table, weights_hash
+from train.release import readme
+
+ROOT = Path(__file__).parents[2]
+BUNDLED = [ROOT / "weights" / name for name in readme.NETWORKS]
+
+
+def squares(*corners: tuple[int, int]) -> np.ndarray:
+    labels = np.zeros((20, 20), np.int32)
+    for number, (y, x) in enumerate(corners, 1):
+        labels[y : y + 4, x : x + 4] = number
+    return labels
+
+
+def test_means_by_image_and_pooled():
+    right = ImageResult.compare(squares((0, 0)), squares((0, 0)))
+    half = ImageResult.compare(squares((0, 0), (8, 8), (8, 14)), squares((0, 0)))
+    figures = summarise([right, half])
+    assert figures["nuclei"] == 4
+    assert figures["nucleus_iou"] == pytest.approx((1 + 1 / 3) / 2, abs=1e-4)
+    assert figures["pooled"]["nucleus_iou"] == pytest.approx(32 / 64, abs=1e-4)
+    assert figures["ap"]["0.5"] == pytest.approx((1 + 1 / 3) / 2, abs=1e-4)
+    assert figures["pooled"]["ap"]["0.5"] == pytest.approx(2 / 4, abs=1e-4)
+    assert figures["bowl_map"] == figures["ap_5_to_9"] == figures["ap"]["0.95"]
+
+
+@pytest.mark.parametrize("folder", BUNDLED, ids=lambda f: f.name)
+class TestBundledWeights:
+    def test_the_evaluation_is_of_these_weights(self, folder):
+        evaluation = json.loads((folder / "evaluation.json").read_text())
+        assert evaluation["weights_sha256"] == sha256(folder / "model.safetensors") == weights_hash(str(folder))
+        assert [evaluation["lists"][n]["images"] for n in ("stage1_test", "stardist_test")] == [65, 49]
+
+    def test_the_evaluation_used_the_settings_that_are_saved(self, folder):
+        settings = json.loads((folder / "evaluation.json").read_text())["settings"]
+        _, processor = load(folder)
+        assert settings == {k: getattr(processor, k) for k in settings}
+
+    def test_the_examples_figures_come_again(self, folder):
+        """Whole test images among the examples give the figures that the evaluation has on record."""
+        model, processor = load(folder)
+        lists = json.loads((folder / "evaluation.json").read_text())["lists"]
+        entries = json.loads((ROOT / "examples/examples.json").read_text())
+        again = 0
+        for entry in entries:
+            image = np.asarray(Image.open(ROOT / f"examples/{entry['name']}.png"))
+            recorded = lists.get(entry["split"], {}).get("by_image", {}).get(entry["id"])
+            if recorded is None or max(image.shape[:2]) > 400:  # validation images, and parts of larger ones
+                continue
+            truth = np.asarray(Image.open(ROOT / f"examples/{entry['name']}_labels.png")).astype(np.int32)
+            found = segment(image, model, processor).labels
+            assert count_mask(truth, found).iou == pytest.approx(recorded["nucleus_iou"], abs=0.002)
+            again += 1
+        assert again >= 3
+
+    def test_touching_nuclei_and_masks_are_found_in_every_modality(self, folder):
+        model, processor = load(folder)
+        samples, strata = [], {}
+        for entry in json.loads((ROOT / "examples/examples.json").read_text()):
+            image, labels = (
+                np.asarray(Image.open(ROOT / f"examples/{entry['name']}{end}.png")) for end in ("", "_labels")
+            )
+            samples.append(Sample(entry["name"], image, labels.astype(np.int32)))
+            strata[entry["name"]] = entry["modality"]
+        figures, found = evaluate(model, processor, samples, strata)
+        # .79 and .43 (U-Net), .80 and .46 (U-Net++) with the weights of 2026-11-22; histology is the least, .56
+        assert figures["nucleus_iou"] > 0.77 and figures["bowl_map"] > 0.41
+        assert min(f["nucleus_iou"] for f in figures["by_image"].values()) > 0.5
+        assert found.keys() == strata.keys()
+
+
+def test_readme_has_the_measured_figures():
+    assert readme.written() == (ROOT / "README.md").read_text()
+
+
+def test_table_has_a_row_a_list_and_network():
+    rows = table({f.name: json.loads((f / "evaluation.json").read_text()) for f in BUNDLED}).splitlines()
+    assert len(rows) == 2 + 2 * len(BUNDLED) + len(BUNDLED)  # and the colour images of stage1_test

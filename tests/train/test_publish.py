@@ -1,0 +1,358 @@
+"""Publishing: what goes to the Hub, what the card says, and what is refused."""
+
+import json
+import os
+import re
+import shutil
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import tifffile
+import yaml
+from huggingface_hub import ModelCard
+from PIL import Image, PngImagePlugin
+from transformers.dynamic_module_utils import get_relative_imports
+
+from nuclei_models.model.repository import sha256
+from tests.support.blobs import BLOBS, blob_picture, save_evaluated, write_evaluation
+from tests.support.folders import cut_in_half, flip_a_byte
+from tests.support.hub import WRITER
+from tests.support.space import running
+from train.release.card import ROOT, build_card, find_picture
+from train.release.publish import PublishError, assemble, publish
+from train.release.space import assemble_space, models_of
+
+CODE = {"configuration_unet.py", "modeling_unet.py", "modeling_nuclei.py", "image_processing_nuclei.py"}
+FILES = {"README.md", "LICENSE", "config.json", "preprocessor_config.json", "model.safetensors"}
+RECORD = {"evaluation.json", "training.yaml", "log.json"}
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory) -> dict[str, Path]:
+    """Folders of two tiny networks, as the bundled ones are."""
+    folder = tmp_path_factory.mktemp("weights")
+    return {key: save_evaluated(key, folder / f"{key}-nuclei") for key in ("unet", "unetpp")}
+
+
+@pytest.fixture
+def weights(evaluated, tmp_path) -> Path:
+    """A copy to spoil."""
+    return shutil.copytree(evaluated["unet"], tmp_path / "unet-nuclei")
+
+
+@pytest.fixture(scope="module")
+def assembled(evaluated, tmp_path_factory) -> Path:
+    """The U-Net's repository, as it would be pushed."""
+    folder = tmp_path_factory.mktemp("assembled")
+    assemble(evaluated["unet"], folder, "writer/unet-nuclei", "v1.0.0", onnx=False)
+    return folder
+
+
+# What goes
+
+
+def test_the_repository_is_complete_and_flat(assembled):
+    names = {path.name for path in assembled.iterdir() if path.is_file()}
+    code = {path.name for path in assembled.glob("*.py")}
+    assert names - code == FILES | RECORD and code >= CODE
+    for path in assembled.glob("*.py"):
+        assert path.read_text() == (ROOT / "nuclei_models" / path.name).read_text()
+        assert {f"{module}.py" for module in get_relative_imports(path)} <= names, path
+    config = json.loads((assembled / "config.json").read_text())
+    assert config["auto_map"] == {
+        "AutoConfig": "configuration_unet.UNetConfig",
+        "AutoModelForSemanticSegmentation": "modeling_unet.UNet",
+    }
+    assert config["weights_sha256"] == sha256(assembled / "model.safetensors")
+    processor = json.loads((assembled / "preprocessor_config.json").read_text())
+    assert processor["auto_map"] == {"AutoImageProcessor": "image_processing_nuclei.NucleiImageProcessor"}
+    assert processor["threshold"] == 0.4
+
+
+def test_nothing_else_goes(assembled, weights, tmp_path):
+    for stray in ("pytorch_model.bin", "optimizer.pt", "model.bin.py", ".env"):
+        (weights / stray).write_text("stray")
+    assemble(weights, tmp_path / "out", "writer/unet-nuclei", "v1.0.0", onnx=False)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {path.name for path in assembled.iterdir()}
+
+
+# The card
+
+
+def test_the_card_has_metadata_that_the_hub_reads(assembled, evaluated):
+    data = ModelCard.load(assembled / "README.md").data
+    assert (data.library_name, data.pipeline_tag, data.license) == ("transformers", "image-segmentation", "mit")
+    assert data.datasets == ["bbbc038"]
+    assert {"nuclei", "microscopy", "custom_code"} <= set(data.tags)
+    results = {(r.dataset_split, r.metric_type): r.metric_value for r in data.eval_results}
+    measured = json.loads((evaluated["unet"] / "evaluation.json").read_text())["lists"]
+    for split, figures in measured.items():
+        assert results[split, "nucleus_iou"] == figures["nucleus_iou"]
+        assert results[split, "mean_iou"] == figures["mean_iou"]
+        assert results[split, "dice"] == figures["dice"]
+        assert results[split, "average_precision"] == figures["ap"]["0.5"]
+        assert results[split, "mean_average_precision"] == figures["bowl_map"]
+    assert set(data.metrics) == {kind for _, kind in results}
+
+
+def test_the_cards_figures_are_the_evaluations(weights):
+    card = build_card(weights, "someone/their-nuclei", "v2.0.0")
+    assert "| the Bowl's stage1_test | 2 | 10 | .812 | .875 | .897 |" in card or ".813 | .875" in card
+    assert "Bowl mAP .312" in card and "minutes" not in card  # the log of a resumed run knows only its last part
+    for kept in ("someone/their-nuclei", "v2.0.0", "## Limits", "## Citation", "trust_remote_code=True", "PatchPerPix"):
+        assert kept in card
+    assert "org/" not in card
+    write_evaluation(weights, bowl_map=0.1234)
+    assert ".123" not in card and ".123" in build_card(weights, "someone/their-nuclei", "v2.0.0")
+
+
+def test_a_picture_of_other_weights_is_left_out(weights):
+    evaluation = json.loads((weights / "evaluation.json").read_text())
+    (weights / "examples").mkdir()
+    for owner, found in ((evaluation["weights_sha256"], True), ("0" * 64, False)):
+        mark = PngImagePlugin.PngInfo()
+        mark.add_text("weights_sha256", owner)
+        Image.new("RGB", (8, 8)).save(weights / "examples" / "limits.png", pnginfo=mark)
+        path, caption = find_picture(weights, "limits", evaluation)
+        assert (path is not None) is found
+        assert ("limits.png" in build_card(weights, "writer/unet-nuclei", "v1.0.0")) is found
+        assert not found or "Bowl mAP .375 (b)" in caption
+
+
+# What is refused
+
+
+def remove_evaluation(folder: Path) -> None:
+    (folder / "evaluation.json").unlink()
+
+
+def spoil_evaluation(folder: Path) -> None:
+    (folder / "evaluation.json").write_text('{"lists": {}}')
+
+
+def measure_others(folder: Path) -> None:
+    text = (folder / "evaluation.json").read_text()
+    (folder / "evaluation.json").write_text(text.replace(sha256(folder / "model.safetensors"), "0" * 64))
+
+
+REFUSED = {
+    "no evaluation": (remove_evaluation, "has no evaluation.json.*python -m train.evaluation.evaluate"),
+    "malformed evaluation": (spoil_evaluation, "evaluation.json is malformed.*train.evaluation.evaluate"),
+    "an evaluation of other weights": (measure_others, "belongs to other weights.*train.evaluation.evaluate"),
+    "no recipe": (lambda folder: (folder / "training.yaml").unlink(), "has no training.yaml.*train.fit.bundle"),
+    "cut weights": (lambda folder: cut_in_half(folder / "model.safetensors"), "model.safetensors"),
+    "changed weights": (lambda folder: flip_a_byte(folder / "model.safetensors"), "SHA-256"),
+    "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "no model.safetensors"),
+    "no config": (lambda folder: (folder / "config.json").unlink(), "no config.json"),
+    "no processor": (lambda folder: (folder / "preprocessor_config.json").unlink(), "no preprocessor_config.json"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_bad_weights_are_refused(weights, case):
+    spoil, message = REFUSED[case]
+    spoil(weights)
+    with pytest.raises(PublishError, match=message):
+        publish("writer/unet-nuclei", weights, "v1.0.0", onnx=False, dry_run=True)
+
+
+@pytest.mark.parametrize("tag", ["1.0.0", "v1", "latest", "v1.0.0-beta"])
+def test_a_tag_that_is_no_version_is_refused(weights, tag):
+    with pytest.raises(PublishError, match=r"v1\.0\.0"):
+        publish("writer/unet-nuclei", weights, tag, dry_run=True)
+
+
+def test_a_dry_run_shows_what_would_go(weights, capsys):
+    assert publish("writer/unet-nuclei", weights, "v1.0.0", onnx=False, dry_run=True) is None
+    shown = capsys.readouterr().out
+    size = (weights / "model.safetensors").stat().st_size
+    assert re.search(rf"{size:,}  model.safetensors", shown)
+    assert "library_name: transformers" in shown and "evaluation.json" in shown
+
+
+# The Space
+
+
+def test_the_spaces_front_matter(tmp_path):
+    commits = {"writer/unet-nuclei": "a" * 40, "writer/unetpp-nuclei": "b" * 40}
+    variables = {"UNET_MODEL": "writer/unet-nuclei@v1.0.0", "UNETPP_MODEL": "writer/unetpp-nuclei@v1.0.0"}
+    assemble_space(tmp_path, commits, variables)
+    _, front, _ = (tmp_path / "README.md").read_text().split("---\n", 2)
+    fields = yaml.safe_load(front)
+    assert fields["sdk"] == "gradio" and fields["python_version"] == "3.12" and fields["license"] == "mit"
+    assert f"gradio=={fields['sdk_version']}" in (ROOT / "requirements.txt").read_text()
+    assert fields["models"] == list(commits)
+    assert len(fields["short_description"]) <= 60
+    files = "config.json,preprocessor_config.json,model.safetensors"
+    assert fields["preload_from_hub"] == [f"{name} {files} {commit}" for name, commit in commits.items()]
+    assert (tmp_path / fields["app_file"]).is_file() and (tmp_path / "app.py").is_file()
+    assert (tmp_path / "nuclei_models" / "page" / "layout.py").is_file()
+    assert not list(tmp_path.rglob("__pycache__"))
+
+
+def test_the_space_starts_the_app_with_its_networks(tmp_path, run_python):
+    assemble_space(tmp_path / "space", {}, {"UNET_MODEL": "writer/unet-nuclei@v1.0.0"})
+    (tmp_path / "space" / "app.py").write_text('import os\nprint(__name__, os.environ["UNET_MODEL"])')
+    code = f"import runpy; runpy.run_path({str(tmp_path / 'space' / 'space.py')!r}, run_name='__main__')"
+    assert run_python(code, hub=False).stdout == "__main__ writer/unet-nuclei@v1.0.0\n"
+
+
+def test_models_of():
+    assert models_of("me", "v1.2.0") == {"unet": "me/unet-nuclei@v1.2.0", "unetpp": "me/unetpp-nuclei@v1.2.0"}
+
+
+# Over HTTP, from the command line
+
+FLOW = """
+import contextlib, io, json, os, sys
+from huggingface_hub import HfApi
+from train.release import publish, space
+
+def run(module, *arguments):
+    sys.argv = [module.__name__, *arguments]
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            module.main()
+        return [0, said.getvalue()]
+    except SystemExit as error:
+        return [error.code, said.getvalue()]
+
+def unet(tag, *more, repo="writer/first-unet"):
+    return run(publish, repo, "--weights", weights["unet"], "--tag", tag, "--no-onnx", *more)
+
+def state(repo, **kind):
+    api = HfApi()
+    refs = api.list_repo_refs(repo, **kind)
+    commits = [c.title for c in api.list_repo_commits(repo, **kind)]
+    return {"tags": {t.name: t.target_commit for t in refs.tags}, "main": refs.branches[0].target_commit,
+            "commits": commits, "files": api.list_repo_files(repo, **kind)}
+
+done = {"dry": unet("v1.0.0", "--dry-run")}
+done["dry exists"] = HfApi().repo_exists("writer/first-unet")
+done["first"] = unet("v1.0.0")
+done["after first"] = state("writer/first-unet")
+done["again"] = unet("v1.0.0")
+done["after again"] = state("writer/first-unet")
+HfApi().upload_file(path_or_fileobj=b"old", path_in_repo="old.py", repo_id="writer/first-unet")
+done["second"] = unet("v1.1.0")
+done["after second"] = state("writer/first-unet")
+done["private"] = unet("v1.0.0", "--private", repo="writer/secret-unet")
+done["is private"] = HfApi().model_info("writer/secret-unet").private
+
+both = ["--unet", "writer/unet-nuclei@v1.0.0", "--unetpp", "writer/unetpp-nuclei@v1.0.0"]
+done["early space"] = run(space, "writer/early-demo", *both)
+done["unet"] = unet("v1.0.0", repo="writer/unet-nuclei")
+done["space"] = run(publish, "writer/unetpp-nuclei", "--weights", weights["unetpp"], "--tag", "v1.0.0", "--no-onnx",
+                    "--space", "writer/nuclei-demo")
+done["space state"] = state("writer/nuclei-demo", repo_type="space")
+done["swapped"] = run(space, "writer/demo", both[0], both[3], both[2], both[1])
+done["pinned"] = [HfApi().model_info(f"writer/{name}-nuclei", revision="v1.0.0").sha for name in ("unet", "unetpp")]
+path = HfApi().hf_hub_download("writer/nuclei-demo", "README.md", repo_type="space")
+done["readme"] = open(path).read()
+os.environ["HF_TOKEN"] = "hf_reader"
+done["reader"] = unet("v1.0.0", repo="writer/refused")
+del os.environ["HF_TOKEN"]
+done["nobody"] = unet("v1.0.0", repo="writer/refused")
+print(json.dumps(done))
+"""
+
+
+@pytest.fixture(scope="module")
+def published(hub, run_python, evaluated) -> dict:
+    names = {key: str(folder) for key, folder in evaluated.items()}
+    done = run_python(f"weights = {names}\n{FLOW}", token=WRITER)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_a_dry_run_pushes_nothing(published):
+    code, said = published["dry"]
+    assert code == 0 and "model.safetensors" in said and published["dry exists"] is False
+
+
+def test_publishing_is_one_commit_and_a_tag(published):
+    state = published["after first"]
+    assert published["first"][0] == 0, published["first"]
+    assert state["commits"] == ["Publish v1.0.0", "initial commit"]
+    assert state["tags"] == {"v1.0.0": state["main"]}
+    assert set(state["files"]) >= FILES | RECORD | CODE
+
+
+def test_a_version_is_never_published_twice(published):
+    code, said = published["again"]
+    assert code == 1 and "has a v1.0.0 already" in said
+    assert published["after again"] == published["after first"]
+
+
+def test_a_new_version_leaves_the_old_one_and_nothing_behind(published):
+    state = published["after second"]
+    assert published["second"][0] == 0, published["second"]
+    assert state["tags"]["v1.0.0"] == published["after first"]["main"]
+    assert state["tags"]["v1.1.0"] == state["main"] != state["tags"]["v1.0.0"]
+    assert "old.py" not in state["files"]
+
+
+def test_a_private_repository(published):
+    assert published["private"][0] == 0 and published["is private"] is True
+
+
+def test_the_space_is_pushed_with_pinned_networks(published):
+    assert published["space"][0] == 0, published["space"]
+    state = published["space state"]
+    assert {"app.py", "space.py", "README.md", "requirements.txt", "LICENSE"} <= set(state["files"])
+    assert "nuclei_models/inference/segmentation.py" in state["files"] and len(state["commits"]) == 2
+    for name, commit in zip(("unet", "unetpp"), published["pinned"], strict=True):
+        assert re.search(rf"- writer/{name}-nuclei \S+ {commit}\n", published["readme"])
+
+
+def test_a_space_without_its_networks_is_refused(published):
+    code, said = published["early space"]
+    assert code == 1 and "There is no writer/unet-nuclei@v1.0.0 yet: publish it first" in said
+    code, said = published["swapped"]
+    assert code == 1 and "nuclei_unet is expected" in said
+
+
+def test_who_may_not_write_is_told_so(published):
+    for case in ("reader", "nobody"):
+        code, said = published[case]
+        assert code == 1 and "writer/refused" in said and "hf auth login" in said, said
+
+
+def test_offline_nothing_is_published(weights):
+    with pytest.raises(PublishError, match="HF_HUB_OFFLINE is set"):  # as it is in the tests' own process
+        publish("writer/unet-nuclei", weights, "v1.0.0", onnx=False)
+
+
+# And back: the Space starts, pulls the networks, shows the page and segments
+
+
+@pytest.fixture(scope="module")
+def space_url(hub, published, tmp_path_factory) -> Iterator[str]:
+    """Address of the pushed Space, running from the files that the Hub has, with an empty cache."""
+    folder = tmp_path_factory.mktemp("space")
+    for name, file in hub.repos["spaces", "writer/nuclei-demo"].at("main").files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(hub.blobs[file.sha256])
+    environment = {key: value for key, value in os.environ.items() if key not in ("HF_HUB_OFFLINE", "PYTHONPATH")}
+    environment |= {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(folder / "hf-home")}
+    with running(folder, sys.executable, environment) as url:
+        yield url
+
+
+def test_the_space_shows_the_page_and_segments(space_url, hub, published, tmp_path):
+    from gradio_client import Client, handle_file
+
+    with urllib.request.urlopen(space_url, timeout=30) as page:
+        assert "U-Net++" in page.read().decode()
+    Image.fromarray(blob_picture()).save(tmp_path / "cells.png")
+    client = Client(space_url, verbose=False)
+    for key in ("unet", "unetpp"):
+        labels, told = client.predict(handle_file(tmp_path / "cells.png"), key, api_name="/segment")
+        assert tifffile.imread(labels).max() == len(BLOBS)
+        assert f"writer/{key}-nuclei" in json.dumps(told)
+    pulled = [r.path for r in hub.log if "model.safetensors" in r.path and r.method == "GET" and r.status == 200]
+    assert any("writer/unetpp-nuclei" in path for path in pulled)

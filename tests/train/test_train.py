@@ -1,0 +1,199 @@
+"""Training: seeds, resuming, two processes; on a small network and drawn discs."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file
+
+from nuclei_models import NucleiImageProcessor, UNet
+from train import data
+from train.experiment import Experiment
+from train.train import train
+from train.trainer import Ema
+
+REPO = Path(__file__).parents[2]
+SMALL = [
+    "model.channels=[4,8]",
+    "augment.crop_size=32",
+    "validation_crop=48",
+    "training.max_steps=4",
+    "training.per_device_train_batch_size=2",
+    "training.warmup_steps=1",
+    "training.logging_steps=1",
+    "training.eval_steps=2",
+    "training.save_steps=2",
+    "training.report_to=none",
+    "training.disable_tqdm=true",
+    "training.bf16=false",
+]
+
+
+def discs(seed: int) -> data.Sample:
+    rng = np.random.default_rng(seed)
+    labels = np.zeros((64, 64), np.int32)
+    y, x = np.mgrid[:64, :64]
+    for number, (cy, cx) in enumerate(rng.integers(8, 56, (5, 2)), 1):
+        labels[np.hypot(y - cy, x - cx) < 8] = number
+    return data.Sample(f"disc{seed}", ((labels > 0) * 150 + rng.integers(0, 50, labels.shape)).astype(np.uint8), labels)
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory) -> list[str]:
+    """A small packed data set; the overrides that name it."""
+    folder = tmp_path_factory.mktemp("data")
+    for seed in range(4):
+        data.pack(discs(seed), folder)
+    (folder / "train.txt").write_text("disc0\ndisc1\ndisc2\n")
+    (folder / "validation.txt").write_text("disc3\n")
+    return [
+        f"data={folder}",
+        f"train_split={folder / 'train.txt'}",
+        f"validation_split={folder / 'validation.txt'}",
+    ]
+
+
+@pytest.fixture
+def read(packed, tmp_path):
+    def read(name: str, *overrides: str, network: str = "unet") -> Experiment:
+        out = f"training.output_dir={tmp_path / name}"
+        return Experiment.read(REPO / f"train/configs/{network}.yaml", [*SMALL, *packed, out, *overrides])
+
+    return read
+
+
+def weights(out: Path, step: int, name: str = "model") -> dict:
+    return load_file(out / f"checkpoint-{step}" / f"{name}.safetensors")
+
+
+def assert_equal(a: dict, b: dict) -> None:
+    assert a.keys() == b.keys()
+    assert [k for k in a if not a[k].equal(b[k])] == []
+
+
+@pytest.mark.parametrize("network", ["unet", "unetpp"])
+def test_what_a_run_leaves_behind(read, network):
+    out = train(read("run", network=network))
+    log = json.loads((out / "log.json").read_text())
+    assert {"loss", "eval_loss", "eval_iou", "eval_map"} <= {key for entry in log for key in entry}
+    assert (out / "curves.png").stat().st_size > 5000
+    record = json.loads((out / "best/validation.json").read_text())
+    assert record["step"] in (2, 4) and 0 <= record["eval_iou"] <= 1
+    processor = NucleiImageProcessor.from_pretrained(out / "best")
+    assert list(processor.channel_names) == ["background", "nucleus", "border", "distance"]
+    assert (out / "best/config.json").is_file()
+
+
+def test_seeds_make_two_runs_equal(read):
+    a, b = train(read("a")), train(read("b"))
+    c = train(read("c", "training.seed=1"))
+    assert_equal(weights(a, 4), weights(b, 4))
+    assert_equal(weights(a, 4, "ema"), weights(b, 4, "ema"))
+    assert any(not v.equal(weights(c, 4)[k]) for k, v in weights(a, 4).items())
+
+
+def test_an_interrupted_run_goes_on_to_the_same_place(read, monkeypatch):
+    whole = train(read("whole"))
+    step_end = Ema.on_step_end
+
+    def breaks(self, args, state, control, **kwargs):
+        if state.global_step == 3:
+            raise KeyboardInterrupt
+        step_end(self, args, state, control, **kwargs)
+
+    with monkeypatch.context() as m, pytest.raises(KeyboardInterrupt):
+        m.setattr(Ema, "on_step_end", breaks)
+        train(read("broken"))
+    resumed = train(read("broken"))
+    assert_equal(weights(whole, 4), weights(resumed, 4))
+    assert_equal(weights(whole, 4, "ema"), weights(resumed, 4, "ema"))
+    losses = [
+        [e["loss"] for e in json.loads((out / "log.json").read_text()) if "loss" in e] for out in (whole, resumed)
+    ]
+    assert losses[0] == losses[1]
+
+
+def test_best_is_the_average_not_the_last_step(read):
+    out = train(read("run", "training.eval_steps=4", "training.save_steps=4"))
+    best = UNet.from_pretrained(out / "best").state_dict()
+    assert_equal(dict(best), weights(out, 4, "ema"))
+    assert any(not v.equal(weights(out, 4)[k]) for k, v in best.items())
+
+
+def test_an_unpadded_network_trains_on_surroundings_and_is_kept_mirrored(read):
+    out = train(read("valid", "model.padding=valid", "augment.crop_size=48"))
+    assert UNet.from_pretrained(out / "best").config.padding == "mirror"
+    assert json.loads((out / "best/validation.json").read_text())["eval_loss"] > 0
+
+
+def test_two_processes(read, packed, tmp_path):
+    overrides = [*SMALL, *packed, f"training.output_dir={tmp_path / 'two'}"]
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--mixed_precision",
+               "no", "--dynamo_backend", "no", "-m", "train.train", "--config", "train/configs/unet.yaml",
+               "--set", *overrides]  # fmt: skip
+    done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    log = json.loads((tmp_path / "two/log.json").read_text())
+    assert max(entry["step"] for entry in log) == 4
+    assert (tmp_path / "two/best/model.safetensors").is_file()
+
+
+class TestExperiment:
+    def test_unknown_key(self, read):
+        with pytest.raises(ValueError, match=r"unknown keys \['sped'\]"):
+            read("x", "sped=1")
+
+    def test_unknown_network(self, read):
+        with pytest.raises(ValueError, match="network is 'vnet'"):
+            read("x", "network=vnet")
+
+    def test_unknown_augmentation(self, read):
+        with pytest.raises(ValueError, match=r"augment: .*blurr"):
+            read("x", "augment.blurr=1")
+
+    def test_both_networks_share_the_recipe(self):
+        a, b = (Experiment.read(REPO / f"train/configs/{n}.yaml") for n in ("unet", "unetpp"))
+        assert a.augment == b.augment and a.ema_decay == b.ema_decay
+        own = {"output_dir", "max_steps"}  # a step of U-Net++ costs twice as much, and this CPU had an hour
+        assert {k: v for k, v in a.training.items() if k not in own} == {
+            k: v for k, v in b.training.items() if k not in own
+        }
+
+    def test_both_networks_are_trained_on_alike(self):
+        a, b = (Experiment.read(REPO / f"train/configs/{n}-on.yaml") for n in ("unet", "unetpp"))
+        assert a.augment == b.augment and a.ema_decay == b.ema_decay
+        assert replace(a, network="", model={}, initial="", training={**a.training, "output_dir": ""}) == replace(
+            b, network="", model={}, initial="", training={**b.training, "output_dir": ""}
+        )
+        assert [Path(e.initial or "").parent.name for e in (a, b)] == ["unet", "unetpp"]
+
+    def test_earlier_weights_to_begin_with(self, read, tmp_path):
+        first, processor = read("first").build()
+        processor.threshold = 0.8
+        for part in (first, processor):
+            part.save_pretrained(tmp_path / "earlier")
+        model, processor = read("second", f"initial={tmp_path / 'earlier'}").build()
+        assert_equal(model.state_dict(), first.state_dict())
+        assert processor.threshold == 0.8 and model.training
+
+    def test_earlier_weights_of_another_network(self, read, tmp_path):
+        for part in read("first").build():
+            part.save_pretrained(tmp_path / "earlier")
+        earlier = f"initial={tmp_path / 'earlier'}"
+        with pytest.raises(ValueError, match=r"initial: .*earlier holds another network"):
+            read("second", earlier, "model.channels=[4, 8, 16]").build()
+        with pytest.raises(ValueError, match=r"initial: .*earlier tells"):
+            read("second", earlier, "channel_names=[background, nucleus, border, middle]").build()
+
+    def test_the_gpu_recipes_differ_in_the_crops_surroundings_only(self):
+        a, b = (Experiment.read(REPO / f"train/configs/gpu/{n}.yaml") for n in ("unet", "unetpp"))
+        model, _ = a.build()
+        assert a.augment.crop_size - 2 * model.context == b.augment.crop_size
+        assert replace(a.augment, crop_size=0) == replace(b.augment, crop_size=0) and a.ema_decay == b.ema_decay
+        assert {k: v for k, v in a.training.items() if k != "output_dir"} == {
+            k: v for k, v in b.training.items() if k != "output_dir"
+        }

@@ -1,0 +1,69 @@
+"""The campaign in its short form, and that it would notice."""
+
+import pytest
+
+from tests.campaign import worker
+from tests.campaign.__main__ import SHORT, Row, load_rows, other_rows, soak_rows, table, written
+from tests.campaign.arrays import recipes
+from tests.campaign.badly import behave
+from tests.campaign.fuzz import Part, fuzz, made_up, repeat
+from tests.campaign.mutations import mutated
+from tests.campaign.worker import Worker
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory) -> dict[str, Part]:
+    return fuzz(500, tmp_path_factory.mktemp("findings"))
+
+
+def test_a_broken_file_ends_in_an_image_or_in_a_sentence(parts):
+    for name, at_least in (("spoiled files", 300), ("lying files", 120)):
+        part = parts[name]
+        assert part.findings == []
+        assert part.tried >= at_least
+        assert part.outcomes["image"] > 10 and part.outcomes["refused"] > 50
+
+
+def test_arrays_of_any_kind_end_in_labels_or_in_a_sentence(parts):
+    part = parts["arrays and settings"]
+    assert part.findings == []
+    assert part.outcomes["labels"] > 10 and part.outcomes["refused"] > 10
+
+
+@pytest.mark.parametrize("rows_of", [load_rows, soak_rows])
+def test_the_open_page_bears_a_crowd_and_a_long_run(rows_of, sources):
+    rows = rows_of(SHORT, sources)
+    assert len(rows) == 2 and all(row.tried for row in rows)
+    assert [row for row in rows if row.lost] == []
+
+
+def test_a_case_of_a_number_is_always_the_same():
+    assert mutated(17) == mutated(17) != mutated(18)
+
+
+def test_whatever_a_case_does_to_its_process_is_noticed(monkeypatch, tmp_path):
+    monkeypatch.setattr(worker, "WALL_SECONDS", 5)
+    with Worker(behave, "") as one:
+        assert one.try_case("hang").detail == "no answer in 5 s"
+        assert "exit code -6" in one.try_case("crash").detail
+        assert "MemoryError" in one.try_case("memory").detail
+        assert one.try_case("finding").detail == "broken"
+        assert one.try_case("nothing").outcome == "fine"
+
+        part, told = Part(), []
+        made_up(recipes, 100, one, part, tmp_path, told.append, 0)
+    assert len(part.findings) == len(told) == 1 and "TypeError: nan: repeat it with" in told[0]
+    (saved,) = tmp_path.iterdir()
+    assert '"fill": "nan"' in saved.read_text()
+    assert repeat(saved).outcome in ("labels", "refused")  # by the real target
+
+
+def test_the_table_goes_between_its_marks():
+    rows = [Row("fuzz", "files", 1200, 2, "note"), Row("kill", "runs", 9, 0, "")]
+    text = written("a\n<!-- campaign -->\nold\n<!-- end -->\nb", table(rows))
+    assert text.startswith("a\n<!-- campaign -->\n| stage") and text.endswith("<!-- end -->\nb") and "old" not in text
+    assert "| fuzz | files | 1,200 | 1,198 | 2 | note |" in text
+    again = written(text, table([Row("fuzz", "files", 1300, 0, "")], other_rows(text, ["fuzz"])))
+    assert "| 1,300 | 1,300 | 0 |" in again and "| kill | runs | 9 | 9 | 0 |" in again and "1,200" not in again
+    with pytest.raises(ValueError, match="has no <!-- campaign -->"):
+        written("nothing", "table")

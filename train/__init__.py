@@ -1,0 +1,1 @@
+"""From the Bowl's archives to weights, their figures and their release; run from a clone, never installed."""

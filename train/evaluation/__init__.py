@@ -1,0 +1,1 @@
+"""Weights and a list of images to figures and pictures."""

@@ -1,0 +1,1 @@
+"""What goes out: cards, README's tables, the Hub, the Space, ONNX."""

@@ -1,6 +1,7 @@
 """The page: upload an image, see what both networks make of it, take the results away.
 
 Data flows one way: `limits`, `levels` and `networks`, then `state` (an image and what the networks said of it),
-`pictures` (state -> what is seen), `numbers` (state -> what is counted), `files` (state -> what is downloaded),
-`handlers` (an event -> new values) and `layout` (the components, and which event calls what).
+`store` (the visitors' analyses, each for a while), `pictures` (state -> what is seen), `numbers` (state -> what is
+counted), `files` (state -> what is downloaded), `handlers` (an event -> new values) and `layout` (the
+components, and which event calls what).
 """

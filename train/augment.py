@@ -11,6 +11,7 @@ from skimage.color import hed2rgb, rgb2hed
 
 from nuclei_models.model.intensity import intensity_range, normalise, to_rgb
 from train.data import Sample
+from train.targets import split_apart
 
 cv2.setNumThreads(0)  # the loader's workers are the parallelism
 
@@ -37,6 +38,9 @@ class AugmentConfig:
     shade: float = 0.1
     blur: float = 0.15
     noise: float = 0.2
+    dim: float = 0.0
+    faint: float = 0.0
+    corner: float = 0.0
 
 
 class Crops:
@@ -47,7 +51,7 @@ class Crops:
         self.labels = sample.labels
         self.is_colour = sample.image.ndim == 3
         self.range = intensity_range(self.rgb)
-        area = np.bincount(sample.labels.ravel())[1:]
+        area = np.bincount(np.maximum(sample.labels, 0).ravel())[1:]
         self.diameter = median_diameter(sample.labels)
         self.nuclei = np.flatnonzero(area) + 1
 
@@ -61,9 +65,13 @@ class Crops:
         image, labels = self._warp(rng, config, wanted)
         if rng.random() < config.paste:
             image, labels = paste(image, labels, *self._warp(rng, config, wanted), rng)
+        labels = split_apart(labels)
         image = normalise(image, *self.range)
+        if not self.is_colour and rng.random() < config.dim:
+            image = dim_some(image, labels, rng)
         image = dress(image, rng, config, self.is_colour)
-        return disturb(image, rng, config), labels
+        image = disturb(image, rng, config)
+        return empty_corner(image, labels, rng) if rng.random() < config.corner else (image, labels)
 
     def _warp(self, rng: np.random.Generator, config: AugmentConfig, wanted: float) -> tuple[np.ndarray, np.ndarray]:
         """Cut, rotate, mirror, scale to the wanted nuclear diameter (pixels) and bend, in one interpolation."""
@@ -101,7 +109,7 @@ class Crops:
 
 def median_diameter(labels: np.ndarray) -> float:
     """Median over the nuclei of the diameter of a disc of the same area, pixels; 0 without nuclei."""
-    area = np.bincount(labels.ravel())[1:]
+    area = np.bincount(np.maximum(labels, 0).ravel())[1:]
     area = area[area > 0]
     return float(np.sqrt(4 * np.median(area) / np.pi)) if len(area) else 0.0
 
@@ -124,7 +132,7 @@ def paste(
     chosen = rng.permutation(numbers)[: rng.integers(1, max(2, len(numbers) // 2 + 1))]
     mask = np.isin(other_labels, chosen)
     alpha = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 0.7)[..., None]
-    labels = np.where(mask, other_labels + labels.max(initial=0), labels)
+    labels = np.where(mask, other_labels + labels.max(initial=0), labels)  # unlabelled ground is not pasted
     return image * (1 - alpha) + other * alpha, labels.astype(np.int32)
 
 
@@ -163,8 +171,42 @@ def stained(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.exp(-absorbed).astype(np.float32)
 
 
+def dim_some(image: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Dim some of the nuclei to .25 to .7 of what they rise above the ground: dim ones beside bright ones are common.
+
+    Args:
+        image: (H, W, 3) float32, normalised, grey fluorescence.
+        labels: (H, W) int32.
+    """
+    numbers = np.unique(labels[labels > 0])
+    ground = image[labels == 0]
+    if len(numbers) < 2 or not len(ground) or image[labels > 0].mean() < ground.mean():
+        return image  # bright-field: nuclei are darker than the ground
+    factor = np.ones(labels.max() + 1, np.float32)
+    factor[rng.permutation(numbers)[: rng.integers(1, len(numbers) // 2 + 1)]] = rng.uniform(0.25, 0.7)
+    factors = cv2.GaussianBlur(factor[np.maximum(labels, 0)], (0, 0), 1.0)[..., None]
+    floor = np.median(ground)
+    return (floor + (image - floor) * factors).astype(np.float32)
+
+
+def empty_corner(image: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Blank a corner, as where a mosaic of fields was not filled: one value, below or at the ground, and no nuclei."""
+    height, width = labels.shape
+    high, wide = (int(n * rng.uniform(0.1, 0.6)) for n in (height, width))
+    if rng.random() < 0.3:  # a whole side
+        high = height
+    ys = slice(0, high) if rng.random() < 0.5 else slice(height - high, height)
+    xs = slice(0, wide) if rng.random() < 0.5 else slice(width - wide, width)
+    image, labels = image.copy(), labels.copy()
+    image[ys, xs] = rng.choice([image.min(), np.percentile(image, 5)])
+    labels[ys, xs] = 0
+    return image, split_apart(labels)
+
+
 def disturb(image: np.ndarray, rng: np.random.Generator, config: AugmentConfig) -> np.ndarray:
     """Contrast, uneven light, defocus and noise. (H, W, 3) float32 to the same."""
+    if rng.random() < config.faint:  # as where a few bright specks took the whole range
+        image = image * np.exp(rng.uniform(-1.6, -0.4))
     if rng.random() < config.gamma:
         image = np.sign(image) * np.abs(image) ** np.exp(rng.uniform(-0.5, 0.5))
     image = image * np.exp(rng.uniform(-config.gain, config.gain)) + rng.uniform(-config.offset, config.offset)

@@ -1,10 +1,16 @@
-"""The 2018 Data Science Bowl: as people have it -> images and label images -> a small packed folder.
+"""Images with their truth, as people have them -> a small packed folder, which training and evaluation read.
 
     python -m train.data --source stage1_train.zip stage1_test.zip --truth stage1_solution.csv --out data/dsb2018
+    python -m train.data --source bsst265.zip --out data/bsst265
+    python -m train.data --source mnfinder.zip --ignored micronuclei --out data/mnfinder
 
-A source is a zip or a folder with `<id>/images/<id>.png`, at any depth. The truth of an image is either its
-`<id>/masks/*.png`, one a nucleus, or the rows of the run-length CSV (ImageId, EncodedPixels). The packed folder has
-`images/<id>.png` (8 bit, grey or RGB) and `labels/<id>.png` (16 bit); training and evaluation read only that.
+A source is a zip or a folder of one of two kinds, at any depth:
+
+- `images/<name>.*` with `labels/<name>.*`, label images with one number a nucleus;
+- the 2018 Data Science Bowl: `<id>/images/<id>.png`, whose truth is either `<id>/masks/*.png`, one a nucleus, or the
+  rows of the run-length CSV (ImageId, EncodedPixels).
+
+The packed folder has `images/<id>.png` (8 bit, or 16 bit and grey) and `labels/<id>.png` (16 bit).
 """
 
 import argparse
@@ -20,6 +26,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+UNLABELLED = 2**16 - 1  # in a packed label image; -1 in a sample's
 SPLITS = Path(__file__).parent / "splits"
 
 
@@ -32,9 +39,9 @@ class Sample:
     """An image with its truth.
 
     Attributes:
-        id: The Bowl's ImageId.
-        image: (H, W) grey or (H, W, 3) RGB, uint8.
-        labels: (H, W), int32; 0 is background, 1 .. n one number a nucleus.
+        id: The Bowl's ImageId, or laboratory/name.
+        image: (H, W) grey or (H, W, 3) RGB, uint8; grey also uint16.
+        labels: (H, W), int32; 0 is background, 1 .. n one number a nucleus, -1 what nobody labelled.
     """
 
     id: str
@@ -105,10 +112,45 @@ def read_bowl(path: str | Path, truth_csv: str | Path | None = None) -> Iterator
         yield Sample(image_id, image, labels)
 
 
+def read_pairs(path: str | Path, ignored: str | None = None, specks: int = 0) -> Iterator[Sample]:
+    """Every image of a zip or folder of `images/ID.*` and `labels/ID.*`, in order of id.
+
+    Args:
+        path: Zip or folder; the two folders may lie at any depth.
+        ignored: A third folder beside them: what its images mark (other than 0) is nobody's, as micronuclei are neither
+            nuclei nor background.
+        specks: Pixels; smaller labels are nobody's either.
+
+    Raises:
+        DataError: Names the image without labels, or of another size than they.
+    """
+    source = Source(path)
+    images, labels, unknown = (by_stem(source, kind) for kind in ("images", "labels", ignored or ""))
+    if not images:
+        raise DataError(f"{source.path} holds no images/NAME.* with labels/NAME.*.")
+    for stem in sorted(images):
+        if stem not in labels:
+            raise DataError(f"{source.path}: {images[stem]} has no labels/{stem}.*.")
+        image, truth = plain_pixels(source.read(images[stem])), source.read(labels[stem]).astype(np.int32)
+        if truth.shape != image.shape[:2]:
+            raise DataError(f"{source.path}: {labels[stem]} is {truth.shape}, its image {image.shape[:2]}.")
+        if specks:
+            truth[(np.bincount(truth.ravel()) < specks)[truth]] = -1
+        if stem in unknown:
+            truth[(source.read(unknown[stem]) > 0) & (truth == 0)] = -1
+        yield Sample(stem, image, truth)
+
+
+def by_stem(source: Source, kind: str) -> dict[str, str]:
+    """Name without folder and ending -> path in the source, of the files in folders called `kind`."""
+    paths = [PurePosixPath(name) for name in source.names]
+    return {p.stem: p.as_posix() for p in paths if p.parent.name == kind and not p.name.startswith(".")}
+
+
 def plain_pixels(image: np.ndarray) -> np.ndarray:
     """Drop alpha, and a colour that is none: (H, W) or (H, W, 3), uint8."""
     if image.ndim == 2:
-        return image.astype(np.uint8)
+        return image if image.dtype == np.uint16 else image.astype(np.uint8)
     if image.shape[2] == 2:
         return image[..., 0]
     rgb = image[..., :3]
@@ -160,22 +202,44 @@ def decode_runs(nuclei: list[str], shape: tuple[int, ...], where: str) -> np.nda
 
 def pack(sample: Sample, out: Path) -> None:
     """Write a sample as images/<id>.png and labels/<id>.png under `out`."""
-    for name, pixels in (("images", sample.image), ("labels", sample.labels.astype(np.uint16))):
+    labels = np.where(sample.labels < 0, UNLABELLED, sample.labels).astype(np.uint16)
+    for name, pixels in (("images", sample.image), ("labels", labels)):
         (out / name).mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(out / name / f"{sample.id}.png", optimize=True)
 
 
 def load_packed(folder: str | Path, ids: list[str]) -> list[Sample]:
-    """Samples of a packed folder, in the order of `ids`. Raises DataError for one that is not there."""
+    """Samples of a packed folder, in the order of `ids`; of "laboratory/name" in that folder's folder `laboratory`.
 
-    missing = [i for i in ids if not (Path(folder) / "labels" / f"{i}.png").is_file()]
+    Raises:
+        DataError: One is not there.
+    """
+    missing = [i for i in ids if not (Path(folder) / packed_name("labels", i)).is_file()]
     if missing:
         raise DataError(
             f"{folder} lacks {len(missing)} of {len(ids)} images, the first {missing[0]}. "
             f"Make it with: python -m train.data --source ZIP_OR_FOLDER ... --truth CSV --out {folder}"
         )
     source = Source(folder)
-    return [Sample(i, source.read(f"images/{i}.png"), source.read(f"labels/{i}.png").astype(np.int32)) for i in ids]
+    return [Sample(i, source.read(packed_name("images", i)), unpack(source.read(packed_name("labels", i)))) for i in ids]
+
+
+def packed_name(kind: str, image_id: str) -> str:
+    """("labels", "tnbc/01_1") -> tnbc/labels/01_1.png; an id without a laboratory has no folder of its own."""
+    place, _, name = image_id.rpartition("/")
+    return f"{place}/{kind}/{name}.png" if place else f"{kind}/{name}.png"
+
+
+def laboratory(image_id: str) -> str:
+    """What stands before the slash of an id, "" where there is none."""
+    return image_id.rpartition("/")[0]
+
+
+def unpack(labels: np.ndarray) -> np.ndarray:
+    """A packed label image, uint16 -> int32 with -1 for what nobody labelled."""
+    labels = labels.astype(np.int32)
+    labels[labels == UNLABELLED] = -1
+    return labels
 
 
 def read_split(name: str) -> list[str]:
@@ -194,13 +258,16 @@ def read_strata(name: str) -> dict[str, str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--source", nargs="+", required=True, help="zips or folders of the Bowl")
+    parser.add_argument("--source", nargs="+", required=True, help="zips or folders")
     parser.add_argument("--truth", help="run-length CSV, for images without mask files")
+    parser.add_argument("--ignored", help="name of a third folder: what its images mark is left out of the loss")
+    parser.add_argument("--specks", type=int, default=0, help="labels of fewer pixels are left out of the loss")
     parser.add_argument("--out", type=Path, required=True, help="folder to pack to")
     args = parser.parse_args()
     with ThreadPoolExecutor() as pool:
         for path in args.source:
-            samples = read_bowl(path, args.truth)
+            paired = by_stem(Source(path), "labels")
+            samples = read_pairs(path, args.ignored, args.specks) if paired else read_bowl(path, args.truth)
             done = [pool.submit(pack, sample, args.out) for sample in tqdm(samples, desc=Path(path).name, unit="image")]
             for future in done:
                 future.result()

@@ -11,13 +11,25 @@ from torch.utils.data import Dataset
 from nuclei_models.model.image_processing_nuclei import NucleiImageProcessor, resize
 from nuclei_models.model.intensity import normalise
 from train.augment import AugmentConfig, Crops
-from train.data import Sample
+from train.data import Sample, laboratory
 from train.make_splits import stratum
-from train.targets import make_targets
+from train.targets import UNLABELLED, make_targets, split_apart
 
 
 class TrainingCrops(Dataset):
-    """`length` random crops; rare kinds of image come oftener: a stratum weighs as the root of its size."""
+    """`length` random crops; rare kinds of image come more often.
+
+    Each laboratory (what stands before the slash of an id) gets its share of the crops; within it a stratum weighs as
+    the root of its size.
+
+    Args:
+        samples: What the crops are cut from.
+        processor: Normalises; its channel names say which targets there are.
+        augment: See `augment.py`.
+        length: How many crops.
+        seed: Crop i is a function of this and i alone.
+        shares: Laboratory -> its share; `None` when all samples are of one.
+    """
 
     def __init__(
         self,
@@ -26,12 +38,10 @@ class TrainingCrops(Dataset):
         augment: AugmentConfig,
         length: int,
         seed: int,
+        shares: dict[str, float] | None = None,
     ):
         self.crops = [Crops(s) for s in samples]
-        strata = [stratum(s.image) for s in samples]
-        count = Counter(strata)
-        weight = np.array([count[s] ** -0.5 for s in strata])
-        self.weight = weight / weight.sum()
+        self.weight = weights([s.id for s in samples], [stratum(s.image) for s in samples], shares)
         self.processor, self.augment, self.length, self.seed = processor, augment, length, seed
         self.make_targets: Callable[[np.ndarray], np.ndarray] = partial(
             make_targets, names=list(processor.channel_names)
@@ -45,6 +55,28 @@ class TrainingCrops(Dataset):
         crops = self.crops[rng.choice(len(self.crops), p=self.weight)]
         image, labels = crops.draw(rng, self.augment)
         return to_item(image, self.make_targets(labels), self.processor)
+
+
+def weights(ids: list[str], strata: list[str], shares: dict[str, float] | None) -> np.ndarray:
+    """How often each image is drawn, summing to 1, see `TrainingCrops`.
+
+    Raises:
+        ValueError: A laboratory among the ids has no share, or a share has no image.
+    """
+    laboratories = np.array([laboratory(i) for i in ids])
+    if shares is None:
+        shares = dict.fromkeys(laboratories.tolist(), 1.0)
+    if set(shares) != set(laboratories.tolist()):
+        raise ValueError(
+            f"Shares are given for {sorted(shares)}, but the images are of {sorted(set(laboratories.tolist()))}: "
+            "give each laboratory of the training list its share."
+        )
+    kinds = [f"{lab}/{s}" for lab, s in zip(laboratories, strata, strict=True)]
+    count = Counter(kinds)
+    weight = np.array([count[k] ** -0.5 for k in kinds])
+    for name, share in shares.items():
+        weight[laboratories == name] *= share / weight[laboratories == name].sum()
+    return weight / weight.sum()
 
 
 def to_item(image: np.ndarray, targets: np.ndarray, processor: NucleiImageProcessor) -> dict[str, torch.Tensor]:
@@ -72,7 +104,10 @@ def validation_item(
     numbers = torch.nn.functional.interpolate(numbers, size=shape, mode="nearest-exact")[0, 0]
     image = _centre(resize(pixels, shape).numpy().transpose(1, 2, 0), size)
     labels = _centre(numbers.numpy().astype(np.int32), size)
-    return to_item(image, make_targets(labels, list(processor.channel_names)), processor), labels
+    if min(shape) < size:  # mirrored on: what lies apart is another nucleus
+        labels = split_apart(labels)
+    item = to_item(image, make_targets(labels, list(processor.channel_names)), processor)
+    return item, np.where(labels == UNLABELLED, 0, labels)
 
 
 def _centre(x: np.ndarray, size: int) -> np.ndarray:

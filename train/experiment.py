@@ -30,6 +30,7 @@ class Experiment:
     train_split: str = "train"
     validation_split: str = "validation"
     initial: str | None = None
+    shares: dict[str, float] | None = None
 
     @classmethod
     def read(cls, path: str | Path, overrides: Sequence[str] = ()) -> "Experiment":

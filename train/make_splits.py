@@ -24,7 +24,8 @@ SAME = 0.97  # correlation of thumbnails from which on two images count as near-
 def modality(image: np.ndarray) -> str:
     """fluorescence, brightfield, purple (stained on a stained ground), white (stained on a white ground) or pink."""
     if image.ndim == 2:
-        return "fluorescence" if image.mean() < 100 else "brightfield"
+        bright = image.mean() / (image.max() or 1) if image.dtype == np.uint16 else image.mean() / 255
+        return "fluorescence" if bright < 100 / 255 else "brightfield"
     red, green, blue = np.median(image.reshape(-1, 3), 0)
     if red > blue + 10 and red > green + 40:
         return "pink"

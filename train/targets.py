@@ -2,19 +2,24 @@
 
 import numpy as np
 from scipy import ndimage
+from skimage import measure
+
+from nuclei_models.losses import IGNORED
 
 BORDER_WIDTH = 2  # pixels
+UNLABELLED = -1  # in a label image: neither nucleus nor background, left out of the loss
 
 
 def make_targets(labels: np.ndarray, names: list[str]) -> np.ndarray:
     """Targets for a crop.
 
     Args:
-        labels: (H, W), integers, 0 is background.
+        labels: (H, W), integers, 0 is background, `UNLABELLED` where nobody knows.
         names: The network's channels: of `background`, `nucleus`, `border`, `distance`.
 
     Returns:
-        (len(names), H, W), float32, in [0, 1]. Where `border` is a channel, `nucleus` is the inside without it.
+        (len(names), H, W), float32, in [0, 1], `IGNORED` in every channel where it is unlabelled. Where `border` is a
+        channel, `nucleus` is the inside without it.
 
     Raises:
         KeyError: A name is not known.
@@ -24,7 +29,25 @@ def make_targets(labels: np.ndarray, names: list[str]) -> np.ndarray:
     border = mask & (edge_distance(labels) <= BORDER_WIDTH) if "border" in names else np.zeros_like(mask)
     maps = {"background": lambda: ~mask, "nucleus": lambda: mask & ~border, "border": lambda: border}
     maps["distance"] = lambda: normalised_distance(labels)
-    return np.stack([maps[name]() for name in names]).astype(np.float32)
+    targets = np.stack([maps[name]() for name in names]).astype(np.float32)
+    targets[:, labels == UNLABELLED] = IGNORED
+    return targets
+
+
+def split_apart(labels: np.ndarray) -> np.ndarray:
+    """Give the parts of a nucleus that don't touch, even at a corner, numbers of their own.
+
+    A crop that is mirrored at its edge shows a nucleus twice; what lies apart counts as another nucleus, for the
+    network can't know that it is the same.
+
+    Args:
+        labels: (H, W), int32; 0 is background and `UNLABELLED` stays.
+
+    Returns:
+        (H, W), int32, numbered 1 .. n.
+    """
+    parts = measure.label(np.maximum(labels, 0), background=0, connectivity=2).astype(np.int32)
+    return np.where(labels == UNLABELLED, UNLABELLED, parts)
 
 
 def edge_distance(labels: np.ndarray) -> np.ndarray:
@@ -43,5 +66,5 @@ def edge_distance(labels: np.ndarray) -> np.ndarray:
 def normalised_distance(labels: np.ndarray) -> np.ndarray:
     """`edge_distance` divided by its maximum within each nucleus: 1 at the centre. (H, W) float32."""
     distance = edge_distance(labels)
-    top = ndimage.maximum(distance, labels, index=np.arange(labels.max() + 1))
-    return distance / np.maximum(np.asarray(top, np.float32)[labels], 1e-6)
+    top = ndimage.maximum(distance, labels, index=np.arange(labels.max(initial=0) + 1))
+    return distance / np.maximum(np.asarray(top, np.float32)[np.maximum(labels, 0)], 1e-6)

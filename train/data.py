@@ -221,7 +221,9 @@ def load_packed(folder: str | Path, ids: list[str]) -> list[Sample]:
             f"Make it with: python -m train.data --source ZIP_OR_FOLDER ... --truth CSV --out {folder}"
         )
     source = Source(folder)
-    return [Sample(i, source.read(packed_name("images", i)), unpack(source.read(packed_name("labels", i)))) for i in ids]
+    return [
+        Sample(i, source.read(packed_name("images", i)), unpack(source.read(packed_name("labels", i)))) for i in ids
+    ]
 
 
 def packed_name(kind: str, image_id: str) -> str:

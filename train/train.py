@@ -44,9 +44,7 @@ def train(experiment: Experiment) -> Path:
     trainer = NucleiTrainer(
         model=model,
         args=args,
-        train_dataset=TrainingCrops(
-            samples, processor, experiment.augment, length, args.seed, experiment.shares
-        ),
+        train_dataset=TrainingCrops(samples, processor, experiment.augment, length, args.seed, experiment.shares),
         validation=[validation_item(s, processor, experiment.validation_crop) for s in held_out],
         data_collator=collate,
         processor=processor,

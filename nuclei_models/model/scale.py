@@ -109,7 +109,9 @@ def look_features(
     typical = float(np.median(across))
     weights = area / area.sum()
     boxes = ndimage.find_objects(labels)
-    extent = np.array([a / ((b[0].stop - b[0].start) * (b[1].stop - b[1].start)) for a, b in zip(area, boxes)])
+    extent = np.array(
+        [a / ((b[0].stop - b[0].start) * (b[1].stop - b[1].start)) for a, b in zip(area, boxes, strict=True)]
+    )
     certain = probability[inside]
     doubt = float((4 * probability * (1 - probability)).sum() / max(area.sum(), 1))
     own = ndimage.distance_transform_edt(inside & ~_edges(labels)) + inside

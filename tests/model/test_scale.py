@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nuclei_models.scale import Belief, Evidence, look_features
+from nuclei_models.model.scale import Belief, Evidence, look_features
 
 
 def test_two_that_agree_are_trusted():

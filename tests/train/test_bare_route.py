@@ -187,7 +187,7 @@ def test_the_documents_commands_run(snippets, monkeypatch, capsys):
     modules = {"train.release.publish": publish, "train.release.space": space}
     run = 0
     for line in commands(snippets):
-        if match := re.match(r"python -m (train\.(?:publish|space)) (.*)", line):
+        if match := re.match(r"python -m (train\.release\.(?:publish|space)) (.*)", line):
             more = ["--dry-run"] if "--dry-run" not in line else []
             more += ["--no-onnx"] if match[1] == "train.release.publish" else []
             monkeypatch.setattr(sys, "argv", [match[1], *shlex.split(match[2]), *more])

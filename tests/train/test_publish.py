@@ -59,7 +59,7 @@ def test_the_repository_is_complete_and_flat(assembled):
     code = {path.name for path in assembled.glob("*.py")}
     assert names - code == FILES | RECORD and code >= CODE
     for path in assembled.glob("*.py"):
-        assert path.read_text() == (ROOT / "nuclei_models" / path.name).read_text()
+        assert path.read_text() == (ROOT / "nuclei_models" / "model" / path.name).read_text()
         assert {f"{module}.py" for module in get_relative_imports(path)} <= names, path
     config = json.loads((assembled / "config.json").read_text())
     assert config["auto_map"] == {

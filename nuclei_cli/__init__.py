@@ -63,10 +63,20 @@ def segment(
     tile: Annotated[
         int, _option("Larger images go tile by tile.", NETWORK, "PIXELS", min=64, show_default=True)
     ] = 1024,
+    series: Annotated[
+        int | None, _option("Which image of a file with several, from 0. Default: the first.", PLANE, "N", min=0)
+    ] = None,
     z: Annotated[int | None, _option("Z plane, from 0. Default: the middle one.", PLANE, "N", min=0)] = None,
     t: Annotated[int | None, _option("Time point, from 0. Default: the first.", PLANE, "N", min=0)] = None,
     channel: Annotated[
-        int | None, _option("From 0. Default: one named for a nuclear stain, or the first.", PLANE, "N", min=0)
+        int | None,
+        _option(
+            "From 0; of a colour image 0 red, 1 green, 2 blue. Default: one named for a nuclear stain, or the first; "
+            "of a colour image all three.",
+            PLANE,
+            "N",
+            min=0,
+        ),
     ] = None,
     scheduler: Annotated[
         str | None,
@@ -92,7 +102,7 @@ def segment(
         "min_area": min_area,
         "diameter": diameter,
     }
-    options |= {"level": level, "tta": tta, "tile": tile, "z": z, "t": t, "channel": channel}
+    options |= {"level": level, "tta": tta, "tile": tile, "series": series, "z": z, "t": t, "channel": channel}
     options["save"] = tuple(dict.fromkeys(kind.strip() for kind in save.split(",") if kind.strip()))
     raise typer.Exit(segment_images(images, out, recursive, model, options, scheduler, overwrite, quiet))
 
@@ -101,6 +111,7 @@ def segment(
 def info(
     what: Annotated[str, typer.Argument(metavar="FILE|MODEL", help="An image file, or a model as in --model.")],
     model: Model = None,
+    series: Annotated[int | None, _option("Which image of a file with several, from 0.", metavar="N", min=0)] = None,
     as_json: Annotated[bool, _option("Print JSON.", flags=("--json",))] = False,
 ) -> None:
     """Tell what is in an image file or in a model.
@@ -109,7 +120,7 @@ def info(
     """
     from .info import tell
 
-    raise typer.Exit(tell(what, model, as_json))
+    raise typer.Exit(tell(what, model, as_json, series))
 
 
 @app.command()

@@ -17,14 +17,14 @@ from .console import complain
 from .model import Usage, model_or_default
 
 
-def tell(what: str, model: str | None, as_json: bool) -> int:
+def tell(what: str, model: str | None, as_json: bool, series: int | None = None) -> int:
     """Print what there is to know. -> exit code."""
     path = Path(what).expanduser()
     is_model = (path / CONFIG).is_file()
     if not path.exists() and not what.lower().endswith(SUPPORTED_EXTENSIONS):
         is_model = re.fullmatch(r"[\w.-]+/[\w.-]+(@.+)?", what) is not None
     try:
-        facts = of_model(load_network(what)) if is_model else of_image(path, model)
+        facts = of_model(load_network(what)) if is_model else of_image(path, model, series)
     except (ImageError, HubError, ValueError, Usage) as error:
         complain(f"Error: {error}")
         return console.WRONG_USAGE
@@ -35,16 +35,17 @@ def tell(what: str, model: str | None, as_json: bool) -> int:
     return console.OK
 
 
-def of_image(path: Path, model: str | None) -> dict[str, Any]:
+def of_image(path: Path, model: str | None, series: int | None = None) -> dict[str, Any]:
     """What an image file holds, and of the plane that would be segmented its values and nuclear diameter.
 
     Args:
+        series: Which image of a file with several.
         model: Whose processor estimates the diameter, see `model_or_default`; without one it isn't.
 
     Raises:
         ImageError, HubError: The file, or the model that was named, can't be read.
     """
-    info = inspect(path)
+    info = inspect(path, series)
     facts: dict[str, Any] = {
         "file": info.name,
         "format": info.format,
@@ -62,7 +63,7 @@ def of_image(path: Path, model: str | None) -> dict[str, Any]:
     if info.width * info.height > LARGE_PIXELS:
         facts["notes"].append("It is larger than memory may hold: it is segmented part by part.")
         return facts
-    image = read(path)
+    image = read(path, series=series)
     finite = image.pixels[np.isfinite(image.pixels)]
     facts["values"] = [finite.min().item(), finite.max().item()] if finite.size else []
     facts["nuclear_diameter_px"] = diameter(image.pixels, model)

@@ -138,7 +138,7 @@ class Run:
                 if not self.overwrite and is_done(job, record):
                     plan.skipped += 1
                     continue
-                info = inspect(source)
+                info = inspect(source, self.settings.series)
             except ImageError as error:
                 self.failed(source, error)
                 continue

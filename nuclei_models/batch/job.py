@@ -106,7 +106,8 @@ def segment_job(job: Job) -> Done:
     if network.sha256 != settings.weights_sha256:
         raise durable.RunStopped(f"The weights of {settings.model} have changed since the run began: start it again.")
     as_planned = stamp(job.source)
-    image = read(job.source, z=settings.z, t=settings.t, channel=settings.channel, max_pixels=LARGE_PIXELS)
+    chosen = {"series": settings.series, "z": settings.z, "t": settings.t, "channel": settings.channel}
+    image = read(job.source, max_pixels=LARGE_PIXELS, **chosen)
     labels, diameter = _labels(image.pixels, network, settings)
 
     @cache

@@ -73,4 +73,9 @@ def failures_csv(failures: Iterable[tuple[str, str]]) -> bytes:
 
 
 def _plane(settings: Settings) -> dict[str, int | None]:
-    return {"Z plane": settings.z, "time point": settings.t, "channel": settings.channel}
+    return {
+        "image in the file": settings.series,
+        "Z plane": settings.z,
+        "time point": settings.t,
+        "channel": settings.channel,
+    }

@@ -7,7 +7,17 @@ from .reader import (
     ImageInfo,
     MicroscopyImage,
     inspect,
+    planes,
     read,
 )
 
-__all__ = ["MAX_PIXELS", "SUPPORTED_EXTENSIONS", "ImageError", "ImageInfo", "MicroscopyImage", "inspect", "read"]
+__all__ = [
+    "MAX_PIXELS",
+    "SUPPORTED_EXTENSIONS",
+    "ImageError",
+    "ImageInfo",
+    "MicroscopyImage",
+    "inspect",
+    "planes",
+    "read",
+]

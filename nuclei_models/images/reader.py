@@ -2,6 +2,9 @@
 
     image = read("cells.ome.tif")  # the middle Z plane, the first time point, the channel that is named for nuclei
     image.pixels, image.pixel_size, image.notes
+    inspect("cells.ome.tif").sizes  # {"T": 5, "Z": 12, "C": 3}
+    for image in planes("cells.ome.tif", t=0):  # every Z plane of the first time point
+        ...
 
 What a file is shows in its first bytes; its extension doesn't matter. Sizes are checked before anything is decoded.
 """
@@ -21,11 +24,20 @@ from PIL.Image import DecompressionBombError
 
 from .bitmap import open_bitmap
 from .ngff import is_zarr, open_zarr
-from .planes import Asked, several
+from .planes import ALL, Asked, Indices, Plane, channel_choices, several
 from .series import MAX_PIXELS, ImageError, Series
 from .tiff_series import open_tiff
 
-__all__ = ["MAX_PIXELS", "SUPPORTED_EXTENSIONS", "ImageError", "ImageInfo", "MicroscopyImage", "inspect", "read"]
+__all__ = [
+    "MAX_PIXELS",
+    "SUPPORTED_EXTENSIONS",
+    "ImageError",
+    "ImageInfo",
+    "MicroscopyImage",
+    "inspect",
+    "planes",
+    "read",
+]
 
 SUPPORTED_EXTENSIONS = (".tif", ".tiff", ".btf", ".tf8", ".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif")
 
@@ -73,10 +85,11 @@ class ImageInfo:
         format: "TIFF", "OME-TIFF", "ImageJ TIFF", "OME-Zarr", "Zarr", "PNG", "JPEG", "BMP", "WebP" or "GIF".
         width, height: Pixels.
         dtype: Of `MicroscopyImage.pixels`.
-        is_rgb: Whether a plane is (H, W, 3) colour, without channels to choose from.
+        is_rgb: Whether a plane is (H, W, 3) colour.
         sizes: Numbers of time points, Z planes and channels, as in {"T": 1, "Z": 12, "C": 3}; "C" is 1 for RGB.
         channel_names: As many as channels, or none.
         pixel_size: (y, x) in micrometres, or `None`.
+        channel_choices: A label for each channel that can be asked for: of a colour image its three colours.
         series: A label for each image of the file that is no plane of another; most files have one.
         notes: Sentences for the user.
     """
@@ -89,6 +102,7 @@ class ImageInfo:
     is_rgb: bool
     sizes: dict[str, int]
     channel_names: tuple[str, ...]
+    channel_choices: tuple[str, ...]
     pixel_size: tuple[float, float] | None
     series: tuple[str, ...]
     notes: tuple[str, ...]
@@ -103,7 +117,7 @@ class MicroscopyImage:
             uint16, uint32, int16, float32, ..; 1-bit images are 0 and 255. Larger is brighter.
         name, format, sizes, pixel_size: As in `ImageInfo`.
         plane: Chosen "T" and "Z", from 0.
-        channels: Chosen channels, from 0.
+        channels: Chosen channels, from 0; (0, 1, 2) of colour.
         channel_names: Of the chosen channels, or none.
         notes: Sentences for the user: what was chosen for them, left out or converted.
     """
@@ -119,9 +133,9 @@ class MicroscopyImage:
     notes: tuple[str, ...]
 
 
-def inspect(path: str | os.PathLike, series: int = 0) -> ImageInfo:
-    """Read the header of an image file, of any size. Raises ImageError as `read` does."""
-    with opened(path, operator.index(series)) as (name, labels, found):
+def inspect(path: str | os.PathLike, series: int | None = None) -> ImageInfo:
+    """What is in an image file: its axes and sizes, from its header. Of any size. Raises ImageError as `read` does."""
+    with opened(path, series) as (name, labels, found):
         return ImageInfo(
             name=name,
             format=found.format,
@@ -131,6 +145,7 @@ def inspect(path: str | os.PathLike, series: int = 0) -> ImageInfo:
             is_rgb=found.is_rgb,
             sizes=found.sizes,
             channel_names=found.channel_names,
+            channel_choices=channel_choices(found),
             pixel_size=found.pixel_size,
             series=tuple(labels),
             notes=found.notes,
@@ -142,7 +157,7 @@ def read(
     z: int | None = None,
     t: int | None = None,
     channel: int | Sequence[int] | None = None,
-    series: int = 0,
+    series: int | None = None,
     max_pixels: int = MAX_PIXELS,
 ) -> MicroscopyImage:
     """Read one plane of an image file.
@@ -150,34 +165,69 @@ def read(
     Args:
         z: Z plane, from 0. `None`: the middle one.
         t: Time point, from 0. `None`: the first.
-        channel: Channel, or several, from 0. `None`: the one that is named for a nuclear stain, or else the first.
-        series: Which of several images in the file, from 0.
+        channel: Channel, or several, from 0. `None`: the one that is named for a nuclear stain, or else the first. The
+            channels of a colour image are its colours, 0 red, 1 green and 2 blue; `None` are all three.
+        series: Which of several images in the file, from 0. `None`: the first.
         max_pixels: Width times height above which an image is refused before it is decoded.
 
     Raises:
         ImageError: No image that can be read, too large a one, or no such plane. The message is for people.
     """
+    asked = Asked(None if z is None else operator.index(z), None if t is None else operator.index(t), channel)
+    with opened(path, series) as (name, labels, found):
+        return _image(name, labels, found, series, asked.one(found, max_pixels), max_pixels)
+
+
+def planes(
+    path: str | os.PathLike,
+    z: Indices = ALL,
+    t: Indices = ALL,
+    channel: int | Sequence[int] | None = None,
+    series: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> Iterator[MicroscopyImage]:
+    """Read planes of an image file one after the other: time point by time point, and of each from the first Z plane to
+    the last. The file is opened once, and one plane is held at a time.
+
+    Args:
+        z, t: An index from 0, several, a slice, "all", or `None` for what `read` takes.
+        channel, series, max_pixels: As in `read`.
+
+    Raises:
+        ImageError: As `read`; what is asked for is checked before the first plane is read.
+    """
     asked = Asked(z, t, channel)
-    with opened(path, operator.index(series)) as (name, labels, found):
-        t, z, chosen, notes = asked.of(found, max_pixels)
-        if len(labels) > 1 and series == 0:
-            notes.insert(0, several(labels))
-        planes = []
-        for c in chosen:
-            pixels, more = found.decode(t, z, c, max_pixels)
-            planes.append(pixels)
-        pixels = np.stack(planes, axis=-1) if len(planes) > 1 else planes[0]
-        return MicroscopyImage(
-            pixels=pixels,
-            name=name,
-            format=found.format,
-            sizes=found.sizes,
-            plane={"T": t, "Z": z},
-            channels=tuple(chosen),
-            channel_names=tuple(found.channel_names[c] for c in chosen) if found.channel_names else (),
-            pixel_size=found.pixel_size,
-            notes=(*notes, *more, *_not_finite(pixels)),
-        )
+    with opened(path, series) as (name, labels, found):
+        for plane in asked.every(found, max_pixels):
+            yield _image(name, labels, found, series, plane, max_pixels)
+
+
+def _image(
+    name: str, labels: list[str], found: Series, series: int | None, plane: Plane, max_pixels: int
+) -> MicroscopyImage:
+    arrays: list[np.ndarray] = []
+    more: list[str] = []
+    for channel, colour in plane.parts:
+        pixels, more = found.decode(plane.t, plane.z, channel, max_pixels)
+        arrays.append(pixels if colour is None else pixels[..., colour].copy())
+    pixels = np.stack(arrays, axis=-1) if len(arrays) > 1 else arrays[0]
+    names = found.channel_names
+    return MicroscopyImage(
+        pixels=pixels,
+        name=name,
+        format=found.format,
+        sizes=found.sizes,
+        plane={"T": plane.t, "Z": plane.z},
+        channels=plane.channels,
+        channel_names=tuple(names[c] for c in plane.channels) if names and not found.is_rgb else (),
+        pixel_size=found.pixel_size,
+        notes=(
+            *([several(labels)] if len(labels) > 1 and series is None else []),
+            *plane.notes,
+            *more,
+            *_not_finite(pixels),
+        ),
+    )
 
 
 def _not_finite(pixels: np.ndarray) -> list[str]:
@@ -191,9 +241,9 @@ def _not_finite(pixels: np.ndarray) -> list[str]:
 
 
 @contextmanager
-def opened(path: str | os.PathLike, series: int) -> Iterator[tuple[str, list[str], Series]]:
-    """The name, all images' labels and the header of one."""
-    name = display_name(path)
+def opened(path: str | os.PathLike, series: int | None) -> Iterator[tuple[str, list[str], Series]]:
+    """The name, all images' labels and the header of one: the first where `series` is `None`."""
+    name, series = display_name(path), 0 if series is None else operator.index(series)
     with explained(name), _open_file(Path(path)) as file:
         if file is None:
             labels, found = open_zarr(Path(path), max(series, 0))

@@ -37,18 +37,19 @@ class Source:
         ImageError: As `images.read` does, but not for the size.
     """
 
-    def __init__(self, path: str | os.PathLike, z=None, t=None, channel=None, series: int = 0):
+    def __init__(self, path: str | os.PathLike, z=None, t=None, channel=None, series: int | None = None):
         self.path, self._series = Path(path), series
         asked = Asked(z, t, channel)
         self._files = ExitStack()
         self.name, labels, found = self._files.enter_context(opened(path, series))
         with explained(self.name):
-            time, plane, channels, notes = asked.of(found, MAX_PIXELS**2)
+            plane = asked.one(found, MAX_PIXELS**2)
             self.shape = found.height, found.width
-            self.dtype, self.is_rgb, self.pixel_size = found.dtype, found.is_rgb, found.pixel_size
-            self.plane, self.channels = {"T": time, "Z": plane}, tuple(channels)
-            self.notes = tuple([several(labels)] * (len(labels) > 1 and series == 0) + notes)
-            self._readers = [self._reader(found, time, plane, c) for c in channels]
+            self.dtype, self.pixel_size = found.dtype, found.pixel_size
+            self.is_rgb = found.is_rgb and plane.parts[0][1] is None
+            self.plane, self.channels = {"T": plane.t, "Z": plane.z}, plane.channels
+            self.notes = (*([several(labels)] if len(labels) > 1 and series is None else []), *plane.notes)
+            self._readers = [self._reader(found, plane.t, plane.z, *part) for part in plane.parts]
 
     def read(self, rows: slice, cols: slice) -> np.ndarray:
         """(h, w), (h, w, 3) colour or (h, w, n) of n chosen channels. The window lies within the image.
@@ -64,8 +65,13 @@ class Source:
         self._files.close()
 
     @staticmethod
-    def _reader(found: Series, t: int, z: int, c: int) -> Callable[[slice, slice], np.ndarray]:
+    def _reader(found: Series, t: int, z: int, c: int, colour: int | None) -> Callable[[slice, slice], np.ndarray]:
         if found.window is not None:
-            return found.window(t, z, c)
-        pixels = found.decode(t, z, c, MAX_PIXELS)[0]
-        return lambda rows, cols: pixels[rows, cols]
+            window = found.window(t, z, c)
+        else:
+            pixels = found.decode(t, z, c, MAX_PIXELS)[0]
+
+            def window(rows: slice, cols: slice) -> np.ndarray:
+                return pixels[rows, cols]
+
+        return window if colour is None else lambda rows, cols: window(rows, cols)[..., colour]

@@ -26,7 +26,7 @@ class Settings:
         diameter: Typical nuclear diameter, pixels; `None` is automatic.
         tta, tile: See `predict`.
         level: Of the pruned U-Net++; `None` is the whole network.
-        z, t, channel: See `images.read`.
+        series, z, t, channel: See `images.read`.
         save: Kinds of files, keys of `results.KINDS`.
     """
 
@@ -40,6 +40,7 @@ class Settings:
     tta: bool = False
     tile: int = 1024
     level: int | None = None
+    series: int | None = None
     z: int | None = None
     t: int | None = None
     channel: int | None = None

@@ -147,7 +147,7 @@ class Workplace:
     @cached_property
     def source(self) -> Source:
         s = self.plan.settings
-        return Source(self.plan.source, s.z, s.t, s.channel)
+        return Source(self.plan.source, s.z, s.t, s.channel, s.series)
 
     @cached_property
     def network(self) -> Network:

@@ -22,6 +22,7 @@ from .state import Analysis, Cut, Picture
 from .store import Forgotten, Store
 
 EMPTY: dict = {}
+ALL_COLOURS = "all colours"
 PICK = "Click a nucleus in a picture, or a row of the table, to see it here."
 
 
@@ -65,13 +66,11 @@ class Page:
         with told():
             image = read(path, series=series, max_pixels=MAX_PIXELS)
         sizes, size = info.sizes, info.pixel_size
-        names = [
-            (f"{i + 1}: {info.channel_names[i]}" if info.channel_names and info.channel_names[i] else f"{i + 1}", i)
-            for i in range(sizes["C"])
-        ]
+        names: list[tuple[str, int]] = [(name, i) for i, name in enumerate(info.channel_choices)]
+        names = [(ALL_COLOURS, -1), *names] if info.is_rgb else names
         return (
             chooser,
-            gr.update(choices=names, value=image.channels[0], visible=sizes["C"] > 1),
+            gr.update(choices=names, value=names[0][1] if info.is_rgb else image.channels[0], visible=len(names) > 1),
             gr.update(maximum=max(sizes["Z"], 2), value=image.plane["Z"] + 1, visible=sizes["Z"] > 1),
             gr.update(maximum=max(sizes["T"], 2), value=image.plane["T"] + 1, visible=sizes["T"] > 1),
             note_of(image),
@@ -95,7 +94,7 @@ class Page:
             wanted = {
                 "z": int(z) - 1 if info.sizes["Z"] > 1 else None,
                 "t": int(t) - 1 if info.sizes["T"] > 1 else None,
-                "channel": channel if info.sizes["C"] > 1 else None,
+                "channel": channel if len(info.channel_choices) > 1 and (channel or 0) >= 0 else None,
             }
             return read(path, series=series or 0, max_pixels=MAX_PIXELS, **wanted)
 

@@ -69,10 +69,10 @@ def too_large(info: ImageInfo) -> str | None:
 def note_of(image: MicroscopyImage) -> str:
     """What was read, which plane is shown, and what the reader has to say about it, as Markdown."""
     height, width = image.pixels.shape[:2]
-    colour = " RGB" if image.pixels.ndim == 3 and not image.channels[1:] else ""
+    colour = " RGB" if image.pixels.ndim == 3 else ""
     lines = [f"{image.format}, {width} x {height} pixels, {image.pixels.dtype}{colour}"]
     shown = [f"{name} {image.plane[axis] + 1} of {image.sizes[axis]}" for axis, name in AXES if image.sizes[axis] > 1]
-    if image.sizes["C"] > 1:
+    if image.sizes["C"] > 1 and image.pixels.ndim == 2:
         named = f" ({image.channel_names[0]})" if image.channel_names and image.channel_names[0] else ""
         shown.append(f"channel {image.channels[0] + 1}{named} of {image.sizes['C']}")
     if shown:

@@ -219,10 +219,10 @@ def test_not_a_number(save: Save):
 
 def test_bad_arguments(save: Save):
     path = save(GREY)
-    for options in ({"z": "1"}, {"t": 0.5}, {"channel": "DAPI"}, {"series": None}):
+    for options in ({"z": "1"}, {"t": 0.5}, {"channel": "DAPI"}, {"series": "0"}):
         with pytest.raises(TypeError):
             read(path, **options)
-    fails(save(RGB, "a.png"), "RGB", channel=[0, 0])
+    fails(save(RGB, "a.png"), "red, green and blue", "0 to 2", channel=3)
     fails(path, "number -1", z=-1)
 
 

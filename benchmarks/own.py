@@ -156,7 +156,8 @@ def quantised(path: Path, key: str) -> Path:
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    from train.data import load_packed, read_split
+    from nuclei_models.training.packed import load_packed
+    from train.data import read_split
 
     out = path.with_name(f"{path.stem}-int8.onnx")
     if newer(out, path):

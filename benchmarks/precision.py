@@ -18,7 +18,9 @@ from tqdm import tqdm
 from nuclei_models.analysis import metrics
 from nuclei_models.inference.runtime import has_bfloat16
 from nuclei_models.inference.segmentation import segment
-from train.data import Sample, load_packed, read_split
+from nuclei_models.training.packed import load_packed
+from nuclei_models.training.samples import Sample
+from train.data import read_split
 from train.evaluation.evaluate import ImageResult, summarise
 
 from .own import by_onnx, network

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from nuclei_models import NucleiImageProcessor, UNet, UNetConfig, UNetPlusPlus, UNetPlusPlusConfig
 from nuclei_models.inference.loading import load
-from train.augment import AugmentConfig
+from nuclei_models.training.augment import AugmentConfig
 
 NETWORKS = {"unet": (UNetConfig, UNet), "unetpp": (UNetPlusPlusConfig, UNetPlusPlus)}
 

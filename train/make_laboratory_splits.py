@@ -15,8 +15,9 @@ import argparse
 import csv
 from pathlib import Path
 
-from train.data import SPLITS, load_packed, read_strata
-from train.make_splits import stratum
+from nuclei_models.training.likeness import stratum
+from nuclei_models.training.packed import load_packed
+from train.data import SPLITS, read_strata
 
 # by how a name with a dot after it begins
 TEST = {

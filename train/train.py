@@ -17,11 +17,12 @@ import torch
 from transformers import TrainingArguments, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
-from train.curves import draw_curves
-from train.data import load_packed, read_split
-from train.dataset import TrainingCrops, collate, validation_item
+from nuclei_models.training.curves import draw_curves
+from nuclei_models.training.dataset import TrainingCrops, collate, validation_item
+from nuclei_models.training.packed import load_packed
+from nuclei_models.training.trainer import Ema, NucleiTrainer
+from train.data import read_split
 from train.experiment import Experiment
-from train.trainer import Ema, NucleiTrainer
 
 
 def train(experiment: Experiment) -> Path:

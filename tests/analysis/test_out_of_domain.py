@@ -15,8 +15,8 @@ from nuclei_models.model.repository import sha256
 from nuclei_models.page.handlers import Page
 from nuclei_models.page.networks import RunSettings
 from nuclei_models.page.state import Picture
+from nuclei_models.training.samples import Sample
 from tests.support.page import blobs, make_networks
-from train.data import Sample
 from train.fit.out_of_domain import fit, judged, left_out, table
 from train.fit.strange import blank_fields, pictures
 

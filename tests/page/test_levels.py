@@ -15,8 +15,9 @@ from nuclei_models.model.repository import sha256
 from nuclei_models.page.layout import build
 from nuclei_models.page.levels import choices, explained
 from nuclei_models.page.networks import ROOT, Networks
+from nuclei_models.training.packed import pack
+from nuclei_models.training.samples import Sample
 from tests.support.page import blobs, save_networks
-from train.data import Sample, pack
 from train.evaluation import levels
 from train.evaluation.evaluate import evaluate
 

@@ -9,23 +9,26 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nuclei_models.training import packed
+from nuclei_models.training.augment import AugmentConfig, Crops, median_diameter
+from nuclei_models.training.likeness import modality, near_duplicates
+from nuclei_models.training.samples import DataError, Sample
+from nuclei_models.training.targets import edge_distance, make_targets, normalised_distance
 from train import data
-from train.augment import AugmentConfig, Crops, median_diameter
-from train.make_splits import draw_validation, modality, near_duplicates
-from train.targets import edge_distance, make_targets, normalised_distance
+from train.make_splits import draw_validation
 
 
-def make_sample(seed: int, shape=(40, 50), colour=False, empty=False) -> data.Sample:
+def make_sample(seed: int, shape=(40, 50), colour=False, empty=False) -> Sample:
     rng = np.random.default_rng(seed)
     labels = np.zeros(shape, np.int32)
     if not empty:
         labels[5:15, 5:15], labels[20:30, 20:35], labels[15:19, 5:9] = 1, 2, 3
     image = (labels > 0) * 120 + rng.integers(0, 40, shape)
     image = image.astype(np.uint8)
-    return data.Sample(f"id{seed}", np.stack([image, image // 2, image // 3], -1) if colour else image, labels)
+    return Sample(f"id{seed}", np.stack([image, image // 2, image // 3], -1) if colour else image, labels)
 
 
-def write_bowl(root: Path, samples: list[data.Sample], rgba=True) -> None:
+def write_bowl(root: Path, samples: list[Sample], rgba=True) -> None:
     for s in samples:
         for name in ("images", "masks"):
             (root / s.id / name).mkdir(parents=True)
@@ -40,7 +43,7 @@ def encode(mask: np.ndarray) -> str:
     return " ".join(f"{start + 1} {stop - start}" for start, stop in flat.reshape(-1, 2))
 
 
-def write_runs(path: Path, samples: list[data.Sample], columns=("ImageId", "EncodedPixels")) -> None:
+def write_runs(path: Path, samples: list[Sample], columns=("ImageId", "EncodedPixels")) -> None:
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(columns)
@@ -59,7 +62,7 @@ def zip_folder(folder: Path, top: str = "") -> Path:
 
 
 @pytest.fixture
-def samples() -> list[data.Sample]:
+def samples() -> list[Sample]:
     return [make_sample(0), make_sample(1, colour=True)]
 
 
@@ -69,7 +72,7 @@ def folder(tmp_path, samples) -> Path:
     return tmp_path / "bowl"
 
 
-def assert_same(read: list[data.Sample], expected: list[data.Sample]) -> None:
+def assert_same(read: list[Sample], expected: list[Sample]) -> None:
     assert [s.id for s in read] == [s.id for s in expected]
     for a, b in zip(read, expected, strict=True):
         assert np.array_equal(a.image, b.image)
@@ -100,10 +103,10 @@ class TestReading:
 
     def test_packed_folder_gives_the_same_back(self, tmp_path, folder, samples):
         for sample in data.read_bowl(folder):
-            data.pack(sample, tmp_path / "packed")
-        assert_same(data.load_packed(tmp_path / "packed", ["id0", "id1"]), samples)
-        with pytest.raises(data.DataError, match=r"1 of 2 images, the first id9"):
-            data.load_packed(tmp_path / "packed", ["id0", "id9"])
+            packed.pack(sample, tmp_path / "packed")
+        assert_same(packed.load_packed(tmp_path / "packed", ["id0", "id1"]), samples)
+        with pytest.raises(DataError, match=r"1 of 2 images, the first id9"):
+            packed.load_packed(tmp_path / "packed", ["id0", "id9"])
 
 
 class TestBrokenFilesAreNamed:
@@ -112,50 +115,50 @@ class TestBrokenFilesAreNamed:
 
     def test_missing_image(self, folder):
         (folder / "id0/images/id0.png").unlink()
-        with pytest.raises(data.DataError, match="id0/images/ holds 0 PNGs"):
+        with pytest.raises(DataError, match="id0/images/ holds 0 PNGs"):
             self.read(folder)
 
     def test_no_truth(self, folder):
         shutil.rmtree(folder / "id1/masks")
-        with pytest.raises(data.DataError, match="id1 has neither id1/masks"):
+        with pytest.raises(DataError, match="id1 has neither id1/masks"):
             self.read(folder)
 
     def test_mask_of_another_size(self, folder):
         Image.new("L", (50, 41), 255).save(folder / "id0/masks/2.png")
-        with pytest.raises(data.DataError, match=r"id0/masks/2.png is \(41, 50\), its image is \(40, 50\)"):
+        with pytest.raises(DataError, match=r"id0/masks/2.png is \(41, 50\), its image is \(40, 50\)"):
             self.read(folder)
 
     def test_empty_mask(self, folder):
         Image.new("L", (50, 40), 0).save(folder / "id0/masks/2.png")
-        with pytest.raises(data.DataError, match=r"id0/masks/2.png is an empty mask"):
+        with pytest.raises(DataError, match=r"id0/masks/2.png is an empty mask"):
             self.read(folder)
 
     @pytest.mark.parametrize("keep", [0, 20, 60])
     def test_truncated_png(self, folder, keep):
         path = folder / "id1/images/id1.png"
         path.write_bytes(path.read_bytes()[: keep * path.stat().st_size // 100])
-        with pytest.raises(data.DataError, match=r"id1/images/id1.png can't be read"):
+        with pytest.raises(DataError, match=r"id1/images/id1.png can't be read"):
             self.read(folder)
 
     def test_csv_of_other_columns(self, tmp_path, folder, samples):
         write_runs(tmp_path / "truth.csv", samples, columns=("Image", "Pixels"))
-        with pytest.raises(data.DataError, match=r"truth.csv has columns \['Image', 'Pixels'\]"):
+        with pytest.raises(DataError, match=r"truth.csv has columns \['Image', 'Pixels'\]"):
             self.read(folder, tmp_path / "truth.csv")
 
     @pytest.mark.parametrize(("code", "message"), [("1 2 3", "not pairs"), ("1999 5", "outside"), ("a b", "not pairs")])
     def test_bad_runs(self, tmp_path, folder, code, message):
         (tmp_path / "truth.csv").write_text(f"ImageId,EncodedPixels\nid0,{code}\n")
-        with pytest.raises(data.DataError, match=rf"truth.csv, image id0: nucleus 1.*{message}"):
+        with pytest.raises(DataError, match=rf"truth.csv, image id0: nucleus 1.*{message}"):
             self.read(folder, tmp_path / "truth.csv")
 
     def test_no_such_source_a_broken_zip_and_an_empty_folder(self, tmp_path):
-        with pytest.raises(data.DataError, match=r"nowhere does not exist"):
+        with pytest.raises(DataError, match=r"nowhere does not exist"):
             self.read(tmp_path / "nowhere")
         (tmp_path / "half.zip").write_bytes(b"PK\3\4 half")
-        with pytest.raises(data.DataError, match=r"half.zip is not a whole zip"):
+        with pytest.raises(DataError, match=r"half.zip is not a whole zip"):
             self.read(tmp_path / "half.zip")
         (tmp_path / "empty").mkdir()
-        with pytest.raises(data.DataError, match="holds no"):
+        with pytest.raises(DataError, match="holds no"):
             self.read(tmp_path / "empty")
 
 
@@ -181,7 +184,7 @@ class TestSplits:
         rng = np.random.default_rng(0)
         images = [rng.integers(0, 255, (64, 64), dtype=np.uint8) for _ in range(3)]
         images.append(np.rot90(images[1])[::-1].copy())
-        groups = near_duplicates([data.Sample(str(i), x, np.zeros((64, 64), int)) for i, x in enumerate(images)])
+        groups = near_duplicates([Sample(str(i), x, np.zeros((64, 64), int)) for i, x in enumerate(images)])
         assert groups[1] == groups[3]
         assert len(set(groups)) == 3
 
@@ -253,7 +256,7 @@ class TestCrops:
 
     def test_diameters_are_drawn_from_the_range(self):
         disc = np.hypot(*np.mgrid[-200:200, -200:200]) < 20
-        crops = Crops(data.Sample("disc", (disc * 200).astype(np.uint8), disc.astype(np.int32)))
+        crops = Crops(Sample("disc", (disc * 200).astype(np.uint8), disc.astype(np.int32)))
         assert median_diameter(crops.labels) == pytest.approx(40, rel=0.02)
         config = AugmentConfig(crop_size=80, min_diameter=12, max_diameter=48, on_nucleus=1, elastic=0)
         found = [(crops.draw(np.random.default_rng(s), config)[1] > 0) for s in range(40)]

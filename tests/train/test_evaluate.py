@@ -11,7 +11,7 @@ from nuclei_models.analysis.metrics import count_mask
 from nuclei_models.inference.loading import load
 from nuclei_models.inference.segmentation import segment
 from nuclei_models.model.repository import sha256
-from train.data import Sample
+from nuclei_models.training.samples import Sample
 from train.evaluation.evaluate import ImageResult, evaluate, summarise, table, weights_hash
 from train.release import readme
 

@@ -6,7 +6,7 @@ from scipy import ndimage
 
 from nuclei_models import NucleiImageProcessor
 from nuclei_models.model.image_processing_nuclei import smooth
-from train.data import Sample
+from nuclei_models.training.samples import Sample
 from train.fit.thresholds import fit
 
 

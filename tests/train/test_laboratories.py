@@ -11,10 +11,11 @@ from scipy import ndimage
 from nuclei_models import NucleiImageProcessor
 from nuclei_models.analysis.metrics import bowl_map, iou_matrix
 from nuclei_models.model.losses import IGNORED, segmentation_loss
-from train import data
-from train.augment import AugmentConfig, Crops, dim_some, empty_corner
-from train.dataset import validation_item, weights
-from train.targets import UNLABELLED, make_targets, split_apart
+from nuclei_models.training import packed
+from nuclei_models.training.augment import AugmentConfig, Crops, dim_some, empty_corner
+from nuclei_models.training.dataset import validation_item, weights
+from nuclei_models.training.samples import DataError, Sample
+from nuclei_models.training.targets import UNLABELLED, make_targets, split_apart
 
 NAMES = ["background", "nucleus", "border", "distance"]
 
@@ -39,16 +40,16 @@ def folder(tmp_path) -> Path:
 
 
 def test_pairs_are_read_with_what_nobody_labelled(folder):
-    (sample,) = data.read_pairs(folder, ignored="micronuclei", specks=12)
+    (sample,) = packed.read_pairs(folder, ignored="micronuclei", specks=12)
     assert sample.image.dtype == np.uint16
     assert (sample.labels[5:15, 5:15] == 1).all()
     assert (sample.labels[20, 20:23] == -1).all() and (sample.labels[25:28, 30:33] == -1).all()
 
 
 def test_packing_keeps_depth_and_what_nobody_labelled(folder, tmp_path):
-    (sample,) = data.read_pairs(folder, ignored="micronuclei")
-    data.pack(sample, tmp_path / "packed/lab")
-    (again,) = data.load_packed(tmp_path / "packed", ["lab/a"])
+    (sample,) = packed.read_pairs(folder, ignored="micronuclei")
+    packed.pack(sample, tmp_path / "packed/lab")
+    (again,) = packed.load_packed(tmp_path / "packed", ["lab/a"])
     assert again.id == "lab/a" and again.image.dtype == np.uint16
     assert np.array_equal(again.labels, sample.labels)
 
@@ -56,14 +57,14 @@ def test_packing_keeps_depth_and_what_nobody_labelled(folder, tmp_path):
 def test_an_image_without_labels_is_named(folder):
     (folder / "labels/a.png").unlink()
     (folder / "labels").rmdir()
-    with pytest.raises(data.DataError, match=r"images/a\.png has no labels/a"):
-        list(data.read_pairs(folder))
+    with pytest.raises(DataError, match=r"images/a\.png has no labels/a"):
+        list(packed.read_pairs(folder))
 
 
 def test_labels_of_another_size_are_named(folder):
     write(folder / "labels/a.png", np.ones((3, 4), np.uint16))
-    with pytest.raises(data.DataError, match=r"labels/a\.png is \(3, 4\), its image \(30, 40\)"):
-        list(data.read_pairs(folder))
+    with pytest.raises(DataError, match=r"labels/a\.png is \(3, 4\), its image \(30, 40\)"):
+        list(packed.read_pairs(folder))
 
 
 def test_each_laboratory_gets_its_share_of_the_crops():
@@ -98,7 +99,7 @@ def test_a_perfect_answer_to_a_mirrored_validation_crop_is_perfect(seed):
     for n, (y, x) in enumerate(rng.integers(8, 50, (4, 2)), 1):
         labels[y : y + 7, x : x + 9] = n
     labels = split_apart(labels)
-    sample = data.Sample("a", (labels > 0).astype(np.uint8) * 200, labels)
+    sample = Sample("a", (labels > 0).astype(np.uint8) * 200, labels)
     _, truth = validation_item(sample, NucleiImageProcessor(min_diameter=1, max_diameter=500), 128)
     assert truth.max() > labels.max()  # mirrored on
     for n in range(1, truth.max() + 1):
@@ -109,7 +110,7 @@ def test_a_perfect_answer_to_a_mirrored_validation_crop_is_perfect(seed):
 def test_training_crops_number_apart_what_lies_apart():
     labels = np.zeros((40, 40), np.int32)
     labels[2:12, 2:12] = 1
-    crops = Crops(data.Sample("a", (labels * 200).astype(np.uint8), labels))
+    crops = Crops(Sample("a", (labels * 200).astype(np.uint8), labels))
     for seed in range(8):
         _, drawn = crops.draw(np.random.default_rng(seed), AugmentConfig(crop_size=96, max_diameter=14))
         for n in range(1, drawn.max() + 1):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from nuclei_models import NucleiImageProcessor, UNet, UNetConfig
-from train.data import Sample
+from nuclei_models.training.samples import Sample
 from train.studies import inference
 from train.studies.attempts import figures
 from train.studies.inference import rescaled

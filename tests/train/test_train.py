@@ -11,10 +11,11 @@ import pytest
 from safetensors.torch import load_file
 
 from nuclei_models import NucleiImageProcessor, UNet
-from train import data
+from nuclei_models.training.packed import pack
+from nuclei_models.training.samples import Sample
+from nuclei_models.training.trainer import Ema
 from train.experiment import Experiment
 from train.train import train
-from train.trainer import Ema
 
 REPO = Path(__file__).parents[2]
 SMALL = [
@@ -33,13 +34,13 @@ SMALL = [
 ]
 
 
-def discs(seed: int) -> data.Sample:
+def discs(seed: int) -> Sample:
     rng = np.random.default_rng(seed)
     labels = np.zeros((64, 64), np.int32)
     y, x = np.mgrid[:64, :64]
     for number, (cy, cx) in enumerate(rng.integers(8, 56, (5, 2)), 1):
         labels[np.hypot(y - cy, x - cx) < 8] = number
-    return data.Sample(f"disc{seed}", ((labels > 0) * 150 + rng.integers(0, 50, labels.shape)).astype(np.uint8), labels)
+    return Sample(f"disc{seed}", ((labels > 0) * 150 + rng.integers(0, 50, labels.shape)).astype(np.uint8), labels)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def packed(tmp_path_factory) -> list[str]:
     """A small packed data set; the overrides that name it."""
     folder = tmp_path_factory.mktemp("data")
     for seed in range(4):
-        data.pack(discs(seed), folder)
+        pack(discs(seed), folder)
     (folder / "train.txt").write_text("disc0\ndisc1\ndisc2\n")
     (folder / "validation.txt").write_text("disc3\n")
     return [

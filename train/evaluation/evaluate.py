@@ -21,7 +21,9 @@ from nuclei_models.analysis import metrics
 from nuclei_models.inference.loading import load, parse_model_id
 from nuclei_models.inference.segmentation import segment
 from nuclei_models.model.repository import Repository, sha256
-from train.data import Sample, load_packed, read_split, read_strata
+from nuclei_models.training.packed import load_packed
+from nuclei_models.training.samples import Sample
+from train.data import read_split, read_strata
 from train.evaluation.figures import draw_comparison
 
 COLUMNS = {  # of the tables of results: heading -> figure

@@ -11,7 +11,7 @@ import numpy as np
 from nuclei_models.analysis.metrics import bowl_map, count_mask, iou_matrix
 from nuclei_models.model.intensity import to_rgb
 from nuclei_models.output.overlay import draw_overlay
-from train.data import Sample
+from nuclei_models.training.samples import Sample
 
 CROP = 256  # pixels shown of each image, at most
 

@@ -18,7 +18,9 @@ from nuclei_models.inference.loading import load
 from nuclei_models.inference.segmentation import segment
 from nuclei_models.output.display import to_display
 from nuclei_models.output.overlay import draw_overlay
-from train.data import Sample, load_packed, read_strata
+from nuclei_models.training.packed import load_packed
+from nuclei_models.training.samples import Sample
+from train.data import read_strata
 
 OUT = Path("docs/gallery")
 PAGE = Path("docs/gallery.md")

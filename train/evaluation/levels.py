@@ -22,7 +22,9 @@ from nuclei_models.inference.levels import FILE, measured_with
 from nuclei_models.inference.network import load_network
 from nuclei_models.inference.tiling import predict_logits
 from nuclei_models.model.modeling_nuclei import NucleiPreTrainedModel
-from train.data import Sample, load_packed, read_split
+from nuclei_models.training.packed import load_packed
+from nuclei_models.training.samples import Sample
+from train.data import read_split
 from train.evaluation.evaluate import evaluate
 
 QUALITY = {"nucleus_iou": "nucleus IoU", "dice": "Dice", "bowl_map": "Bowl mAP", "ap_50": "AP at .5", "f1": "F1 at .5"}

@@ -18,8 +18,9 @@ from nuclei_models import NucleiImageProcessor
 from nuclei_models.model.diameter import estimate, scale_features
 from nuclei_models.model.image_processing_nuclei import resize
 from nuclei_models.model.intensity import normalise
-from train.augment import AugmentConfig, Crops, disturb, dress
-from train.data import load_packed, read_split
+from nuclei_models.training.augment import AugmentConfig, Crops, disturb, dress
+from nuclei_models.training.packed import load_packed
+from train.data import read_split
 from train.fit.bundle import save_processor
 
 HIDDEN = 32

@@ -23,7 +23,8 @@ from nuclei_models.analysis.out_of_domain import FILE, SIGNALS, Domain, signals
 from nuclei_models.inference.loading import PROCESSOR, load
 from nuclei_models.inference.segmentation import predict
 from nuclei_models.model.repository import WEIGHTS, sha256
-from train.data import load_packed, read_split
+from nuclei_models.training.packed import load_packed
+from train.data import read_split
 from train.fit.strange import blank_fields, pictures
 
 FOLDS = 5

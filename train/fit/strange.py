@@ -11,7 +11,7 @@ from scipy import ndimage
 from skimage import data
 from skimage.color import rgb2gray
 
-from train.data import Sample
+from nuclei_models.training.samples import Sample
 
 # by scikit-image's names; its images of cells and stained tissue are left out
 PHOTOGRAPHS = "astronaut camera chelsea clock coffee coins horse hubble_deep_field microaneurysms moon retina rocket"

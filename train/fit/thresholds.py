@@ -26,7 +26,9 @@ from nuclei_models.inference.tiling import predict_logits
 from nuclei_models.model.image_processing_nuclei import Maps, NucleiImageProcessor
 from nuclei_models.model.instances import find_instances
 from nuclei_models.model.modeling_nuclei import NucleiPreTrainedModel
-from train.data import Sample, load_packed, read_split
+from nuclei_models.training.packed import load_packed
+from nuclei_models.training.samples import Sample
+from train.data import read_split
 from train.fit.bundle import save_processor
 
 RANGES = ((16.0, 36.0), (16.0, 24.0), (20.0, 28.0), (24.0, 24.0), (28.0, 28.0))  # pixels at the network's scale

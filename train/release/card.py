@@ -22,7 +22,7 @@ from nuclei_models.inference.loading import MODEL_CLASSES, load
 from nuclei_models.inference.segmentation import segment
 from nuclei_models.model.losses import class_count
 from nuclei_models.model.repository import CONFIG, WEIGHTS, sha256
-from train.data import load_packed
+from nuclei_models.training.packed import load_packed
 from train.evaluation.figures import draw_comparison
 from train.release.card_text import (
     CITATIONS,

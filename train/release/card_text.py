@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from train.data import DataError, read_split, read_strata
+from nuclei_models.training.samples import DataError
+from train.data import read_split, read_strata
 from train.evaluation.evaluate import COLUMNS
 
 AP_LEVELS = ("0.5", "0.6", "0.7", "0.8", "0.9")

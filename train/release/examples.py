@@ -14,7 +14,8 @@ import numpy as np
 from PIL import Image
 
 from nuclei_models.model.instances import drop_small
-from train.data import load_packed, read_strata
+from nuclei_models.training.packed import load_packed
+from train.data import read_strata
 
 SIDE = 512  # pixels
 CHOSEN = {  # name: (beginning of the id, title)

@@ -15,8 +15,10 @@ from nuclei_models.inference.segmentation import segment
 from nuclei_models.model.image_processing_nuclei import resize
 from nuclei_models.model.intensity import to_rgb
 from nuclei_models.model.modeling_nuclei import NucleiPreTrainedModel
-from train.augment import median_diameter
-from train.data import Sample, load_packed, read_split
+from nuclei_models.training.augment import median_diameter
+from nuclei_models.training.packed import load_packed
+from nuclei_models.training.samples import Sample
+from train.data import read_split
 from train.studies.small import judge, means
 
 SCALES = (0.25, 0.5, 1.0, 2.0, 4.0)

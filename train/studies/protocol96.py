@@ -21,10 +21,12 @@ from transformers import TrainerCallback, TrainingArguments, set_seed
 from nuclei_models import UNet, UNetConfig, UNetPlusPlus, UNetPlusPlusConfig
 from nuclei_models.analysis.metrics import MaskCounts, count_mask
 from nuclei_models.model.intensity import to_rgb
-from train.data import Sample, load_packed, read_split
-from train.dataset import collate
+from nuclei_models.training.dataset import collate
+from nuclei_models.training.packed import load_packed
+from nuclei_models.training.samples import Sample
+from nuclei_models.training.trainer import Ema
+from train.data import read_split
 from train.studies.small import InOrder
-from train.trainer import Ema
 
 SIDE = 96
 LISTS = ("train", "validation", "stardist_test", "left_out")  # together: stage1_train

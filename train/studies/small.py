@@ -19,13 +19,15 @@ from nuclei_models import NucleiImageProcessor
 from nuclei_models.analysis.metrics import bowl_map, count_mask, iou_matrix, match
 from nuclei_models.inference.tiling import predict_logits
 from nuclei_models.model.modeling_nuclei import NucleiPreTrainedModel
-from train.data import Sample, load_packed, read_split
-from train.dataset import TrainingCrops, collate
+from nuclei_models.training.dataset import TrainingCrops, collate
+from nuclei_models.training.likeness import modality
+from nuclei_models.training.packed import load_packed
+from nuclei_models.training.samples import Sample
+from nuclei_models.training.trainer import Ema
+from train.data import read_split
 from train.evaluation.evaluate import COLOUR
 from train.experiment import Experiment
-from train.make_splits import modality
 from train.studies.schemes import Scheme
-from train.trainer import Ema
 
 CONFIG = "train/configs/study.yaml"
 DIAMETERS = "weights/unet-nuclei"  # whose estimate of the nuclear diameter is used

@@ -1,4 +1,4 @@
-"""Loss and validation curves of a run as a picture: python -m train.curves runs/unet/log.json"""
+"""Loss and validation curves of a run as a picture: python -m nuclei_models.training.curves runs/unet/log.json"""
 
 import json
 import sys

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from nuclei_models.model.image_processing_nuclei import NucleiImageProcessor, resize
-from nuclei_models.model.intensity import normalise
-from train.augment import AugmentConfig, Crops
-from train.data import Sample, laboratory
-from train.make_splits import stratum
-from train.targets import UNLABELLED, make_targets, split_apart
+from ..model.image_processing_nuclei import NucleiImageProcessor, resize
+from ..model.intensity import normalise
+from .augment import AugmentConfig, Crops
+from .likeness import stratum
+from .samples import Sample, laboratory
+from .targets import UNLABELLED, make_targets, split_apart
 
 
 class TrainingCrops(Dataset):

@@ -10,8 +10,8 @@ from safetensors.torch import load_file, save_file
 from torch.utils.data import SequentialSampler
 from transformers import Trainer, TrainerCallback
 
-from nuclei_models import NucleiImageProcessor
-from nuclei_models.analysis.metrics import bowl_map, count_mask, iou_matrix
+from ..analysis.metrics import bowl_map, count_mask, iou_matrix
+from ..model import NucleiImageProcessor
 
 EMA_FILE = "ema.safetensors"
 

@@ -4,7 +4,7 @@ import numpy as np
 from scipy import ndimage
 from skimage import measure
 
-from nuclei_models.model.losses import IGNORED
+from ..model.losses import IGNORED
 
 BORDER_WIDTH = 2  # pixels
 UNLABELLED = -1  # in a label image: neither nucleus nor background, left out of the loss

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from skimage import measure
 
-from train.augment import AugmentConfig, Crops, dress, median_diameter, paste, stained
-from train.data import Sample
+from nuclei_models.training.augment import AugmentConfig, Crops, dress, median_diameter, paste, stained
+from nuclei_models.training.samples import Sample
 
 PLAIN = AugmentConfig(elastic=0, to_grey=0, invert=0, tint=0, stain=0, hed_jitter=0, channel_shuffle=0, gain=0,
                       offset=0, gamma=0, shade=0, blur=0, noise=0)  # fmt: skip

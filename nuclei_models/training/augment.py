@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from skimage.color import hed2rgb, rgb2hed
 
-from nuclei_models.model.intensity import intensity_range, normalise, to_rgb
-from train.data import Sample
-from train.targets import split_apart
+from ..model.intensity import intensity_range, normalise, to_rgb
+from .samples import Sample
+from .targets import split_apart
 
 cv2.setNumThreads(0)  # the loader's workers are the parallelism
 

@@ -1,0 +1,1 @@
+"""Networks trained: images with their truth to crops, to steps, to weights. It needs the extra `[train]`."""

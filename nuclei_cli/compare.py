@@ -7,6 +7,7 @@ from nuclei_models.analysis.comparison import Figures, compare, summarise
 from nuclei_models.images.label_images import pair, read_labels
 from nuclei_models.images.reader import ImageError
 from nuclei_models.jobs import durable
+from nuclei_models.model.repository import flat
 from nuclei_models.output.tables import to_csv
 
 from . import console
@@ -30,9 +31,9 @@ def compare_all(a: Path, b: Path, out: Path | None, threshold: float) -> int:
     for name, (path_a, path_b) in pairs.items():
         try:
             rows[name] = compare(read_labels(path_a), read_labels(path_b), threshold)
-        except ValueError as error:  # ImageError is one
+        except Exception as error:  # of any type: one image must not cost the others
             failed += 1
-            complain(f"failed: {name}: {error}")
+            complain(f"failed: {name}: {explained(error)}")
     for side, names in (("A", only_a), ("B", only_b)):
         if names:
             listed = ", ".join(names[:5]) + (", .." if len(names) > 5 else "")
@@ -49,6 +50,13 @@ def compare_all(a: Path, b: Path, out: Path | None, threshold: float) -> int:
             return console.STOPPED
         say(f"All figures are in {out / CSV}.")
     return console.SOME_FAILED if failed or only_a or only_b else console.OK
+
+
+def explained(error: Exception) -> str:
+    """Why two label images can't be compared, in a sentence that names the file that is to blame, if one is."""
+    if isinstance(error, MemoryError):
+        return "They don't fit into the memory here: crop both, or compare them on a machine with more."
+    return str(error) if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: {flat(error)[:300]}"
 
 
 def show(rows: dict[str, Figures]) -> None:

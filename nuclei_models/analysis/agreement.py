@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
+from scipy import sparse
+from skimage.metrics import contingency_table
 
 PART_SHARE = 0.1  # of the whole's area, below which a fragment doesn't count as a part of a split
 
@@ -57,7 +59,7 @@ def compare(a: np.ndarray, b: np.ndarray, threshold: float = 0.5) -> Agreement:
     if not 0.5 <= threshold <= 1:
         raise ValueError(f"threshold={threshold}: expected 0.5 .. 1, where a nucleus has one counterpart at most.")
     area_a, area_b = np.bincount(a.ravel()), np.bincount(b.ravel())
-    in_a, in_b, overlap = _overlaps(a, b, len(area_b))
+    in_a, in_b, overlap = overlaps(a, b)
 
     kind_a, kind_b = _only(area_a), _only(area_b)
     split = _parts(in_a, in_b, overlap, area_a, area_b) | _parts(in_b, in_a, overlap, area_b, area_a)
@@ -75,11 +77,26 @@ def _only(area: np.ndarray) -> np.ndarray:
     return kinds
 
 
-def _overlaps(a: np.ndarray, b: np.ndarray, n_b: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pairs of nuclei that share pixels: their numbers in a and in b, and how many pixels. Each (pairs,), int64."""
-    at = np.flatnonzero(a.astype(bool) & b.astype(bool))
-    pair, overlap = np.unique(a.ravel()[at].astype(np.int64) * n_b + b.ravel()[at], return_counts=True)
-    return pair // n_b, pair % n_b, overlap
+def overlaps(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pairs of nuclei that share pixels, of two label images of one shape.
+
+    Args:
+        a, b: (H, W), integers; 0 is background, any other number one nucleus.
+
+    Returns:
+        Their numbers in `a` and in `b`, and how many pixels they share: (pairs,) each, int64. Only pairs that overlap
+        are held, however many nuclei there are.
+    """
+    at = np.flatnonzero((a != 0) & (b != 0))
+    if not len(at):
+        return (np.zeros(0, np.int64),) * 3
+    numbers, inverse = zip(*(np.unique(x.ravel()[at], return_inverse=True) for x in (a, b)), strict=True)
+    table = sparse.coo_array(contingency_table(*inverse))
+    return (
+        numbers[0][table.row].astype(np.int64),
+        numbers[1][table.col].astype(np.int64),
+        table.data.astype(np.int64),
+    )
 
 
 def _parts(

@@ -14,7 +14,8 @@ def measure(
 
     Args:
         labels: (H, W), int32; 0 is background, 1 .. n one number a nucleus.
-        image: (H, W) or (H, W, C), native values, for the mean intensity (of the mean over the channels).
+        image: (H, W) or (H, W, C), native values, for the mean intensity (of the mean over the channels). Of four
+            channels the last is transparency, as in `segment`, and does not count.
         pixel_size: Height and width of a pixel in micrometres.
         solidity: Whether to measure it; it takes a convex hull a nucleus, and so most of the time.
 
@@ -50,7 +51,9 @@ def sums(
     found = np.flatnonzero(np.bincount(number))
     summands = [np.ones_like(y), y, x, y * y, x * x, x * y]
     if image is not None:
-        summands.append(np.asarray(image).reshape(labels.size, -1)[at].astype(np.float32).mean(1))
+        values = np.asarray(image).reshape(labels.size, -1)[at]
+        colours = values[:, :3] if values.shape[1] == 4 else values  # as `to_rgb`: a fourth channel is transparency
+        summands.append(colours.astype(np.float32).mean(1))
     return found, np.stack([np.bincount(number, values)[found] for values in summands], axis=1)
 
 

@@ -8,7 +8,10 @@ there is nothing to find and nothing was found, every figure is 1.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
+from scipy import sparse
+from scipy.sparse.csgraph import min_weight_full_bipartite_matching
+
+from .agreement import overlaps
 
 BOWL_THRESHOLDS = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
 
@@ -49,23 +52,22 @@ def count_mask(true: np.ndarray, found: np.ndarray) -> MaskCounts:
     return MaskCounts(tp, fp, fn, t.size - tp - fp - fn)
 
 
-def iou_matrix(true: np.ndarray, found: np.ndarray) -> np.ndarray:
+def iou_matrix(true: np.ndarray, found: np.ndarray) -> sparse.csr_array:
     """IoU of every true nucleus with every found one.
 
     Args:
         true, found: (H, W), integers; 0 is background, any other number one nucleus (gaps are allowed).
 
     Returns:
-        (n_true, n_found), float64, in the order of the numbers.
+        (n_true, n_found), float64, sparse, in the order of the numbers. Only nuclei that overlap have an entry, so its
+        memory grows with the number of nuclei and not with its square.
     """
     _check(true, found)
-    t_ids, t = np.unique(true, return_inverse=True)
-    f_ids, f = np.unique(found, return_inverse=True)
-    overlap = np.bincount(t.ravel() * len(f_ids) + f.ravel(), minlength=len(t_ids) * len(f_ids))
-    overlap = overlap.reshape(len(t_ids), len(f_ids))
-    union = overlap.sum(1, keepdims=True) + overlap.sum(0, keepdims=True) - overlap
-    iou = overlap / np.maximum(union, 1)
-    return iou[np.ix_(t_ids != 0, f_ids != 0)]
+    (t_ids, t_area), (f_ids, f_area) = (np.unique(x[x != 0], return_counts=True) for x in (true, found))
+    t, f, overlap = overlaps(true, found)
+    t, f = np.searchsorted(t_ids, t), np.searchsorted(f_ids, f)
+    iou = overlap / (t_area[t] + f_area[f] - overlap)
+    return sparse.csr_array((iou, (t, f)), shape=(len(t_ids), len(f_ids)))
 
 
 @dataclass(frozen=True)
@@ -98,26 +100,49 @@ class Matching:
         return _ratio(self.iou_sum, self.tp + (self.fp + self.fn) / 2)
 
 
-def match(iou: np.ndarray, threshold: float, strict: bool = False) -> Matching:
+def match(iou: sparse.sparray | np.ndarray, threshold: float, strict: bool = False) -> Matching:
     """Pair nuclei one to one, as many as possible, where the IoU reaches the threshold.
 
     Args:
-        iou: From `iou_matrix`.
-        threshold: At least 0.5 makes the pairing unique but for ties.
+        iou: (n_true, n_found), from `iou_matrix`; a dense array does as well.
+        threshold: Above 0. At least 0.5 makes the pairing unique but for ties.
         strict: Whether the IoU must exceed the threshold (the Bowl) instead of reaching it (StarDist).
+
+    Raises:
+        ValueError: The threshold isn't above 0.
     """
-    n_true, n_found = iou.shape
-    reached = iou > threshold if strict else iou >= threshold
-    if (reached.sum(0) > 1).any() or (reached.sum(1) > 1).any():
-        rows, cols = linear_sum_assignment(-(reached + iou / (2 * min(n_true, n_found))))
-    else:
-        rows, cols = np.nonzero(reached)
-    ok = reached[rows, cols]
-    tp = int(ok.sum())
-    return Matching(threshold, tp, n_found - tp, n_true - tp, float(iou[rows, cols][ok].sum()))
+    if not threshold > 0:
+        raise ValueError(f"threshold={threshold}: expected an IoU above 0.")
+    entries = sparse.coo_array(iou)
+    n_true, n_found = entries.shape
+    reached = entries.data > threshold if strict else entries.data >= threshold
+    t, f, value = entries.row[reached], entries.col[reached], entries.data[reached]
+    kept = _pairs(t, f, value, n_true, n_found)
+    tp = len(kept)
+    return Matching(threshold, tp, n_found - tp, n_true - tp, float(value[kept].sum()))
 
 
-def bowl_map(iou: np.ndarray) -> float:
+def _pairs(t: np.ndarray, f: np.ndarray, value: np.ndarray, n_true: int, n_found: int) -> np.ndarray:
+    """Of candidate pairs those that make the most pairs one to one, and among these the largest sum of IoUs.
+
+    Candidates that share no nucleus with another are pairs. The others go through a sparse assignment, in which a true
+    nucleus may also stay alone: nothing of the size n_true x n_found is ever held.
+    """
+    contested = (np.bincount(t, minlength=n_true)[t] > 1) | (np.bincount(f, minlength=n_found)[f] > 1)
+    alone, at = np.flatnonzero(~contested), np.flatnonzero(contested)
+    if not len(at):
+        return alone
+    rows, row = np.unique(t[at], return_inverse=True)
+    columns, column = np.unique(f[at], return_inverse=True)
+    nobody = len(columns) + np.arange(len(rows))
+    gain = np.concatenate([1 + value[at] / (2 * len(rows)), np.full(len(rows), 1e-9)])
+    places = np.concatenate([row, np.arange(len(rows))]), np.concatenate([column, nobody])
+    wishes = sparse.csr_array((gain, places), shape=(len(rows), len(columns) + len(rows)))
+    partner = min_weight_full_bipartite_matching(wishes, maximize=True)[1]
+    return np.sort(np.concatenate([alone, at[partner[row] == column]]))
+
+
+def bowl_map(iou: sparse.sparray | np.ndarray) -> float:
     """The Bowl's mean AP of one image: the mean of TP / (TP + FP + FN) over IoU > 0.5, 0.55, .. 0.95."""
     return float(np.mean([match(iou, t, strict=True).ap for t in BOWL_THRESHOLDS]))
 

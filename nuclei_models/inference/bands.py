@@ -12,6 +12,36 @@ from collections.abc import Callable
 import torch
 
 
+_setting_threads = threading.Lock()
+
+
+def set_own_threads(number: int) -> None:
+    """Set how many threads torch uses for what this thread does, and leave other threads' number as it is.
+
+    `torch.set_num_threads` also changes the number of threads that are started later, or first use torch later. With
+    several runs in one process they would stay with the small number of one run. So a thread that begins now, which has
+    the number of all later ones, puts it back.
+    """
+    noted, changed = threading.Event(), threading.Event()
+
+    def put_back() -> None:
+        later = torch.get_num_threads()
+        noted.set()
+        changed.wait()
+        torch.set_num_threads(later)
+
+    with _setting_threads:
+        keeper = threading.Thread(target=put_back)
+        keeper.start()
+        noted.wait()
+        try:
+            torch.get_num_threads()  # takes up the number for later threads, once, so that it can't undo the next line
+            torch.set_num_threads(number)
+        finally:
+            changed.set()
+            keeper.join()
+
+
 class Layer:
     """A layer, here one that changes nothing.
 
@@ -175,7 +205,7 @@ class Work:
         finally:
             for worker in others:
                 worker.join()
-            torch.set_num_threads(total)  # which workers have changed for threads to come
+            set_own_threads(total)
         if self._failure is not None:
             raise self._failure
         if report:
@@ -183,8 +213,7 @@ class Work:
         return self._last.output.view(0, self._last.height)
 
     def _work(self, threads: int, report: Callable[[int, int], None] | None = None) -> None:
-        torch.get_num_threads()  # sets this thread's number to the default, once
-        torch.set_num_threads(threads)
+        set_own_threads(threads)
         try:
             with torch.inference_mode():
                 while task := self._claim():

@@ -66,7 +66,8 @@ class Api:
         used = self.networks[network]
         try:
             with self.watch(request) as check:
-                settings = RunSettings(diameter, bool(tta))
+                assumed = diameter or used.processor.diameter or used.processor.estimate_diameter(read_image.pixels)
+                settings = RunSettings(assumed, bool(tta))
                 maps = self.networks.predict(network, read_image.pixels, settings, check=check)
             applied = used.processor.cut_values(maps.pixel_area, threshold, separation, min_area)
             labels: np.ndarray = used.processor.instances(maps, *applied)
@@ -85,7 +86,8 @@ class Api:
             "threshold": applied[0],
             "separation": applied[1],
             "min_area": applied[2],
-            "diameter": diameter,
+            "diameter": None if assumed is None else round(float(assumed), 3),
+            "diameter_given": diameter,
             "tta": bool(tta),
             "plane": read_image.plane,
             "channels": list(read_image.channels),

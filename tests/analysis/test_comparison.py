@@ -69,6 +69,27 @@ def test_compare_tells_of_what_has_no_partner_or_fails(nuclei, tmp_path):
     assert code == 2 and "two files or two folders" in printed
 
 
+def test_compare_goes_on_past_an_image_that_fails_for_any_reason(nuclei, tmp_path, monkeypatch):
+    for side in "ab":
+        (tmp_path / side).mkdir()
+        for name in ("w", "x", "y", "z"):
+            Image.fromarray(TRUE).save(tmp_path / side / f"{name}.png")
+    reasons = {"w": MemoryError(), "x": RuntimeError("a codec's own"), "y": OSError(5, "Input/output error")}
+
+    def fails(path):
+        if path.parent.name == "b" and path.stem in reasons:
+            raise reasons[path.stem]
+        return read_labels(path)
+
+    monkeypatch.setattr("nuclei_cli.compare.read_labels", fails)
+    code, printed = nuclei("compare", "a", "b", "--out", "out")
+    assert code == 1 and "Traceback" not in printed
+    assert "failed: w: They don't fit into the memory" in printed
+    assert "failed: x: RuntimeError: a codec's own" in printed and "failed: y: [Errno 5]" in printed
+    rows = list(csv.DictReader((tmp_path / "out" / "comparison.csv").read_text().splitlines()))
+    assert [row["image"] for row in rows] == ["z", "all"]
+
+
 @pytest.mark.parametrize(
     "labels, words",
     [

@@ -1,9 +1,12 @@
 """Metrics against cases worked by hand and against the definitions as others wrote them."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from nuclei_models.analysis import metrics
+from nuclei_models.analysis.comparison import compare
 
 
 def squares(*corners: tuple[int, int], side: int = 4, shape: tuple[int, int] = (20, 20)) -> np.ndarray:
@@ -39,13 +42,56 @@ class TestMask:
 
 
 class TestMatching:
+    def test_many_nuclei_take_megabytes(self):
+        """10,000 nuclei a side: the table of all pairs would take 800 MB, each figure several times that."""
+        y, x = np.mgrid[:400, :400]
+        true = (y // 4) * 100 + x // 4 + 1
+        found = (y // 4) * 101 + (x + 1) // 4 + 1  # a column to the left
+        tracemalloc.start()
+        try:
+            figures = compare(true, found)
+            most = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert most < 60e6
+        assert figures["a"] == 10_000 and figures["b"] == 10_100
+        assert figures["both"] == 9900 and figures["split_a"] == 100  # the last of a row has a sliver of a column beside
+        assert figures["ap_60"] == pytest.approx(10_000 / 10_100)  # 12 pixels of 20, and 12 of 16 at the left edge
+        assert figures["ap_65"] == pytest.approx(100 / (20_100 - 100))
+
+    def test_a_long_chain_of_ties_takes_megabytes(self):
+        """Below .5 a nucleus may pair with either neighbour, and so all hang together."""
+        x = np.arange(20_000)
+        iou = metrics.iou_matrix((x // 4 + 1)[None], ((x + 2) // 4 + 1)[None])
+        tracemalloc.start()
+        try:
+            m = metrics.match(iou, 0.3)
+            most = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert m.tp == 5000 and most < 10e6
+        assert m.iou_sum == pytest.approx(4998 * 2 / 6 + 2 * 0.5)  # both halves at the ends, and one inside is left
+
+    @pytest.mark.parametrize("seed", range(20))
+    def test_pairs_are_the_best_of_all(self, seed):
+        from scipy.optimize import linear_sum_assignment
+
+        random = np.random.default_rng(seed)
+        iou = random.uniform(0, 1, random.integers(1, 7, 2)) * random.integers(0, 2)
+        for threshold in (0.05, 0.3, 0.6):
+            reached = iou >= threshold
+            rows, columns = linear_sum_assignment(-(reached + iou * reached / (2 * min(iou.shape))))
+            m = metrics.match(iou, threshold)
+            assert m.tp == reached[rows, columns].sum()
+            assert m.iou_sum == pytest.approx((iou * reached)[rows, columns].sum())
+
     def test_iou_matrix(self):
         iou = metrics.iou_matrix(squares((0, 0), (10, 10)), squares((10, 11), (0, 0)))
-        assert iou == pytest.approx(np.array([[0, 1], [12 / 20, 0]]))
+        assert iou.toarray() == pytest.approx(np.array([[0, 1], [12 / 20, 0]]))
 
     def test_numbers_may_have_gaps(self):
         true = squares((0, 0), (10, 10)) * 70_000
-        assert metrics.iou_matrix(true, squares((10, 10))).tolist() == [[0], [1]]
+        assert metrics.iou_matrix(true, squares((10, 10))).toarray().tolist() == [[0], [1]]
 
     def test_figures_by_hand(self):
         # one whole, one by 12 / 20 = .6, one missed, one invented
@@ -124,7 +170,7 @@ class TestAgainstOthersDefinitions:
         from scipy.optimize import linear_sum_assignment
 
         true, found = pair
-        iou = metrics.iou_matrix(true, found)
+        iou = metrics.iou_matrix(true, found).toarray()
         n = min(iou.shape)
         for t in (0.3, 0.5, 0.7, 0.9):
             rows, cols = linear_sum_assignment(-(iou >= t).astype(float) - iou / (2 * n))

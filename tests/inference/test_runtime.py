@@ -180,6 +180,40 @@ class TestWork:
         thread.join()
         assert torch.get_num_threads() == seen[0] == before
 
+    def test_the_number_of_threads_stays_though_several_run_at_once(self):
+        """Also for a thread that first uses torch while others run: it would keep their number for good."""
+        before, seen, first = torch.get_num_threads(), [], threading.Event()
+        torch.set_num_threads(3)
+
+        def run(wait: threading.Event | None, report: threading.Event) -> None:
+            def told(done: int, rows: int) -> None:
+                report.set()
+                if wait is not None:
+                    wait.wait(10)
+
+            Runtime(network("same"))(image(64, 64), told)
+            seen.append(torch.get_num_threads())
+
+        try:
+            second, meanwhile = threading.Event(), []
+            threads = [threading.Thread(target=run, args=(second, first))]
+            threads[0].start()
+            first.wait(10)  # one is in the middle of its run
+            threads += [
+                threading.Thread(target=run, args=(None, second)),
+                threading.Thread(target=lambda: meanwhile.append(torch.get_num_threads())),
+            ]
+            for thread in threads[1:]:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            late = threading.Thread(target=lambda: meanwhile.append(torch.get_num_threads()))
+            late.start()
+            late.join()
+            assert seen == [3, 3] and meanwhile == [3, 3] and torch.get_num_threads() == 3
+        finally:
+            torch.set_num_threads(before)
+
 
 class TestPrecision:
     def test_unknown(self):

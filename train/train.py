@@ -15,12 +15,11 @@ from pathlib import Path
 
 import torch
 from transformers import TrainingArguments, set_seed
-from transformers.trainer_utils import get_last_checkpoint
 
 from nuclei_models.training.curves import draw_curves
 from nuclei_models.training.dataset import TrainingCrops, collate, validation_item
 from nuclei_models.training.packed import load_packed
-from nuclei_models.training.trainer import Ema, NucleiTrainer
+from nuclei_models.training.trainer import Ema, NucleiTrainer, last_checkpoint
 from train.data import read_split
 from train.experiment import Experiment
 
@@ -52,7 +51,8 @@ def train(experiment: Experiment) -> Path:
         ema=Ema(experiment.ema_decay),
     )
     out = Path(experiment.training["output_dir"])
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(out) if out.is_dir() else None)
+    begun = last_checkpoint(out)
+    trainer.train(resume_from_checkpoint=None if begun is None else str(begun))
     if trainer.is_world_process_zero():
         (out / "log.json").write_text(json.dumps(trainer.state.log_history, indent=1) + "\n")
         draw_curves(trainer.state.log_history, out / "curves.png")

@@ -11,7 +11,6 @@ from collections.abc import Callable
 
 import torch
 
-
 _setting_threads = threading.Lock()
 
 

@@ -1,6 +1,8 @@
 """transformers' Trainer, with the averaged weights (EMA) that are validated and kept."""
 
 import json
+import os
+import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -45,7 +47,9 @@ class Ema(TrainerCallback):
     def on_save(self, args, state, control, **kwargs):
         if state.is_world_process_zero:
             folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            save_file({k: v.contiguous() for k, v in self.average.items()}, folder / EMA_FILE)
+            part = folder / f"{EMA_FILE}.part"
+            save_file({k: v.contiguous() for k, v in self.average.items()}, part)
+            part.replace(folder / EMA_FILE)  # the last file of a checkpoint, see `last_checkpoint`
 
     @contextmanager
     def applied_to(self, model: torch.nn.Module):
@@ -56,6 +60,17 @@ class Ema(TrainerCallback):
             yield model
         finally:
             model.load_state_dict(own)
+
+
+def last_checkpoint(out: Path) -> Path | None:
+    """The newest checkpoint that is whole, or `None`. A run that was killed while it wrote one goes on from the one
+    before; what is left of the other is removed, as it would count among those that are kept."""
+    numbered = {int(path.name.split("-")[1]): path for path in out.glob("checkpoint-*") if path.name[11:].isdecimal()}
+    whole = {step: path for step, path in numbered.items() if (path / EMA_FILE).is_file()}
+    if int(os.environ.get("RANK", 0)) == 0:
+        for step in numbered.keys() - whole.keys():
+            shutil.rmtree(numbered[step])
+    return whole[max(whole)] if whole else None
 
 
 @contextmanager

@@ -55,7 +55,7 @@ class TestMatching:
             tracemalloc.stop()
         assert most < 60e6
         assert figures["a"] == 10_000 and figures["b"] == 10_100
-        assert figures["both"] == 9900 and figures["split_a"] == 100  # the last of a row has a sliver of a column beside
+        assert figures["both"] == 9900 and figures["split_a"] == 100  # the last of a row has a sliver beside
         assert figures["ap_60"] == pytest.approx(10_000 / 10_100)  # 12 pixels of 20, and 12 of 16 at the left edge
         assert figures["ap_65"] == pytest.approx(100 / (20_100 - 100))
 

@@ -298,3 +298,13 @@ def test_overlay_touches_only_nuclei():
     drawn = draw_overlay(picture, labels)
     changed = (drawn != picture).any(-1)
     assert not changed[labels == 0].any() and changed[labels > 0].mean() > 0.95
+
+
+def test_transparency_is_no_brightness():
+    """A fourth channel is dropped by the network, and so by the measurements."""
+    labels = np.zeros((8, 8), np.int32)
+    labels[2:5, 2:5] = 1
+    colours = np.random.default_rng(0).integers(0, 200, (8, 8, 3)).astype(np.uint8)
+    with_alpha = np.dstack([colours, np.full((8, 8), 255, np.uint8)])
+    for name, column in measure(labels, colours).items():
+        assert np.array_equal(column, measure(labels, with_alpha)[name]), name

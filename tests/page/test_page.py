@@ -260,6 +260,15 @@ def test_the_endpoint_finds_what_the_library_finds(client, networks, tmp_path):
         assert facts["separation"] == network.processor.separation
 
 
+def test_the_endpoint_tells_the_diameter_that_was_assumed(client, networks, tmp_path, monkeypatch):
+    path = handle_file(write_inputs(tmp_path)["TIFF uint8"])
+    monkeypatch.setattr(type(networks["unet"].processor), "estimate_diameter", lambda self, pixels: 31.25)
+    _, facts = client.predict(path, network="unet", api_name="/segment")
+    assert (facts["diameter"], facts["diameter_given"]) == (31.25, None)
+    _, facts = client.predict(path, network="unet", diameter=20, api_name="/segment")
+    assert (facts["diameter"], facts["diameter_given"]) == (20, 20)
+
+
 def test_the_endpoint_says_what_is_wrong(client, tmp_path):
     (tmp_path / "notes.tif").write_text("hello")
     with pytest.raises(Exception, match=r"notes\.tif: It is no image") as caught:

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from nuclei_models import NucleiImageProcessor, UNet
 from nuclei_models.training.packed import pack
 from nuclei_models.training.samples import Sample
-from nuclei_models.training.trainer import Ema
+from nuclei_models.training.trainer import Ema, last_checkpoint
 from train.experiment import Experiment
 from train.train import train
 
@@ -116,6 +116,40 @@ def test_an_interrupted_run_goes_on_to_the_same_place(read, monkeypatch):
         [e["loss"] for e in json.loads((out / "log.json").read_text()) if "loss" in e] for out in (whole, resumed)
     ]
     assert losses[0] == losses[1]
+
+
+def test_a_run_killed_while_it_writes_a_checkpoint_goes_on_from_the_one_before(read, monkeypatch):
+    whole = train(read("whole"))
+    on_save = Ema.on_save
+
+    def dies(self, args, state, control, **kwargs):
+        if state.global_step == 4:
+            raise KeyboardInterrupt  # all of the checkpoint is there but the averaged weights
+        on_save(self, args, state, control, **kwargs)
+
+    with monkeypatch.context() as m, pytest.raises(KeyboardInterrupt):
+        m.setattr(Ema, "on_save", dies)
+        train(read("broken"))
+    out = Path(read("broken").training["output_dir"])
+    assert (out / "checkpoint-4" / "trainer_state.json").is_file()
+    resumed = train(read("broken"))
+    assert_equal(weights(whole, 4), weights(resumed, 4))
+    assert_equal(weights(whole, 4, "ema"), weights(resumed, 4, "ema"))
+
+
+def test_only_whole_checkpoints_count(tmp_path):
+    assert last_checkpoint(tmp_path / "none") is None
+    for step in (2, 10, 9):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text("{}")
+    (tmp_path / "checkpoint-mine").mkdir()
+    assert last_checkpoint(tmp_path) is None
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-mine"]
+    for step in (2, 9, 10):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        (tmp_path / f"checkpoint-{step}" / ("ema.safetensors" if step < 10 else "ema.safetensors.part")).touch()
+    assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-9"
+    assert not (tmp_path / "checkpoint-10").exists()
 
 
 def test_best_is_the_average_not_the_last_step(read):

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .editing import Change, Edit, EditError, apply
+from .editing import apply
+from .edits import Change, Edit, EditError
 
 MAX_EDITS = 20_000
 

@@ -1,9 +1,9 @@
-"""A click -> nuclei to put there: one that the network's maps show only at a lower threshold, or the other network's."""
+"""A click -> nuclei to put there: one that the maps show only at a lower threshold, or the other network's."""
 
 import numpy as np
 
 from ..model.instances import find_instances
-from .editing import Edit, EditError
+from .edits import Edit, EditError
 from .strokes import Box, Point, around, box_of, inner_point, pixel_of, to_runs
 
 FAINTEST = 0.02  # probability below which the network sees nothing
@@ -24,8 +24,8 @@ def find(
 ) -> Edit:
     """The nucleus at a point that lies below the threshold.
 
-    The threshold there is half of the probability at the point, never above the given one; nuclei that there are already
-    are in nobody's way and keep their pixels.
+    The threshold there is half of the probability at the point, never above the given one; nuclei that are there
+    already keep their pixels.
 
     Args:
         probability, distance: (H, W), float, see `find_instances`.

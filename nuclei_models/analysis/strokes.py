@@ -1,6 +1,10 @@
-"""What a hand draws -> which pixels it means. Points are x, y in pixels of the image; the first pixel reaches from 0 to 1."""
+"""What a hand draws -> which pixels it means.
+
+Points are x, y in pixels of the image; the first pixel reaches from 0 to 1.
+"""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from scipy import ndimage
@@ -62,9 +66,9 @@ def joined(boxes: Sequence[Box]) -> Box:
 
 
 def path_pixels(points: Sequence[Point], shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and columns of the pixels under a line through points, in its order; neighbours touch at least at a corner."""
+    """Rows and columns of the pixels under a line through points, in order; each touches the next, if at a corner."""
     at = [pixel_of(point, shape) for point in points]
-    pieces = [line(*a, *b) for a, b in zip(at, at[1:], strict=False)] or [tuple(np.array([n]) for n in at[0])]
+    pieces = [line(*a, *b) for a, b in pairwise(at)] or [tuple(np.array([n]) for n in at[0])]
     return np.concatenate([p[0] for p in pieces]), np.concatenate([p[1] for p in pieces])
 
 

@@ -37,7 +37,7 @@ class Agreement:
     @property
     def score(self) -> float:
         """Share of all nuclei, of both, that the other has too: 2 x both / (n_a + n_b); 1 where neither has any."""
-        shared, total = sum(self.count(Kind.BOTH)), len(self.a) + len(self.b) - 2
+        shared, total = sum(self.count(Kind.BOTH)), np.count_nonzero(self.a) + np.count_nonzero(self.b)
         return shared / total if total else 1.0
 
 

@@ -1,11 +1,12 @@
 """Configuration of the U-Net (Ronneberger et al. 2015)."""
 
 from huggingface_hub.dataclasses import strict
-from transformers import PreTrainedConfig
+
+from .configuration_nuclei import NucleiConfig
 
 
 @strict
-class UNetConfig(PreTrainedConfig):
+class UNetConfig(NucleiConfig):
     """What a [`UNet`] is built from. The defaults are the network of the paper, figure 1, with one class.
 
     Args:
@@ -19,22 +20,15 @@ class UNetConfig(PreTrainedConfig):
             `"same"`: zero-padded, the logits have the input's size.
         batch_norm (`bool`, defaults to `False`): Batch normalisation between each 3x3 convolution and its ReLU.
         dropout (`float`, defaults to 0.0): Drop-out rate at the end of the contracting path (section 3.1).
-        num_labels (`int`, defaults to 1): Output channels; named by `id2label`. One channel is the logit of
-            "nucleus"; several are told apart by name, see `losses.py`.
+        num_labels, id2label: The output channels, see `NucleiConfig`.
     """
 
     model_type = "nuclei_unet"
 
-    num_channels: int = 3
     channels: list[int] | tuple[int, ...] = (64, 128, 256, 512, 1024)
     padding: str = "valid"
     batch_norm: bool = False
     dropout: float | int = 0.0
-
-    def __post_init__(self, **kwargs):
-        if self.id2label is None and "num_labels" not in kwargs:
-            self.id2label, self.label2id = {0: "nucleus"}, {"nucleus": 0}
-        super().__post_init__(**kwargs)
 
     @property
     def depth(self) -> int:

@@ -1,11 +1,12 @@
 """Configuration of the U-Net++ (Zhou et al. 2018, 2020)."""
 
 from huggingface_hub.dataclasses import strict
-from transformers import PreTrainedConfig
+
+from .configuration_nuclei import NucleiConfig
 
 
 @strict
-class UNetPlusPlusConfig(PreTrainedConfig):
+class UNetPlusPlusConfig(NucleiConfig):
     """What a [`UNetPlusPlus`] is built from. The defaults are the network of the paper with one class and one head.
 
     Args:
@@ -20,13 +21,11 @@ class UNetPlusPlusConfig(PreTrainedConfig):
         dropout (`float`, defaults to 0.0): Drop-out rate on the deepest encoder node.
         size_divisor (`int`, *optional*): Height and width are padded inside to a multiple of this. Defaults to
             `2 ** depth`; a pruned network keeps its parent's, so that both give the same logits.
-        num_labels (`int`, defaults to 1): Output channels; named by `id2label`. One channel is the logit of
-            "nucleus"; several are told apart by name, see `losses.py`.
+        num_labels, id2label: The output channels, see `NucleiConfig`.
     """
 
     model_type = "nuclei_unetpp"
 
-    num_channels: int = 3
     channels: list[int] | tuple[int, ...] = (32, 64, 128, 256, 512)
     deep_supervision: bool = False
     inference_mode: str = "accurate"
@@ -35,8 +34,6 @@ class UNetPlusPlusConfig(PreTrainedConfig):
     size_divisor: int | None = None
 
     def __post_init__(self, **kwargs):
-        if self.id2label is None and "num_labels" not in kwargs:
-            self.id2label, self.label2id = {0: "nucleus"}, {"nucleus": 0}
         if self.size_divisor is None:
             self.size_divisor = 2 ** max(self.depth, 0)
         super().__post_init__(**kwargs)

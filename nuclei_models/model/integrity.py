@@ -111,9 +111,14 @@ def _push(
 def _refuse_misfits(name: str, info: dict[str, Any], allows_other_shapes: bool) -> None:
     """Raise unless the weights filled the network exactly."""
     lists = {"missing": info["missing_keys"], "unexpected": info["unexpected_keys"]}
+    remedy = "Save both together."
     problems = [f"{len(keys)} {what} ({min(keys)} first)" for what, keys in lists.items() if keys]
     if info["mismatched_keys"] and not allows_other_shapes:
         key, stored, expected = min(info["mismatched_keys"], key=lambda mismatch: mismatch[0])
         problems.append(f"{key} has shape {tuple(stored)} where {tuple(expected)} is expected")
+        remedy = (
+            "If you asked for other channels or widths than were saved (num_labels, id2label, channels ..), pass "
+            "ignore_mismatched_sizes=True: the layers of another shape then begin anew. Otherwise save both together."
+        )
     if problems:
-        raise HubError(f"The weights of {name!r} don't fit its {CONFIG}: {'; '.join(problems)}. Save both together.")
+        raise HubError(f"The weights of {name!r} don't fit its configuration: {'; '.join(problems)}. {remedy}")

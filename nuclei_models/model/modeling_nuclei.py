@@ -9,8 +9,9 @@ from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_outputs import SemanticSegmenterOutput
 
+from .channels import names_of
 from .integrity import load_checked, save_checked
-from .losses import segmentation_loss
+from .losses import check_labels, loss_of
 from .summary import summarize
 
 
@@ -21,6 +22,7 @@ class NucleiSegmenterOutput(SemanticSegmenterOutput):
     Attributes:
         loss: Scalar, float32; only with labels.
         logits: (B, num_labels, H', W'); H' x W' is the input's size, or smaller with U-Net's `padding="valid"`.
+        hidden_states: With `output_hidden_states`; see the networks.
         head_logits: With deep supervision, while training or with labels: the logits of every head, shallowest first.
     """
 
@@ -47,6 +49,7 @@ class NucleiPreTrainedModel(PreTrainedModel):
     main_input_name = "pixel_values"
     input_modalities = ("image",)
     supports_gradient_checkpointing = False
+    accepts_loss_kwargs = False  # the loss is a mean: the Trainer divides it by the batches that it accumulates
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
@@ -97,7 +100,7 @@ class NucleiPreTrainedModel(PreTrainedModel):
     @property
     def channel_names(self) -> list[str]:
         """What each output channel means, in order."""
-        return [self.config.id2label[i] for i in range(self.num_labels)]
+        return names_of(self.config.id2label)
 
     def check_input(self, pixel_values: torch.Tensor) -> None:
         """Raise a ValueError that says what was given and expected unless this is (B, num_channels, H, W)."""
@@ -107,10 +110,60 @@ class NucleiPreTrainedModel(PreTrainedModel):
                 f"height, width), none of them 0. NucleiImageProcessor makes it from any image."
             )
 
-    def loss(self, heads: list[torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
-        """Mean over the heads of `segmentation_loss`. Labels larger than the logits are cropped to their centre."""
-        labels = center_crop(labels, *heads[0].shape[-2:])
-        return torch.stack([segmentation_loss(head, labels, self.channel_names) for head in heads]).mean()
+    def fitting_labels(
+        self, labels: torch.Tensor | None, pixel_values: torch.Tensor, size: tuple[int, int]
+    ) -> torch.Tensor | None:
+        """Labels for the loss, checked before the network runs.
+
+        Args:
+            labels: See `losses.check_labels`; of the input's size or of the logits'.
+            size: Height and width of the logits. Labels of a larger input's size are cropped to their centre.
+
+        Raises:
+            ValueError: They are of another size, or none that the loss takes.
+        """
+        if labels is None:
+            return None
+        given, seen = tuple(labels.shape[-2:]), tuple(pixel_values.shape[-2:])
+        if given not in (seen, size):
+            raise ValueError(
+                f"labels of {' x '.join(map(str, given))} pixels for images of {seen[0]} x {seen[1]}: rescale and crop "
+                f"labels and images alike, as processor(images, segmentation_maps=label_images) does."
+            )
+        labels = center_crop(labels, *size)
+        check_labels(labels, len(pixel_values), size, self.channel_names)
+        return labels
+
+    def output(
+        self,
+        heads: list[torch.Tensor],
+        logits: torch.Tensor,
+        labels: torch.Tensor | None,
+        maps: list[torch.Tensor] | None,
+        return_dict: bool | None,
+    ) -> NucleiSegmenterOutput | tuple:
+        """What `forward` returns.
+
+        Args:
+            heads: Logits of every head, of which the loss is the mean.
+            labels: From `fitting_labels`.
+            maps: Hidden states; `None` where nobody asked for them.
+            return_dict: `False` gives a tuple of loss, logits and hidden states, as far as there are any; `None` takes
+                the config's.
+        """
+        loss, hidden_states = None, None if maps is None else tuple(maps)
+        if labels is not None:
+            loss = torch.stack([loss_of(head, labels, self.channel_names) for head in heads]).mean()
+        if not (self.config.return_dict if return_dict is None else return_dict):
+            return tuple(part for part in (loss, logits, hidden_states) if part is not None)
+        show_heads = len(heads) > 1 and (self.training or labels is not None)
+        return NucleiSegmenterOutput(
+            loss=loss, logits=logits, hidden_states=hidden_states, head_logits=tuple(heads) if show_heads else None
+        )
+
+    def wants_hidden_states(self, output_hidden_states: bool | None) -> bool:
+        """What was asked for, or else what the config says."""
+        return bool(self.config.output_hidden_states if output_hidden_states is None else output_hidden_states)
 
     def compile_and_summarize_model(
         self,

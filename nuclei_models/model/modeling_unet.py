@@ -42,23 +42,30 @@ class UNet(NucleiPreTrainedModel):
         self.post_init()
 
     def forward(
-        self, pixel_values: torch.Tensor, labels: torch.Tensor | None = None, return_dict: bool | None = None, **kwargs
+        self,
+        pixel_values: torch.Tensor,
+        labels: torch.Tensor | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
     ) -> NucleiSegmenterOutput | tuple:
         """Segment a batch of images.
 
         Args:
             pixel_values: (B, num_channels, H, W), float, as NucleiImageProcessor makes them.
-            labels: See `losses.segmentation_loss`; of the input's size or of the logits'.
-            return_dict: `False` gives a tuple.
+            labels: See `losses.check_labels`; of the input's size or of the logits'.
+            output_hidden_states: Whether to return the maps of every block, in the order in which they are computed.
+            return_dict: `False` gives a tuple. Both are as the config says where they aren't given.
 
         Returns:
             `loss` (with labels) and `logits`, (B, num_labels, H, W); with `padding="valid"`, smaller by `2 * context`.
 
         Raises:
-            ValueError: The input has other channels, or with `padding="valid"` is too small to leave an output pixel.
+            ValueError: The input has other channels, the labels don't fit it, or with
+                `padding="valid"` it is too small to leave an output pixel.
         """
         self.check_input(pixel_values)
         height, width = self.output_size(*pixel_values.shape[-2:])
+        labels = self.fitting_labels(labels, pixel_values, (height, width))
         x = self._pad(pixel_values)  # (B, 3, 572, 572)
 
         skips = []
@@ -68,18 +75,18 @@ class UNet(NucleiPreTrainedModel):
             x = self.pool(x)  # (B, 64, 284, 284) ... (B, 512, 32, 32)
 
         x = self.dropout(self.bottleneck(x))  # (B, 1024, 28, 28)
+        maps = [*skips, x] if self.wants_hidden_states(output_hidden_states) else None
 
         for up, block, skip in zip(self.up, self.expansive, reversed(skips), strict=True):
             x = up(x)  # (B, 512, 56, 56), (B, 256, 104, 104), (B, 128, 200, 200), (B, 64, 392, 392)
             x = torch.cat([center_crop(skip, *x.shape[-2:]), x], dim=1)  # (B, 1024, 56, 56) ... (B, 128, 392, 392)
             x = block(x)  # (B, 512, 52, 52) ... (B, 64, 388, 388)
+            if maps is not None:
+                maps.append(x)
 
         logits = self.head(x)[..., :height, :width]  # (B, num_labels, 388, 388)
 
-        loss = None if labels is None else self.loss([logits], labels)
-        if return_dict is False:
-            return (logits,) if loss is None else (loss, logits)
-        return NucleiSegmenterOutput(loss=loss, logits=logits)
+        return self.output([logits], logits, labels, maps, return_dict)
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
         """Height and width of the logits for an input of this size."""

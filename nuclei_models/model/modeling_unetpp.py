@@ -61,38 +61,41 @@ class UNetPlusPlus(NucleiPreTrainedModel):
         self.post_init()
 
     def forward(
-        self, pixel_values: torch.Tensor, labels: torch.Tensor | None = None, return_dict: bool | None = None, **kwargs
+        self,
+        pixel_values: torch.Tensor,
+        labels: torch.Tensor | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
     ) -> NucleiSegmenterOutput | tuple:
         """Segment a batch of images.
 
         Args:
             pixel_values: (B, num_channels, H, W), float, as NucleiImageProcessor makes them. Any height and width.
-            labels: See `losses.segmentation_loss`.
-            return_dict: `False` gives a tuple.
+            labels: See `losses.check_labels`; of the input's size.
+            output_hidden_states: Whether to return the maps of every node, X[0][0], X[0][1] .. row by row.
+            return_dict: `False` gives a tuple. Both are as the config says where they aren't given.
 
         Returns:
             `loss` (with labels; the mean over the heads), `logits` (B, num_labels, H, W) and, while training or with
             labels, every head's `head_logits`.
 
         Raises:
-            ValueError: The input has other channels.
+            ValueError: The input has other channels, or the labels don't fit it.
         """
         self.check_input(pixel_values)
         height, width = pixel_values.shape[-2:]
-        top_row = self.grid(self._pad(pixel_values))[0]
+        labels = self.fitting_labels(labels, pixel_values, (height, width))
+        X = self.grid(self._pad(pixel_values))
         heads = [
             head(x)[..., :height, :width]
-            for head, x in zip(self.heads, top_row[-len(self.heads) :], strict=True)
+            for head, x in zip(self.heads, X[0][-len(self.heads) :], strict=True)
             if self._is_needed(head, labels)
         ]
         accurate = self.config.inference_mode == "accurate"
         logits = torch.stack(heads).mean(0) if accurate and len(heads) > 1 else heads[-1]
 
-        loss = None if labels is None else self.loss(heads, labels)
-        if return_dict is False:
-            return (logits,) if loss is None else (loss, logits)
-        show_heads = len(heads) > 1 and (self.training or labels is not None)
-        return NucleiSegmenterOutput(loss=loss, logits=logits, head_logits=tuple(heads) if show_heads else None)
+        maps = [x for row in X for x in row] if self.wants_hidden_states(output_hidden_states) else None
+        return self.output(heads, logits, labels, maps, return_dict)
 
     def grid(self, x: torch.Tensor) -> list[list[torch.Tensor]]:
         """Every node of the grid for an input (B, num_channels, H, W), H and W multiples of 2**depth.

@@ -112,7 +112,7 @@ class NucleiTrainer(Trainer):
         with self.ema.applied_to(model.eval()), mirrored(model):
             for batch, truth in self._batches():
                 with self.compute_loss_context_manager():
-                    output = model(**batch)
+                    output = model(**batch, return_dict=True)
                 losses.append(output.loss.item())
                 for logits, labels in zip(output.logits, truth, strict=True):
                     found = self.processor.instances(self.processor.maps(logits))

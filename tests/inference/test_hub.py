@@ -232,7 +232,7 @@ REFUSED = {
     "pickle": ["has no model.safetensors", "pickles"],
     "no config": ["'org/no-config' has no config.json"],
     "other class": ["'nuclei_unet' where 'nuclei_unetpp' is expected"],
-    "other shapes": ["don't fit its config.json", "has shape"],
+    "other shapes": ["don't fit its configuration", "has shape"],
     "malformed": ["config.json of 'org/malformed' isn't valid JSON"],
     "no network, uncached": ["can't be reached and config.json of 'org/elsewhere' isn't in the cache"],
     "no network, uncached revision": ["can't be reached and config.json of 'org/unet' isn't in the cache"],

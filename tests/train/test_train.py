@@ -175,6 +175,10 @@ def test_two_processes(read, packed, tmp_path):
     log = json.loads((tmp_path / "two/log.json").read_text())
     assert max(entry["step"] for entry in log) == 4
     assert (tmp_path / "two/best/model.safetensors").is_file()
+    one = train(read("one", "training.gradient_accumulation_steps=2"))
+    logs = log, json.loads((one / "log.json").read_text())
+    first = [next(entry["loss"] for entry in entries if "loss" in entry) for entries in logs]
+    assert first[0] == pytest.approx(first[1], rel=0.02)  # not twice as much
 
 
 class TestExperiment:

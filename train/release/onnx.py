@@ -37,7 +37,7 @@ class AnySize(nn.Module):
         """(B, C, H, W) -> logits (B, num_labels, H, W)."""
         height, width = pixel_values.shape[-2:]
         x = pixel_values.index_select(-2, self.mirrored(height)).index_select(-1, self.mirrored(width))
-        return self.model(x).logits[..., :height, :width]
+        return self.model(x, return_dict=True).logits[..., :height, :width]
 
     def mirrored(self, size: int) -> torch.Tensor:
         """Which of the `size` pixels along an axis the network wants to see, to and fro past the edges: (n,) int64."""

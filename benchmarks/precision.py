@@ -16,6 +16,7 @@ import torch
 from tqdm import tqdm
 
 from nuclei_models.analysis import metrics
+from nuclei_models.inference.bundled import TITLES
 from nuclei_models.inference.runtime import has_bfloat16
 from nuclei_models.inference.segmentation import segment
 from nuclei_models.training.packed import load_packed
@@ -27,7 +28,6 @@ from .own import by_onnx, network
 
 FILE = Path(__file__).resolve().parent / "precision.json"
 FIGURES = ("nucleus_iou", "bowl_map", "f1", "panoptic_quality")
-TITLES = {"unet": "U-Net", "unetpp": "U-Net++"}
 
 
 def in_precision(key: str, precision: str, samples: list[Sample]) -> list[np.ndarray]:

@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from nuclei_models.inference.bundled import TITLES
 from train.release.markdown import fill
 
 from .own import by_forward, onnx_file
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "speed.md"
 SIDE = 1024
-TITLES = {"unet": "U-Net", "unetpp": "U-Net++"}
 KINDS = {  # a part of an operation's name -> what it is; the first that fits
     "conv_transpose": "upsampling", "ConvTranspose": "upsampling", "upsample": "upsampling", "Resize": "upsampling",
     "conv": "convolution", "Conv": "convolution",

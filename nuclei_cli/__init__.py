@@ -61,8 +61,12 @@ def segment(
     ] = None,
     tta: Annotated[bool, _option("Mean over 8 turns and flips: 8 times slower.", NETWORK, flags=("--tta",))] = False,
     tile: Annotated[
-        int, _option("Larger images go tile by tile.", NETWORK, "PIXELS", min=64, show_default=True)
-    ] = 1024,
+        int | None,
+        _option("Larger images go tile by tile. Default: as the memory here allows.", NETWORK, "PIXELS", min=64),
+    ] = None,
+    precision: Annotated[
+        str, _option("auto, float32 or bfloat16. auto is the fastest here.", NETWORK, "KIND", show_default=True)
+    ] = "auto",
     series: Annotated[
         int | None, _option("Which image of a file with several, from 0. Default: the first.", PLANE, "N", min=0)
     ] = None,
@@ -102,7 +106,8 @@ def segment(
         "min_area": min_area,
         "diameter": diameter,
     }
-    options |= {"level": level, "tta": tta, "tile": tile, "series": series, "z": z, "t": t, "channel": channel}
+    options |= {"level": level, "tta": tta, "tile": tile, "precision": precision}
+    options |= {"series": series, "z": z, "t": t, "channel": channel}
     options["save"] = tuple(dict.fromkeys(kind.strip() for kind in save.split(",") if kind.strip()))
     raise typer.Exit(segment_images(images, out, recursive, model, options, scheduler, overwrite, quiet))
 

@@ -20,7 +20,6 @@ import numpy as np
 from ..analysis.measurements import measure
 from ..images.reader import ImageError, MicroscopyImage, display_name, read
 from ..inference.network import Network
-from ..inference.segmentation import segment
 from ..jobs import durable
 from ..jobs.mapper import Mapper, one_by_one
 from ..jobs.settings import Settings, network_for
@@ -176,18 +175,7 @@ def _labels(pixels: np.ndarray, network: Network, settings: Settings) -> tuple[n
     diameter = processor.diameter if settings.diameter is None else settings.diameter
     if diameter is None:
         diameter = processor.estimate_diameter(pixels)
-    found = segment(
-        pixels,
-        network.at(settings.level),
-        processor,
-        threshold=settings.threshold,
-        separation=settings.separation,
-        min_area=settings.min_area,
-        diameter=diameter,
-        tta=settings.tta,
-        tile=settings.tile,
-    )
-    return found.labels, diameter
+    return network.segment(pixels, replace(settings, diameter=diameter), settings).labels, diameter
 
 
 def _facts(image: MicroscopyImage, labels: np.ndarray, diameter: float | None) -> dict[str, Any]:

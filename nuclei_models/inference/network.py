@@ -4,15 +4,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 
-from ..model.image_processing_nuclei import NucleiImageProcessor
+from ..model.image_processing_nuclei import Maps, NucleiImageProcessor
 from ..model.modeling_nuclei import NucleiPreTrainedModel
 from ..model.modeling_unetpp import UNetPlusPlus
 from ..model.repository import WEIGHTS, Repository, sha256
+from .bundled import TITLES, key_of
 from .loading import load, parse_model_id
-
-TITLES = {"unet": "U-Net", "unetpp": "U-Net++"}
+from .segmentation import Segmentation, predict
+from .settings import Cut, RunSettings
+from .tiling import Progress
 
 
 @dataclass
@@ -54,6 +57,15 @@ class Network:
             self.pruned[level] = self.model.prune(level).eval()
         return self.pruned[level]
 
+    def predict(self, image: np.ndarray, settings: RunSettings, progress: Progress | None = None) -> Maps:
+        """`segmentation.predict` by these settings, on the network of their level."""
+        return predict(image, self.at(settings.level), self.processor, progress=progress, **settings.for_predict())
+
+    def segment(self, image: np.ndarray, settings: RunSettings, cut: Cut) -> Segmentation:
+        """`segmentation.segment` by these settings, on the network of their level."""
+        maps = self.predict(image, settings)
+        return Segmentation(self.processor.instances(maps, **cut.for_processor()), maps)
+
 
 def load_network(source: str, key: str | None = None) -> Network:
     """Load a network; on the GPU if there is one.
@@ -73,7 +85,7 @@ def load_network(source: str, key: str | None = None) -> Network:
     repository = Repository(name, revision=revision)
     weights = repository.find(WEIGHTS)
     return Network(
-        key=key or model.config.model_type.removeprefix("nuclei_"),
+        key=key or key_of(model.config.model_type),
         source=Path(name).name if is_folder else name,
         revision="" if is_folder else (repository.commit or revision or "main"),
         sha256=sha256(weights) if weights else "",

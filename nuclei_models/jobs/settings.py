@@ -1,6 +1,6 @@
 """What a run over images is to do with each of them, with the model pinned; and the network for it."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -9,23 +9,22 @@ import numpy as np
 
 from ..inference.loading import PROCESSOR, parse_model_id
 from ..inference.network import Network, load_network
+from ..inference.runtime import choose
+from ..inference.settings import Cut, RunSettings
 from ..model.image_processing_nuclei import Maps
 from ..model.repository import Repository, sha256
 from ..version import __version__
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What a run is to do with every image.
+@dataclass(frozen=True, kw_only=True)
+class Settings(RunSettings, Cut):
+    """What a run is to do with every image: `RunSettings` and a `Cut` with the model pinned, the plane, and the files.
+
+    The threshold and the separation are those that are applied, never `None`.
 
     Attributes:
         model: Folder, or "owner/name@commit" on the Hub.
         weights_sha256, processor_sha256: Of the model's files, 64 hexadecimal digits.
-        threshold, separation: As they are applied, see `find_instances`.
-        min_area: Likewise, pixels; `None` is as fitted, in proportion to the nuclei of each image.
-        diameter: Typical nuclear diameter, pixels; `None` is automatic.
-        tta, tile: See `predict`.
-        level: Of the pruned U-Net++; `None` is the whole network.
         series, z, t, channel: See `images.read`.
         save: Kinds of files, keys of `results.KINDS`.
     """
@@ -33,13 +32,8 @@ class Settings:
     model: str
     weights_sha256: str
     processor_sha256: str
-    threshold: float
-    separation: float
-    min_area: float | None
-    diameter: float | None = None
-    tta: bool = False
-    tile: int = 1024
-    level: int | None = None
+    threshold: float = field()
+    separation: float = field()
     series: int | None = None
     z: int | None = None
     t: int | None = None
@@ -91,15 +85,16 @@ def settings_for(
     path = Repository(source, revision=revision).find(PROCESSOR)
     processor = network.processor
     nothing = np.zeros((1, 1), np.float32)
-    # as the next line, raises for a setting out of range
+    # as the next two lines, raises for a setting out of range
     processor.instances(Maps(nothing, nothing), threshold, separation, min_area)
     processor.scale_for(options.get("diameter"))
+    choose(options.get("precision", RunSettings.precision), network.model.device)
     return Settings(
-        pinned,
-        network.sha256,
-        sha256(path) if path else "",
-        processor.threshold if threshold is None else threshold,
-        processor.separation if separation is None else separation,
-        min_area,
+        model=pinned,
+        weights_sha256=network.sha256,
+        processor_sha256=sha256(path) if path else "",
+        threshold=processor.threshold if threshold is None else threshold,
+        separation=processor.separation if separation is None else separation,
+        min_area=min_area,
         **options,
     )

@@ -44,7 +44,7 @@ def maps_of(work: Workplace, window: Window) -> np.ndarray:
     seen = widened(core, plan.seen, margin, model.stride)
     x = network_input(work, (axes[0].needed(seen[0]), axes[1].needed(seen[1])))
     x = rescale(x, axes, seen)
-    logits = predict_logits(model, x.numpy(), tile=max(x.shape[1:]))
+    logits = predict_logits(model, x.numpy(), tile=max(x.shape[1:]), precision=plan.settings.precision)
     inner = tuple(slice(c.start - s.start, c.stop - s.start) for c, s in zip(core, seen, strict=True))
     probability, distance, _ = processor.maps(logits)
     maps = [m[inner] for m in (probability, distance) if m is not None]

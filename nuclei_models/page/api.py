@@ -9,11 +9,12 @@ import gradio as gr
 import numpy as np
 
 from ..images.reader import read
+from ..inference.settings import RunSettings
 from ..output.export import label_tiff
 from ..version import __version__
 from .inputs import told, written
 from .limits import MAX_PIXELS
-from .networks import Cancelled, Networks, RunSettings
+from .networks import Cancelled, Networks
 
 Watch = Callable[[gr.Request | None], AbstractContextManager[Callable[[], None]]]
 

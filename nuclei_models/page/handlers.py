@@ -13,12 +13,14 @@ import gradio as gr
 
 from ..analysis.out_of_domain import read_domain, warning
 from ..images.reader import ImageError, ImageInfo, MicroscopyImage, inspect, read
+from ..inference.bundled import TITLES
+from ..inference.settings import Cut, RunSettings
 from . import files, numbers, pictures
 from .examples import Example
 from .inputs import cut_of, look_of, note_of, pixel_size_of, run_settings, told, too_large, written
 from .limits import CUTS, MAX_PIXELS, beyond
-from .networks import TITLES, Cancelled, Networks, RunSettings
-from .state import Analysis, Cut, Picture
+from .networks import Cancelled, Networks
+from .state import Analysis, Picture
 from .store import Forgotten, Store
 
 EMPTY: dict = {}

@@ -10,12 +10,12 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 
 from ..images.reader import ImageError, ImageInfo, MicroscopyImage
+from ..inference.settings import Cut, RunSettings
 from . import pictures
 from .levels import WHOLE
 from .limits import COMMAND, MAX_PIXELS, SLOW_PIXELS
-from .networks import Networks, RunSettings
+from .networks import Networks
 from .pictures import Look
-from .state import Cut
 
 STEPS = {"threshold": 0.01, "separation": 0.01, "min_area": 1.0}
 

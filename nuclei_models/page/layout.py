@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from ..images.reader import SUPPORTED_EXTENSIONS
+from ..inference.bundled import TITLES
 from . import limits
 from .api import Api
 from .cleaning import keep_clean
@@ -17,7 +18,7 @@ from .guard import MIDDLEWARE
 from .handlers import EMPTY, Page
 from .inputs import defaults
 from .levels import WHOLE, choices, explained
-from .networks import TITLES, Networks
+from .networks import Networks
 from .pictures import PAINTS, VIEWS, Look
 
 STATIC = resources("nuclei_models.page") / "static"

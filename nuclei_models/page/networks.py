@@ -7,16 +7,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
 
+from ..inference.bundled import TITLES
 from ..inference.levels import read_levels
-from ..inference.network import TITLES, Network, load_network
-from ..inference.segmentation import predict
+from ..inference.network import Network, load_network
+from ..inference.settings import RunSettings
 from ..inference.tiling import Progress
 from ..model.image_processing_nuclei import Maps
 from ..model.modeling_nuclei import ConvBlock
@@ -34,21 +35,6 @@ VARIABLES = {"unet": "UNET_MODEL", "unetpp": "UNETPP_MODEL"}
 
 class Cancelled(Exception):
     """The visitor pressed Cancel."""
-
-
-@dataclass(frozen=True)
-class RunSettings:
-    """What makes the network run again when it changes.
-
-    Attributes:
-        diameter: Typical nuclear diameter in pixels; `None` is automatic.
-        tta: Test-time augmentation.
-        level: Of the pruned U-Net++, 1 .. depth; `None` is the whole network. U-Net has no levels.
-    """
-
-    diameter: float | None = None
-    tta: bool = False
-    level: int | None = None
 
 
 class Networks:
@@ -164,9 +150,7 @@ def told(check: Callable[[], None], progress: Progress | None) -> Progress:
 
 
 def _predict(number: int, pixels: np.ndarray, settings: RunSettings, progress: Progress | None = None) -> Maps:
-    network = LOADED[number]
-    model, processor = network.at(settings.level), network.processor
-    return predict(pixels, model, processor, diameter=settings.diameter, tta=settings.tta, progress=progress)
+    return LOADED[number].predict(pixels, settings, progress)
 
 
 # On ZeroGPU, where many Spaces share GPUs, this runs in a process forked from this one and gets its arguments pickled:

@@ -4,9 +4,10 @@ from html import escape
 
 import numpy as np
 
+from ..inference.bundled import TITLES
+from ..inference.settings import Cut
 from .limits import TABLE_ROWS
-from .networks import TITLES
-from .state import Analysis, Cut, Table
+from .state import Analysis, Table
 
 BINS = 20
 COLOURS = {"unet": "#0072b2", "unetpp": "#d55e00"}  # Okabe and Ito's blue and vermilion

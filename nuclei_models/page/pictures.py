@@ -10,11 +10,12 @@ from PIL import Image
 
 from ..analysis.agreement import Kind
 from ..analysis.metrics import bowl_map, count_mask, iou_matrix, match
+from ..inference.bundled import TITLES
+from ..inference.settings import Cut
 from ..model.intensity import to_rgb
 from ..output.overlay import PALETTE, colour_index, edges
 from .limits import SHOWN_SIDE
-from .networks import TITLES
-from .state import Analysis, Cut
+from .state import Analysis
 
 VIEWS = {"Side by side": "side", "Swipe": "swipe", "Agreement": "agreement", "True mask": "truth"}
 PAINTS = {"Outlines": "outline", "Filled": "filled", "Probability": "probability", "Image only": "none"}

@@ -13,9 +13,9 @@ import numpy as np
 
 from ..analysis.agreement import Agreement, compare
 from ..analysis.measurements import measure
+from ..inference.settings import Cut, RunSettings
 from ..model.image_processing_nuclei import Maps, NucleiImageProcessor
 from ..model.instances import drop_small
-from .networks import RunSettings
 
 T = TypeVar("T")
 Table = dict[str, np.ndarray]
@@ -47,16 +47,6 @@ class Picture:
     @property
     def nbytes(self) -> int:
         return self.pixels.nbytes + (0 if self.truth is None else self.truth.nbytes)
-
-
-@dataclass(frozen=True)
-class Cut:
-    """How maps are cut into nuclei, for both networks; see `find_instances`. `None` is each network's own setting,
-    fitted and saved with its weights."""
-
-    threshold: float | None = None
-    separation: float | None = None
-    min_area: float | None = None
 
 
 @dataclass
@@ -95,7 +85,7 @@ class Analysis:
     def cut_values(self, network: str, cut: Cut) -> tuple[float, float, float]:
         """Threshold, separation and minimum area as they are applied."""
         processor, maps = self.processors[network], self.maps[network]
-        return processor.cut_values(maps.pixel_area, cut.threshold, cut.separation, cut.min_area)
+        return processor.cut_values(maps.pixel_area, **cut.for_processor())
 
     def labels(self, network: str, cut: Cut) -> np.ndarray:
         """(H, W) int32, what `segment` gives with the same settings."""

@@ -9,11 +9,11 @@ from scipy import ndimage
 
 from nuclei_models.analysis import out_of_domain as domain
 from nuclei_models.analysis.out_of_domain import NOTHING, SIGNALS, STRANGE, Domain, read_domain, signals, warning
+from nuclei_models.inference.settings import RunSettings
 from nuclei_models.model.image_processing_nuclei import Maps
 from nuclei_models.model.instances import find_instances
 from nuclei_models.model.repository import sha256
 from nuclei_models.page.handlers import Page
-from nuclei_models.page.networks import RunSettings
 from nuclei_models.page.state import Picture
 from nuclei_models.training.samples import Sample
 from tests.support.page import blobs, make_networks

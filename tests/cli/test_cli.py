@@ -21,12 +21,13 @@ from nuclei_models.batch import job as batch
 from nuclei_models.images.label_images import read_labels
 from nuclei_models.images.reader import read
 from nuclei_models.inference.loading import load
+from nuclei_models.inference.network import Network
 from nuclei_models.inference.segmentation import segment
+from nuclei_models.inference.settings import Cut, RunSettings
 from nuclei_models.jobs import durable
 from nuclei_models.page.api import Api
 from nuclei_models.page.handlers import Page
-from nuclei_models.page.networks import RunSettings
-from nuclei_models.page.state import Cut, Picture
+from nuclei_models.page.state import Picture
 from tests.conftest import REPO_ROOT
 from tests.support.page import as_type, blobs, write_inputs
 from tests.support.snippets import commands, read_snippets
@@ -140,7 +141,7 @@ def test_a_full_disk_stops_the_run_and_the_next_continues(nuclei, images, model,
 
 
 def test_ctrl_c_ends_cleanly(nuclei, images, model, tmp_path, monkeypatch, segmented):
-    real, calls = batch.segment, []
+    real, calls = Network.segment, []
 
     def interrupted(*args, **options):
         calls.append(1)
@@ -148,7 +149,7 @@ def test_ctrl_c_ends_cleanly(nuclei, images, model, tmp_path, monkeypatch, segme
             raise KeyboardInterrupt
         return real(*args, **options)
 
-    monkeypatch.setattr(batch, "segment", interrupted)
+    monkeypatch.setattr(Network, "segment", interrupted)
     code, printed = nuclei("segment", "images", "--out", "out", "--model", model)
     assert code == 130 and "goes on from here" in printed
     assert nuclei("segment", "images", "--out", "out", "--model", model)[0] == 0

@@ -15,13 +15,14 @@ from PIL import Image
 
 from nuclei_models.images.reader import inspect, read
 from nuclei_models.inference.segmentation import segment
+from nuclei_models.inference.settings import Cut, RunSettings
 from nuclei_models.page import files, inputs, numbers, pictures
 from nuclei_models.page.examples import Example, find_examples
 from nuclei_models.page.handlers import Page
 from nuclei_models.page.layout import build, launch
-from nuclei_models.page.networks import Cancelled, Networks, RunSettings
+from nuclei_models.page.networks import Cancelled, Networks
 from nuclei_models.page.pictures import Look
-from nuclei_models.page.state import Analysis, Cut, Picture
+from nuclei_models.page.state import Analysis, Picture
 from nuclei_models.page.store import Forgotten, Store
 from tests.support.page import as_type, blobs, make_networks, write_inputs
 

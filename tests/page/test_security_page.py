@@ -14,9 +14,10 @@ import pytest
 import torch
 
 from nuclei_models.images.reader import read
+from nuclei_models.inference.settings import Cut
 from nuclei_models.page import files, inputs, limits, networks
 from nuclei_models.page.networks import sources_from_environment
-from nuclei_models.page.state import Analysis, Cut, Picture
+from nuclei_models.page.state import Analysis, Picture
 from tests.campaign.server import Caller
 from tests.support.page import CELLS, tiff
 

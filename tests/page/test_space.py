@@ -9,11 +9,11 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from nuclei_models.inference.settings import Cut, RunSettings
 from nuclei_models.page import networks as plain
 from nuclei_models.page.handlers import Page
 from nuclei_models.page.limits import SEGMENT_SECONDS
-from nuclei_models.page.networks import RunSettings
-from nuclei_models.page.state import Cut, Picture
+from nuclei_models.page.state import Picture
 from tests.support.page import blobs, make_networks, save_networks
 from tests.support.space import errors
 

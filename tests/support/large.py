@@ -77,7 +77,7 @@ def cut_by_blocks(
     plan = Plan(
         source=str(folder / "image.tif"),
         stamp=(0, 0),
-        settings=Settings("", "", "", **CUT | {"min_area": min_area}),
+        settings=Settings(model="", weights_sha256="", processor_sha256="", **CUT | {"min_area": min_area}),
         shape=shape,
         seen=shape,
         bottom=(0.0,) * 3,

@@ -18,6 +18,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from PIL import Image, PngImagePlugin
 
 from nuclei_models import NucleiImageProcessor
+from nuclei_models.inference.bundled import TITLES, key_of
 from nuclei_models.inference.loading import MODEL_CLASSES, load
 from nuclei_models.inference.segmentation import segment
 from nuclei_models.model.losses import class_count
@@ -41,7 +42,6 @@ from train.release.card_text import (
 ROOT = Path(__file__).parents[2]
 EVALUATION, RECIPE = "evaluation.json", "training.yaml"
 TRAINING_RECORD = ("training.json", "log.json", "curves.png", "diameter.json", "thresholds.json", "levels.json")
-TITLES = {"nuclei_unet": "U-Net", "nuclei_unetpp": "U-Net++"}
 PICTURES = {  # name -> which image of each kind it shows: its place in the order of quality, 0 the worst .. 1
     "typical": 0.5,
     "limits": 0.0,
@@ -61,7 +61,7 @@ def build_card(folder: Path, repo_id: str, tag: str) -> str:
     """
     config, evaluation = read_json(folder / CONFIG), read_json(folder / EVALUATION)
     processor = NucleiImageProcessor.from_pretrained(folder)
-    title = TITLES[config["model_type"]]
+    title = TITLES[key_of(config["model_type"])]
     recipe = yaml.safe_load(read_recipe(folder))
     log = read_json(folder / "log.json") if (folder / "log.json").is_file() else []
     n_classes = class_count(list(processor.channel_names))
@@ -191,7 +191,7 @@ def choose(evaluation: dict[str, Any], place: float) -> dict[str, str]:
 
 def draw_pictures(folder: Path, data: Path) -> None:
     """Write `examples/typical.png` and `examples/limits.png`, marked with the SHA-256 of the weights they show."""
-    evaluation, title = read_json(folder / EVALUATION), TITLES[read_json(folder / CONFIG)["model_type"]]
+    evaluation, title = read_json(folder / EVALUATION), TITLES[key_of(read_json(folder / CONFIG)["model_type"])]
     model, processor = load(folder)
     (folder / "examples").mkdir(exist_ok=True)
     for name, place in PICTURES.items():

@@ -9,11 +9,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from nuclei_models.inference.bundled import TITLES
 from train.evaluation.evaluate import table
 from train.release.markdown import fill
 
 ROOT = Path(__file__).parents[2]
-NETWORKS = {"unet-nuclei": "U-Net", "unetpp-nuclei": "U-Net++"}
+NETWORKS = {f"{key}-nuclei": title for key, title in TITLES.items()}
 
 
 def results() -> str:

@@ -10,8 +10,9 @@ import json
 import subprocess
 from pathlib import Path
 
+from nuclei_models.inference.bundled import TITLES
+
 OUT = Path("docs/studies/attempts")
-NETWORKS = {"unet": "U-Net", "unetpp": "U-Net++"}
 ATTEMPTS = [  # commit, "" is the working tree; and what was done
     ("e0e448d", "first weights: 2,400 and 1,400 steps, cores where the distance map is high"),
     ("33f35eb", "same weights, the distance map smoothed, thresholds fitted anew"),
@@ -46,7 +47,7 @@ def main() -> None:
     OUT.mkdir(parents=True, exist_ok=True)
     for number, (commit, what) in enumerate(ATTEMPTS, 1):
         found = {}
-        for key, title in NETWORKS.items():
+        for key, title in TITLES.items():
             evaluation, fitted = (read(commit, f"weights/{key}-nuclei/{f}.json") for f in ("evaluation", "thresholds"))
             assert isinstance(evaluation, dict) and isinstance(fitted, list)
             found[title] = figures(evaluation, fitted[0])

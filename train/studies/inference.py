@@ -10,6 +10,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from nuclei_models import NucleiImageProcessor
+from nuclei_models.inference.bundled import TITLES, key_of
 from nuclei_models.inference.loading import load
 from nuclei_models.inference.segmentation import segment
 from nuclei_models.model.image_processing_nuclei import resize
@@ -81,7 +82,7 @@ def _diameter(sample: Sample, way: str, processor: NucleiImageProcessor) -> floa
 
 
 def _title(model: NucleiPreTrainedModel) -> str:
-    return {"nuclei_unet": "U-Net", "nuclei_unetpp": "U-Net++"}[model.config.model_type]
+    return TITLES[key_of(model.config.model_type)]
 
 
 def _save(file: Path, name: str, figures: dict, more: dict | None = None) -> None:

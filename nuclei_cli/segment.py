@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nuclei_models.batch.inputs import Inputs, find_inputs, name_results
-from nuclei_models.batch.job import LARGE_KINDS, Done, Job, is_done, run, segment_large_job, strangers
+from nuclei_models.batch.job import Done, Job, is_done, run, segment_large_job, strangers
 from nuclei_models.batch.overview import FAILURES, OVERVIEWS, failures_csv, overview
 from nuclei_models.batch.records import FOLDER, read_records
 from nuclei_models.images.reader import ImageError, inspect
@@ -209,9 +209,7 @@ class Run:
             say(f"{console.count(len(self.inputs.files), 'image')}{done}.{_left_out(self.inputs)}")
         large = self.plan.jobs(large=True)
         if large and not self.quiet:
-            kinds = [kind for kind in self.settings.save if kind not in LARGE_KINDS]
-            less = f", without {', '.join(kinds)}" if kinds else ""
-            say(f"{len(large):,} of them are larger than memory may hold: segmented part by part{less}.")
+            say(f"{len(large):,} of them are larger than memory may hold: segmented part by part.")
 
     def tell_failures(self) -> None:
         failures = self.plan.failures

@@ -1,7 +1,19 @@
-"""Label image -> measurements, one row a nucleus, with units in the column names."""
+"""Label image -> measurements, one row a nucleus, with units in the column names; docs/measurements.md lists them.
+
+Positions are as in ImageJ and QuPath, and in all our files: the image's first pixel reaches from 0 to 1, its centre is at
+0.5.
+"""
+
+from collections.abc import Mapping
 
 import numpy as np
 from skimage.measure import regionprops_table
+
+from ..model.confidence import roundness
+from ..model.regions import join, shape_sums
+from .intensity import Planes, background_of, background_sample, intensity_columns, intensity_sums, planes_of
+
+Table = dict[str, np.ndarray]
 
 
 def measure(
@@ -9,80 +21,90 @@ def measure(
     image: np.ndarray | None = None,
     pixel_size: tuple[float, float] | None = None,
     solidity: bool = True,
-) -> dict[str, np.ndarray]:
+    *,
+    channels: Planes | None = None,
+    ring: float = 0,
+    confidence: np.ndarray | None = None,
+) -> Table:
     """Measure every nucleus.
 
     Args:
-        labels: (H, W), int32; 0 is background, 1 .. n one number a nucleus.
-        image: (H, W) or (H, W, C), native values, for the mean intensity (of the mean over the channels). Of four
-            channels the last is transparency, as in `segment`, and does not count.
+        labels: (H, W), integers; 0 is background, 1 .. n one number a nucleus.
+        image: What was segmented, (H, W), or (H, W, C) colours, native values; alpha is left out.
         pixel_size: Height and width of a pixel in micrometres.
         solidity: Whether to measure it; it takes a convex hull a nucleus, and so most of the time.
+        channels: More channels to measure by name, (H, W) each, native values.
+        ring: Width, pixels, of a ring around each nucleus in which all channels are measured, too; 0 is none.
+        confidence: (n,), from `NucleiImageProcessor.confidence`.
 
     Returns:
-        Columns of equal length: `label`, `y_px`, `x_px` (centroid), `area_px`, `diameter_px` (of a disc of the same
-        area), `eccentricity` (0 circle .. 1 line), `solidity` (area to that of the convex hull), with an image
-        `mean_intensity` (native values), and with a pixel size `area_um2` and `diameter_um`.
+        Columns of equal length, as docs/measurements.md lists them: `label`, `y_px`, `x_px` (centroid), `area_px`,
+        `diameter_px`, `perimeter_px`, `eccentricity`, `roundness`, `solidity`, `touches_edge`; with an image
+        `mean_intensity`, `min_intensity`, .. and the same of every channel and colour; with a pixel size `area_um2`,
+        `diameter_um`; and `confidence`.
+
+    Raises:
+        ValueError: The shapes differ, or the ring's width is below 0.
     """
-    found, total = sums(labels, image)
-    hull = None
+    planes = {} if image is None else planes_of(np.asarray(image), channels)
+    wrong = {name: plane.shape for name, plane in planes.items() if plane.shape != labels.shape}
+    if wrong:
+        raise ValueError(f"Channels of shapes {wrong}: expected that of the label image, {labels.shape}.")
+    if not 0 <= ring < 1000:
+        raise ValueError(f"ring={ring}: expected its width in pixels, 0 to 1000.")
+    n = int(labels.max(initial=0))
+    parts = [shape_sums(labels), *(intensity_sums(labels, planes, ring) if planes else ())]
+    background = background_of([background_sample(labels, planes, labels.shape)])
+    table = columns(join(parts, n), list(planes), background, pixel_size)
     if solidity:
-        hull = regionprops_table(labels, properties=("solidity",))["solidity"] if len(found) else total[:, 0]
-    return columns(found, total, pixel_size, hull)
-
-
-def sums(
-    labels: np.ndarray, image: np.ndarray | None = None, origin: tuple[int, int] = (0, 0)
-) -> tuple[np.ndarray, np.ndarray]:
-    """What the measurements are made of; those of the parts of a nucleus add up to the whole's.
-
-    Args:
-        labels, image: See `measure`.
-        origin: Row and column of the first pixel, where these are part of a larger image.
-
-    Returns:
-        The labels there are, (n,), and for each the sums over its pixels of 1, y, x, y², x², xy and, with an image, its
-        value: (n, 6 or 7), float64.
-    """
-    at = np.flatnonzero(labels)
-    number = labels.ravel()[at]
-    y, x = (n.astype(np.float64) for n in np.divmod(at, labels.shape[1]))
-    y, x = y + origin[0], x + origin[1]
-    found = np.flatnonzero(np.bincount(number))
-    summands = [np.ones_like(y), y, x, y * y, x * x, x * y]
-    if image is not None:
-        values = np.asarray(image).reshape(labels.size, -1)[at]
-        colours = values[:, :3] if values.shape[1] == 4 else values  # as `to_rgb`: a fourth channel is transparency
-        summands.append(colours.astype(np.float32).mean(1))
-    return found, np.stack([np.bincount(number, values)[found] for values in summands], axis=1)
+        table["solidity"] = _solidity(labels, n)
+    if confidence is not None:
+        table["confidence"] = confidence
+    there = table["area_px"] > 0  # numbers may be missing
+    return {name: column[there] for name, column in table.items()} if not there.all() else table
 
 
 def columns(
-    label: np.ndarray,
-    total: np.ndarray,
+    sums: Mapping[str, np.ndarray],
+    channels: list[str],
+    background: Mapping[str, float],
     pixel_size: tuple[float, float] | None = None,
-    solidity: np.ndarray | None = None,
-) -> dict[str, np.ndarray]:
-    """The columns of `measure` from the `sums` of each nucleus."""
-    area = total[:, 0]
-    y, x, yy, xx, xy, *intensity = (total[:, 1:] / area[:, None]).T
+) -> Table:
+    """The columns of `measure`, but for solidity and confidence, of the nuclei 1 .. n.
+
+    Args:
+        sums: Of `shape_sums` and `intensity_sums`, joined.
+        channels: The names of the columns of `intensity_sums`.
+        background: Of every channel.
+    """
+    moments, perimeter = sums["moments"], sums["perimeter"][:, 0]
+    area = moments[:, 0]
+    y, x, yy, xx, xy = (moments[:, 1:] / np.maximum(area, 1)[:, None]).T
     table = {
-        "label": label,
+        "label": np.arange(1, len(area) + 1),
         "y_px": y,
         "x_px": x,
         "area_px": area,
         "diameter_px": np.sqrt(4 * area / np.pi),
+        "perimeter_px": perimeter,
         "eccentricity": _eccentricity(yy - y**2, xx - x**2, xy - x * y),
+        "roundness": roundness(area, perimeter),
+        "touches_edge": sums["greatest_edge"][:, 0] > 0,
     }
-    if solidity is not None:
-        table["solidity"] = solidity
-    if intensity:
-        table["mean_intensity"] = intensity[0]
     if pixel_size is not None:
         area_of_pixel = pixel_size[0] * pixel_size[1]
         table["area_um2"] = table["area_px"] * area_of_pixel
         table["diameter_um"] = table["diameter_px"] * np.sqrt(area_of_pixel)
-    return table
+    return table | (intensity_columns(sums, channels, background) if channels else {})
+
+
+def _solidity(labels: np.ndarray, n: int) -> np.ndarray:
+    """Area to that of the convex hull, (n,)."""
+    found = np.zeros(n)
+    if n:
+        table = regionprops_table(labels, properties=("label", "solidity"))
+        found[table["label"] - 1] = table["solidity"]
+    return found
 
 
 def _eccentricity(yy: np.ndarray, xx: np.ndarray, xy: np.ndarray) -> np.ndarray:

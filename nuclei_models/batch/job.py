@@ -11,25 +11,26 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..analysis.filters import Kept, apply_filters, told
 from ..analysis.measurements import measure
-from ..images.reader import ImageError, MicroscopyImage, display_name, read
+from ..images.planes import other_channels
+from ..images.reader import ImageError, MicroscopyImage, display_name, inspect, read
 from ..inference.network import Network
+from ..inference.segmentation import Segmentation
 from ..jobs import durable
 from ..jobs.mapper import Mapper, one_by_one
-from ..jobs.settings import Settings, network_for
+from ..jobs.settings import Settings, facts_of, network_for
 from ..jobs.stamps import hashed, stamp
 from ..output.files import KINDS, Table, make_files
 from .inputs import LARGE_FOLDER
 from .records import Record, begin, finish, target
 
 LARGE_PIXELS = 64_000_000  # of a plane
-LARGE_KINDS = ("labels", "csv", "geojson")  # that are made of a larger one
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,11 @@ class Job:
         return f"{Path(self.name).name}_{ending}"
 
     def files(self, pixels: int) -> list[str]:
-        """Names of all, for an image of this many pixels; of a large one not every kind is made."""
-        if not self.is_large(pixels):
-            return [self.file(KINDS[kind].ending) for kind in self.settings.save]
-        endings = {kind: KINDS[kind].ending for kind in LARGE_KINDS}
-        if self.source.suffix == LARGE_FOLDER:
+        """Names of all, for an image of this many pixels."""
+        endings = {kind: KINDS[kind].ending for kind in self.settings.save}
+        if "labels" in endings and self.is_large(pixels) and self.source.suffix == LARGE_FOLDER:
             endings["labels"] = "labels.zarr"
-        return [self.file(endings[kind]) for kind in self.settings.save if kind in endings]
+        return [self.file(ending) for ending in endings.values()]
 
     def is_large(self, pixels: int) -> bool:
         """Whether an image of this many pixels is for `large`, which never holds it whole."""
@@ -107,19 +106,23 @@ def segment_job(job: Job) -> Done:
     as_planned = stamp(job.source)
     chosen = {"series": settings.series, "z": settings.z, "t": settings.t, "channel": settings.channel}
     image = read(job.source, max_pixels=LARGE_PIXELS, **chosen)
-    labels, diameter = _labels(image.pixels, network, settings)
-
-    @cache
-    def table() -> Table:
-        return measure(labels, image.pixels, image.pixel_size)
-
-    files = make_files(labels, image.pixels, image.pixel_size, network.key, table, settings.save)
-    facts = _facts(image, labels, diameter) | {"seconds": round(time.perf_counter() - start, 3)}
+    found, diameter = _segmented(image.pixels, network, settings)
+    kept = apply_filters(found.labels, _measured(job.source, image, found, network, settings), settings.filters)
+    files = make_files(
+        kept.labels,
+        image.pixels,
+        image.pixel_size,
+        network.key,
+        lambda: kept.table,
+        settings.save,
+        settings.decimal,
+    )
+    facts = _facts(image, kept, diameter) | {"seconds": round(time.perf_counter() - start, 3)}
     digest = hashed(job.source)
     if stamp(job.source) != as_planned:
         raise ImageError(f"{image.name}: It was changed while it was read. Give the command again.")
     save(job, Record(job.name, str(job.source), *as_planned, digest, settings.identity, {}, facts), files)
-    return Done(labels.size, facts["nuclei"], facts["seconds"])
+    return Done(kept.labels.size, facts["nuclei"], facts["seconds"])
 
 
 def save(job: Job, record: Record, files: dict[str, bytes]) -> None:
@@ -148,9 +151,7 @@ def segment_large_job(job: Job, mapper: Mapper, progress: Callable[[str, int, in
     folder = target(job.out, job.name)
     made = segment_large(job.source, folder, job.settings, mapper, name=Path(job.name).name, progress=progress)
     durable.sync_folder(folder)
-    left_out = [f"It is too large for {', '.join(made.left_out)}."] if made.left_out else []
-    facts = made.facts | {"notes": [*made.facts["notes"], *left_out]}
-    finish(job.out, replace(record, facts=facts), names, stale)
+    finish(job.out, replace(record, facts=made.facts), names, stale)
     return Done(made.facts["height"] * made.facts["width"], made.nuclei, made.facts["seconds"])
 
 
@@ -169,26 +170,40 @@ def run(
             yield job, outcome
 
 
-def _labels(pixels: np.ndarray, network: Network, settings: Settings) -> tuple[np.ndarray, float | None]:
-    """Label image, and the nuclear diameter that was assumed."""
+def _segmented(pixels: np.ndarray, network: Network, settings: Settings) -> tuple[Segmentation, float | None]:
+    """The nuclei, and the nuclear diameter that was assumed."""
     processor = network.processor
     diameter = processor.diameter if settings.diameter is None else settings.diameter
     if diameter is None:
         diameter = processor.estimate_diameter(pixels)
-    return network.segment(pixels, replace(settings, diameter=diameter), settings).labels, diameter
+    return network.segment(pixels, replace(settings, diameter=diameter), settings), diameter
 
 
-def _facts(image: MicroscopyImage, labels: np.ndarray, diameter: float | None) -> dict[str, Any]:
-    areas = np.bincount(labels.ravel())[1:]
+def _measured(
+    source: Path, image: MicroscopyImage, found: Segmentation, network: Network, settings: Settings
+) -> Table:
+    """Every nucleus in every channel of the file."""
+    z, t = image.plane["Z"], image.plane["T"]
+    others = other_channels(inspect(source, settings.series), image.channels)
+    return measure(
+        found.labels,
+        image.pixels,
+        image.pixel_size,
+        channels={name: read(source, z, t, c, settings.series, LARGE_PIXELS).pixels for c, name in others.items()},
+        ring=settings.ring,
+        confidence=network.processor.confidence(found.maps, found.labels),
+    )
+
+
+def _facts(image: MicroscopyImage, kept: Kept, diameter: float | None) -> dict[str, Any]:
+    height, width = kept.labels.shape
     return {
-        "height": labels.shape[0],
-        "width": labels.shape[1],
-        "nuclei": len(areas),
-        "median_diameter_px": round(float(np.median(np.sqrt(4 * areas / np.pi))), 3) if len(areas) else None,
-        "covered": round(float(areas.sum() / labels.size), 6),
+        "height": height,
+        "width": width,
+        **facts_of(kept.table, (height, width), kept.left_out),
         "diameter_assumed_px": None if diameter is None else round(diameter, 3),
         "pixel_size_um": image.pixel_size,
         "plane": image.plane,
         "channels": image.channels,
-        "notes": image.notes,
+        "notes": [*image.notes, *([told(kept.left_out)] if kept.left_out else [])],
     }

@@ -2,8 +2,9 @@
 
 import operator
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from .series import MAX_BYTES_PER_PIXEL, ImageError, Series
 
 ALL = "all"
 COLOURS = ("red", "green", "blue")
+if TYPE_CHECKING:
+    from .reader import ImageInfo
+
 _NUCLEAR = re.compile(r"dapi|hoechst|h3+42|draq|nucle|dna|h2[ab]|syto|to-?pro|propidium", re.IGNORECASE)
 
 Indices = int | Sequence[int] | slice | str | None  # of planes: one, several, "all", or `None` for the default
@@ -76,6 +80,17 @@ class Asked:
         else:
             parts = [divmod(c, len(COLOURS)) for c in channels]
         return (Plane(t, z, tuple(channels), tuple(parts), tuple(notes)) for t in times for z in planes)
+
+
+def other_channels(info: "ImageInfo", chosen: Collection[int]) -> dict[int, str]:
+    """The channels of an image, or the colours, that were not chosen: by number, each with a name that no other has."""
+    names: dict[int, str] = {}
+    for c in range(len(info.channel_choices)):
+        name = info.channel_names[c].strip() if c < len(info.channel_names) and not info.is_rgb else ""
+        name = info.channel_choices[c] if info.is_rgb else name or f"channel {c}"
+        name = "".join(letter for letter in name if letter.isprintable())
+        names[c] = f"{name} (channel {c})" if name in names.values() else name
+    return {c: name for c, name in names.items() if c not in chosen}
 
 
 def several(labels: list[str]) -> str:

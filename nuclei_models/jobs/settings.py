@@ -1,5 +1,6 @@
 """What a run over images is to do with each of them, with the model pinned; and the network for it."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -7,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ..analysis.filters import Filters
+from ..analysis.measurements import Table
 from ..inference.loading import PROCESSOR, parse_model_id
 from ..inference.network import Network, load_network
 from ..inference.runtime import choose
@@ -26,7 +29,10 @@ class Settings(RunSettings, Cut):
         model: Folder, or "owner/name@commit" on the Hub.
         weights_sha256, processor_sha256: Of the model's files, 64 hexadecimal digits.
         series, z, t, channel: See `images.read`.
-        save: Kinds of files, keys of `results.KINDS`.
+        ring: Width of the ring around each nucleus that is measured, pixels; 0 is none.
+        filters: Which nuclei are kept.
+        decimal: Sign in the numbers of CSV files, "." or ","; with "," the cells are parted by semicolons.
+        save: Kinds of files, keys of `files.KINDS`.
     """
 
     model: str
@@ -38,7 +44,15 @@ class Settings(RunSettings, Cut):
     z: int | None = None
     t: int | None = None
     channel: int | None = None
+    ring: float = 0
+    filters: Filters = Filters()
+    decimal: str = "."
     save: tuple[str, ...] = ("labels", "csv", "overlay")
+
+    @classmethod
+    def from_dict(cls, said: Mapping[str, Any]) -> "Settings":
+        """From what `asdict` makes of it."""
+        return cls(**said | {"filters": Filters(**said["filters"])})
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -89,6 +103,15 @@ def settings_for(
     processor.instances(Maps(nothing, nothing), threshold, separation, min_area)
     processor.scale_for(options.get("diameter"))
     choose(options.get("precision", RunSettings.precision), network.model.device)
+    if not 0 <= options.get("ring", 0) < 1000:
+        raise ValueError(f"ring={options['ring']}: expected its width in pixels, 0 to 1000.")
+    if options.get("decimal", ".") not in (".", ","):
+        raise ValueError(f"decimal={options['decimal']!r}: expected '.' or ','.")
+    if options.get("filters", Filters()).min_confidence is not None and processor.confidence_model is None:
+        raise ValueError(
+            f"A confidence was asked for, and none was fitted for the weights of {network.source}: leave it out, or fit "
+            f"it with train.fit.confidence."
+        )
     return Settings(
         model=pinned,
         weights_sha256=network.sha256,
@@ -98,3 +121,28 @@ def settings_for(
         min_area=min_area,
         **options,
     )
+
+
+def facts_of(table: Table, size: tuple[int, int], left_out: Mapping[str, int]) -> dict[str, Any]:
+    """What the summary tells of an image's nuclei.
+
+    Args:
+        table: From `measure`, of those that were kept.
+        size: Height and width of the image.
+        left_out: See `filters.Kept`.
+    """
+    n = len(table["label"])
+
+    def median(name: str) -> float | None:
+        values = table.get(name, np.zeros(0))
+        values = values[np.isfinite(values)]
+        return round(float(np.median(values)), 4) if len(values) else None
+
+    return {
+        "nuclei": n,
+        "left_out": dict(left_out),
+        "median_diameter_px": median("diameter_px"),
+        "median_intensity": median("mean_intensity"),
+        "mean_confidence": round(float(table["confidence"].mean()), 4) if n and "confidence" in table else None,
+        "covered": round(float(table["area_px"].sum() / (size[0] * size[1])), 6),
+    }

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from ..analysis.measurements import sums
 from ..model.instances import cut, fill_holes
 from .parts import CellJob, NucleiJob, around
 from .workplace import Window, Workplace, reached, workplace, write_whole
@@ -25,17 +24,17 @@ class Piece:
     Attributes:
         labels: (h, w), int32; 0 background, 1 .. n.
         keys: (n,), int64, increasing in the order in which `find_instances` numbers them on the whole image.
-        sums: (n, 7), see `measure.sums`.
+        areas: (n,), pixels.
     """
 
     window: Window
     labels: np.ndarray
     keys: np.ndarray
-    sums: np.ndarray
+    areas: np.ndarray
 
 
 def find_nuclei(job: NucleiJob) -> int:
-    """Find the nuclei that begin in a block, measure them and save them. -> how many.
+    """Find the nuclei that begin in a block and save them. -> how many.
 
     Raises:
         ImageError: The image can't be read there.
@@ -55,7 +54,7 @@ def find_nuclei(job: NucleiJob) -> int:
 
 
 def find_nuclei_of_cell(job: CellJob) -> int:
-    """Find the nuclei of a cell in parts too large to be held, measure and save them. -> how many.
+    """Find the nuclei of a cell in parts too large to be held, and save them. -> how many.
 
     The cell's pixels are cut as its surroundings make them. A nucleus over the edge of two cells is found in both and
     known as one by its first core pixel. Pixels to which no core leads within the surroundings make one nucleus a part.
@@ -77,13 +76,13 @@ def find_nuclei_of_cell(job: CellJob) -> int:
     # several parts of the window without a core may be of one part of the image
     keys, number = np.unique(keys, return_inverse=True)
     kept = np.concatenate([[0], number + 1]).astype(np.int32)[kept]
-    return _save(work, name, [Piece(cell, kept, keys, _sums(work, cell, kept))])
+    return _save(work, name, [Piece(cell, kept, keys, _areas(kept, len(keys)))])
 
 
 def load(work: Workplace, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Keys and sums of the nuclei saved under a name."""
+    """Keys and areas of the nuclei saved under a name."""
     with np.load(work.nuclei_file(name)) as saved:
-        return saved["keys"], saved["sums"]
+        return saved["keys"], saved["areas"]
 
 
 def count(work: Workplace, name: str) -> int:
@@ -125,7 +124,7 @@ def _cut(work: Workplace, window: Window, own: Window | None, firsts: np.ndarray
     labels = cut(wanted[parts], distance, settings.separation)
     keys = _keys(work, window, labels, distance)
     fill_holes(labels, mask)
-    return Piece(window, labels, keys, _sums(work, window, labels))
+    return Piece(window, labels, keys, _areas(labels, len(keys)))
 
 
 def _keys(
@@ -170,10 +169,9 @@ def _parts_of(work: Workplace, window: Window, pieces: np.ndarray) -> np.ndarray
     return out
 
 
-def _sums(work: Workplace, window: Window, labels: np.ndarray) -> np.ndarray:
-    if not labels.any():
-        return np.zeros((0, 7))
-    return sums(labels, work.source.read(*window), (window[0].start, window[1].start))[1]
+def _areas(labels: np.ndarray, n: int) -> np.ndarray:
+    """Pixels of the nuclei 1 .. n, (n,), int64."""
+    return np.bincount(labels.ravel(), minlength=n + 1)[1:]
 
 
 def _save(work: Workplace, name: str, pieces: list[Piece]) -> int:
@@ -184,7 +182,7 @@ def _save(work: Workplace, name: str, pieces: list[Piece]) -> int:
         n += len(piece.keys)
     arrays["windows"] = np.array([[w.start, w.stop] for p in pieces for w in p.window], np.int64).reshape(-1, 4)
     arrays["keys"] = np.concatenate([p.keys for p in pieces])
-    arrays["sums"] = np.concatenate([p.sums for p in pieces])
+    arrays["areas"] = np.concatenate([p.areas for p in pieces])
     file = io.BytesIO()
     np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # none is called allow_pickle
     write_whole(work.nuclei_file(name), file.getvalue())

@@ -16,11 +16,11 @@ class Numbering:
 
     Attributes:
         offsets: By the name under which nuclei were saved, where their numbers begin in the file `NUMBERS`.
-        sums: (n, 7), of nucleus 1, 2, .. n, see `measure.sums`.
+        areas: (n,), pixels, of nucleus 1, 2, .. n.
     """
 
     offsets: dict[str, int]
-    sums: np.ndarray
+    areas: np.ndarray
 
 
 def number_nuclei(work: Workplace, names: list[str]) -> Numbering:
@@ -31,15 +31,10 @@ def number_nuclei(work: Workplace, names: list[str]) -> Numbering:
     """
     saved = [load(work, name) for name in names]
     keys = np.concatenate([np.zeros(0, np.int64), *(k for k, _ in saved)])
-    parts = np.concatenate([np.zeros((0, 7)), *(s for _, s in saved)])
+    areas = np.concatenate([np.zeros(0, np.int64), *(a for _, a in saved)])
     known, nucleus = np.unique(keys, return_inverse=True)
-    if len(known) == len(keys):
-        total = np.empty_like(parts)
-        total[nucleus] = parts
-    else:
-        total = np.zeros((len(known), parts.shape[1]))
-        np.add.at(total, nucleus, parts)
-    kept = total[:, 0] >= max(work.plan.min_area, 1)
+    total = np.bincount(nucleus, areas, len(known)).astype(np.int64)
+    kept = total >= max(work.plan.min_area, 1)
     number = np.where(kept, np.cumsum(kept), 0).astype(np.uint32)
     write_whole(work.folder / NUMBERS, number[nucleus].tobytes())
     starts = np.concatenate([[0], np.cumsum([len(k) for k, _ in saved])])

@@ -4,7 +4,7 @@ import errno
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +12,22 @@ from typing import Any
 
 import numpy as np
 
+from ..analysis.filters import renumbered, told, wanted
+from ..analysis.measurements import Table
 from ..images.reader import ImageError
 from ..images.source import Source
 from ..jobs.durable import RunStopped, locked
 from ..jobs.mapper import J, Mapper, R, one_by_one
-from ..jobs.settings import Settings, network_for
+from ..jobs.settings import Settings, facts_of, network_for
 from ..jobs.stamps import stamp
 from ..model.image_processing_nuclei import pixel_area
+from ..output.display import to_display
+from ..output.export import Outline, coloured_png, png
 from ..output.files import KINDS
+from ..output.overlay import draw_overlay
 from . import sinks
 from .maps import MapsJob, make_maps
+from .measuring import MeasureJob, boxes_of, measure_block, shown, shown_step, table_of
 from .memory import block_size, by_default
 from .nuclei import find_nuclei, find_nuclei_of_cell
 from .numbering import Numbering, number_nuclei
@@ -31,7 +37,6 @@ from .workplace import Plan, Workplace, plan_key, workplace
 
 LARGEST_PART = 4096  # pixels, see `Plan`; a larger one would not fit into 3 GB
 ZARR = "labels.zarr"
-MADE = ("labels", "csv", "geojson")  # the kinds of results that are made of a large image
 
 Progress = Callable[[str, int, int], None]  # called with (what is done, how far, of how much)
 
@@ -41,14 +46,13 @@ class Large:
     """What became of a large image.
 
     Attributes:
-        files: Results by the kind that was asked for.
-        left_out: Kinds that were asked for and are not made of large images.
+        files: Results by the kind that was asked for. Of an image of more than 4,096 pixels a side, pictures show every
+            few pixels.
         facts: As in the records of `batch`: "nuclei", "height", "width", "median_diameter_px", ..; and "block_px" and
             "parts_too_large", connected parts of the mask that had to be cut in cells.
     """
 
     files: dict[str, Path]
-    left_out: tuple[str, ...]
     facts: dict[str, Any]
 
     @property
@@ -76,7 +80,7 @@ def segment_large(
     Args:
         path: TIFF in strips or tiles, OME-Zarr; other formats of `images.read` as far as memory holds them.
         out_folder: For the results. While the work is going on, it holds a folder `.{name}.nuclei-work`.
-        settings: From `settings_for`; `tile` does not matter, of `save` "labels", "csv" and "geojson" are made.
+        settings: From `settings_for`; `tile` does not matter.
         mapper: Where the work is done: takes a function and jobs, both of which can be pickled, and yields each job
             with what it came to, in any order. The default works in this process; see `cluster.dask_mapper`.
         name: Of the results; the default is the image's.
@@ -109,8 +113,9 @@ def segment_large(
             run = Run(folder, mapper or one_by_one, progress or (lambda *_: None))
             run.begin(path, settings, memory, block, largest_part)
             numbering, work = run.nuclei()
-            made = run.write(numbering, work, name, settings.save, labels)
-            facts = run.facts(numbering, work) | {"seconds": round(time.perf_counter() - started, 3)}
+            measured = run.measured(numbering, work, name)
+            made = run.write(measured, name, settings, labels)
+            facts = run.facts(measured, work) | {"seconds": round(time.perf_counter() - started, 3)}
             files = _publish(made, out)
         shutil.rmtree(folder, ignore_errors=True)
     except OSError as error:
@@ -119,7 +124,25 @@ def segment_large(
         raise RunStopped(
             f"The disk is full, {out}: make room, then start it again: it goes on where it was."
         ) from error
-    return Large(files, tuple(kind for kind in settings.save if kind not in MADE), facts)
+    return Large(files, facts)
+
+
+@dataclass(frozen=True)
+class Result:
+    """The nuclei of an image that are kept; the label image holds them.
+
+    Attributes:
+        table: See `measure`.
+        boxes: (n, 4), first row and column and last of each.
+        left_out: See `filters.Kept`.
+        pixels, labels: Image and labels, made small to be shown.
+    """
+
+    table: Table
+    boxes: np.ndarray
+    left_out: dict[str, int]
+    pixels: np.ndarray
+    labels: np.ndarray
 
 
 class Run:
@@ -155,46 +178,65 @@ class Run:
             raise ImageError(f"{self.source.name}: It was changed while it was read. Give the command again.")
         return number_nuclei(self.work, names), work
 
-    def write(
-        self, numbering: Numbering, work: Work, name: str, save: tuple[str, ...], labels: str
-    ) -> dict[str, tuple[Path, str]]:
+    def measured(self, numbering: Numbering, work: Work, name: str) -> Result:
+        """Write the label image and measure it; nuclei that the filters don't let through leave it."""
+        at, n = (str(self.folder), self.key), len(numbering.areas)
+        folder, size, side = self.folder / sinks.LABELS, self.grid.shape, self.grid.side
+        sinks.make_labels(folder, size, side, self.source.pixel_size, f"{name} nuclei")
+        self._all("labels", sinks.write_labels, labels_jobs(self.work, numbering, work))
+        found = self._all("measurements", measure_block, [MeasureJob(*at, b) for b in range(len(self.grid))])
+        table, boxes = table_of(self.work, found, n), boxes_of(self.work, found, n)
+        kept, left_out = wanted(table, self.work.plan.settings.filters)
+        number = np.where(np.concatenate([[False], kept]), np.concatenate([[0], np.cumsum(kept)]), 0).astype(np.uint32)
+        if left_out:
+            np.save(self.folder / sinks.KEPT, number)
+            jobs = [sinks.RenumberJob(*at, b) for b in range(len(self.grid))]
+            self._all("labels that are kept", sinks.renumber, jobs)
+        return Result(renumbered(table, kept), boxes[kept], left_out, *shown(self.work, found, lambda x: number[x]))
+
+    def write(self, found: Result, name: str, settings: Settings, labels: str) -> dict[str, tuple[Path, str]]:
         """Write the results. -> where each is, and its name to be."""
-        made: dict[str, tuple[Path, str]] = {}
-        pixel_size = self.source.pixel_size
+        key, pixel_size = self.work.network.key, self.source.pixel_size
 
-        def path_for(kind: str, ending: str) -> Path:
-            made[kind] = self.folder / ending, f"{name}_{ending}"
-            return made[kind][0]
-
-        if "labels" in save:
-            self._labels(numbering, work, name)
-            ending = ZARR if labels == "zarr" else KINDS["labels"].ending
-            target = path_for("labels", ending)
+        def write_labels(path: Path) -> None:
             if labels == "zarr":
                 sinks.write_pyramid(self.folder / sinks.LABELS)
             else:
-                sinks.write_tiff(self.folder / sinks.LABELS, target, pixel_size, self._step("label image"))
-        if "csv" in save:
-            sinks.write_csv(path_for("csv", KINDS["csv"].ending), numbering, pixel_size)
-        if "geojson" in save:
-            target, title = path_for("geojson", KINDS["geojson"].ending), f"Nucleus {self.work.network.key}"
-            sinks.write_geojson(target, self.work, numbering, pixel_size, title, self._step("outlines"))
+                sinks.write_tiff(self.folder / sinks.LABELS, path, pixel_size, self._step("label image"))
+
+        def edges() -> Iterator[Outline]:
+            return sinks.all_outlines(self.work, found.boxes, self._step("outlines"))
+
+        def overlay() -> bytes:
+            return png(draw_overlay(to_display(found.pixels), found.labels, filled=False))
+
+        writers: dict[str, Callable[[Path], object]] = {
+            "labels": write_labels,
+            "csv": lambda path: sinks.write_csv(path, found.table, settings.decimal),
+            "geojson": lambda path: sinks.write_geojson(path, edges(), found.table, f"Nucleus {key}"),
+            "roi": lambda path: sinks.write_rois(path, edges(), key),
+            "overlay": lambda path: path.write_bytes(overlay()),
+            "coloured": lambda path: path.write_bytes(coloured_png(found.labels)),
+        }
+        made: dict[str, tuple[Path, str]] = {}
+        for kind in settings.save:
+            ending = ZARR if (kind, labels) == ("labels", "zarr") else KINDS[kind].ending
+            made[kind] = self.folder / ending, f"{name}_{ending}"
+            writers[kind](made[kind][0])
         return made
 
-    def facts(self, numbering: Numbering, work: Work) -> dict[str, Any]:
-        plan, areas = self.work.plan, numbering.sums[:, 0]
+    def facts(self, found: Result, work: Work) -> dict[str, Any]:
+        plan, table = self.work.plan, found.table
         height, width = plan.shape
         return {
             "height": height,
             "width": width,
-            "nuclei": len(areas),
-            "median_diameter_px": round(float(np.median(np.sqrt(4 * areas / np.pi))), 3) if len(areas) else None,
-            "covered": round(float(areas.sum() / (height * width)), 6),
+            **facts_of(table, plan.shape, found.left_out),
             "diameter_assumed_px": None if plan.diameter is None else round(plan.diameter, 3),
             "pixel_size_um": self.source.pixel_size,
             "plane": self.source.plane,
             "channels": self.source.channels,
-            "notes": self.source.notes,
+            "notes": [*self.source.notes, *self._notes(found)],
             "block_px": plan.block,
             "parts_too_large": work.too_large,
         }
@@ -233,11 +275,11 @@ class Run:
         Workplace.make(self.folder, plan, 2 if "distance" in processor.channel_names else 1)
         return plan
 
-    def _labels(self, numbering: Numbering, work: Work, name: str) -> None:
-        sinks.make_labels(
-            self.folder / sinks.LABELS, self.grid.shape, self.grid.side, self.source.pixel_size, f"{name} nuclei"
-        )
-        self._all("labels", sinks.write_labels, labels_jobs(self.work, numbering, work))
+    def _notes(self, found: Result) -> list[str]:
+        step = shown_step(self.work.plan.shape)
+        pictures = {"overlay", "coloured"} & set(self.work.plan.settings.save)
+        notes = [told(found.left_out)] if found.left_out else []
+        return notes + ([f"Pictures show every {step}th row and column."] if pictures and step > 1 else [])
 
     def _all(
         self,

@@ -1,4 +1,4 @@
-"""Nuclei -> files: the label image as OME-Zarr or tiled BigTIFF, measurements as CSV, outlines as GeoJSON.
+"""Nuclei -> files: the label image as OME-Zarr or tiled BigTIFF, measurements as CSV, outlines as GeoJSON and ROIs.
 
 All are written piece by piece into the workplace, and get their names when they are whole.
 """
@@ -13,14 +13,16 @@ import numpy as np
 import tifffile
 import zarr
 
-from ..analysis.measurements import columns
-from ..output.export import feature, outlines
+from ..analysis.measurements import Table
+from ..output.export import Outline, feature, outlines, write_roi_zip
 from ..output.tables import table_csv
 from .nuclei import load_labels
-from .numbering import Numbering, numbers_of
-from .workplace import Grid, Workplace, workplace
+from .numbering import numbers_of
+from .workplace import Grid, Workplace, reached, workplace
 
 LABELS = "labels.zarr"
+KEPT = "kept.npy"  # the numbers that nuclei keep, by those that they had
+OUTLINED = 64_000_000  # pixels that are held at once to outline what lies in them
 TIFF_TILE = 512
 ROWS = 100_000  # of a table, at a time
 SMALLEST = 1024  # pixels; the coarsest level of the pyramid is no larger
@@ -39,6 +41,15 @@ class LabelsJob:
     key: str
     block: int
     names: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
+class RenumberJob:
+    """A block whose nuclei get other numbers."""
+
+    folder: str
+    key: str
+    block: int
 
 
 def make_labels(folder: Path, shape: tuple[int, int], block: int, pixel_size: tuple[float, float] | None, name: str):
@@ -138,33 +149,69 @@ def write_tiff(labels: Path, path: Path, pixel_size: tuple[float, float] | None,
     step(height, height)
 
 
-def write_csv(path: Path, numbering: Numbering, pixel_size: tuple[float, float] | None) -> None:
-    """The measurements, as `tables.table_csv` but without solidity."""
+def renumber(job: RenumberJob) -> int:
+    """Give the nuclei of a block the numbers that they keep; 0 for those that are left out. -> its pixels."""
+    work = workplace(job.folder, job.key)
+    window = work.plan.grid.window(job.block)
+    number = np.load(work.folder / KEPT, mmap_mode="r")
+    labels = open_labels(work.folder)
+    kept = number[np.asarray(labels[window])]
+    labels[window] = kept
+    return kept.size
+
+
+def write_csv(path: Path, table: Table, decimal: str) -> None:
+    """The measurements, as `tables.table_csv`."""
     with path.open("wb") as file:
-        for start in range(0, max(len(numbering.sums), 1), ROWS):
-            sums = numbering.sums[start : start + ROWS]
-            text = table_csv(columns(np.arange(start + 1, start + 1 + len(sums)), sums, pixel_size))
+        for start in range(0, max(len(table["label"]), 1), ROWS):
+            text = table_csv({name: column[start : start + ROWS] for name, column in table.items()}, decimal)
             file.write(text if start == 0 else text.split(b"\r\n", 1)[1])
 
 
-def write_geojson(
-    path: Path, work: Workplace, numbering: Numbering, pixel_size: tuple[float, float] | None, title: str, step: Step
-) -> None:
-    """The outlines, as `export.geojson`. A nucleus over the edge of two cells (see `nuclei.py`) has one in each."""
+def all_outlines(work: Workplace, boxes: np.ndarray, step: Step) -> Iterator[Outline]:
+    """The outline of every nucleus, in the image's coordinates, from the label image.
+
+    Args:
+        boxes: (n, 4), first row and column and last of each, int64.
+    """
+    grid = work.plan.grid
+    owner = boxes[:, 0] // grid.side * grid.across + boxes[:, 1] // grid.side
+    order = np.argsort(owner, kind="stable")
+    starts = np.searchsorted(owner[order], np.arange(len(grid) + 1))
+    for block in range(len(grid)):
+        mine = order[starts[block] : starts[block + 1]]
+        near = reached(grid.window(block), work.plan.shape, grid.side)
+        fits = (boxes[mine, 2] < near[0].stop) & (boxes[mine, 3] < near[1].stop)
+        if fits.any():
+            yield from _outlines(work, mine[fits] + 1, boxes[mine[fits]])
+        for i in mine[~fits]:
+            yield from _outlines(work, np.array([i + 1]), boxes[[i]])
+        step(block + 1, len(grid))
+
+
+def _outlines(work: Workplace, numbers: np.ndarray, boxes: np.ndarray) -> Iterator[Outline]:
+    """Of these nuclei, from one window around them. One too large to be held is outlined more coarsely."""
+    (top, left), (bottom, right) = boxes[:, :2].min(0), boxes[:, 2:].max(0) + 1
+    coarse = max(1, int(np.ceil(np.sqrt((bottom - top) * (right - left) / OUTLINED))))
+    labels = np.asarray(open_labels(work.folder)[top:bottom:coarse, left:right:coarse])
+    wanted = np.zeros(int(labels.max(initial=0)) + 1, np.int32)
+    wanted[numbers] = np.arange(1, len(numbers) + 1)
+    for outline in outlines(wanted[labels]):
+        yield outline.moved(int(numbers[outline.label - 1]), int(left), int(top), coarse)
+
+
+def write_geojson(path: Path, found: Iterator[Outline], table: Table, title: str) -> None:
+    """The outlines, as `export.geojson`."""
     separator = '{"type": "FeatureCollection", "features": ['
-    everything = slice(0, work.plan.shape[0]), slice(0, work.plan.shape[1])
     with path.open("w") as file:
-        for done, (name, offset) in enumerate(numbering.offsets.items(), 1):
-            for (rows, cols), found in load_labels(work, name, everything):
-                number = numbers_of(work, offset, int(found.max(initial=0)))
-                for outline in outlines(found):
-                    i = int(number[outline.label])
-                    if i == 0:
-                        continue
-                    table = columns(np.array([i]), numbering.sums[i - 1 : i], pixel_size)
-                    measured = {key: float(column[0]) for key, column in table.items() if key != "label"}
-                    json_text = json.dumps(feature(outline.moved(i, cols.start, rows.start), measured, title))
-                    file.write(f"{separator}{json_text}")
-                    separator = ", "
-            step(done, len(numbering.offsets))
+        for outline in found:
+            measured = {key: column[outline.label - 1] for key, column in table.items() if key != "label"}
+            file.write(f"{separator}{json.dumps(feature(outline, measured, title), allow_nan=False)}")
+            separator = ", "
         file.write("]}" if separator == ", " else f"{separator}]}}")
+
+
+def write_rois(path: Path, found: Iterator[Outline], name: str) -> None:
+    """The outlines, as `export.roi_zip`."""
+    with path.open("wb") as file:
+        write_roi_zip(file, found, name)

@@ -18,6 +18,8 @@ import zarr
 from zarr.codecs import BloscCodec
 
 from ..images.ngff import few_chunks
+from ..images.planes import other_channels
+from ..images.reader import inspect
 from ..images.source import Source
 from ..inference.network import Network
 from ..jobs.durable import PART, RunStopped
@@ -106,7 +108,7 @@ class Plan:
     @staticmethod
     def from_json(text: str) -> "Plan":
         said = json.loads(text, object_hook=_with_tuples)
-        return Plan(**said | {"settings": Settings(**said["settings"])})
+        return Plan(**said | {"settings": Settings.from_dict(said["settings"])})
 
 
 def reached(window: Window, shape: tuple[int, int], reach: int) -> Window:
@@ -148,6 +150,15 @@ class Workplace:
     def source(self) -> Source:
         s = self.plan.settings
         return Source(self.plan.source, s.z, s.t, s.channel, s.series)
+
+    @cached_property
+    def others(self) -> dict[str, Source]:
+        """The image's other channels by name, to be measured."""
+        taken, series = self.source, self.plan.settings.series
+        return {
+            name: Source(self.plan.source, taken.plane["Z"], taken.plane["T"], number, series)
+            for number, name in other_channels(inspect(self.plan.source, series), taken.channels).items()
+        }
 
     @cached_property
     def network(self) -> Network:

@@ -1,15 +1,16 @@
 """Label image and measurements -> the bytes of files that ImageJ, QuPath, napari and spreadsheets open.
 
-Nothing is written here; whoever calls decides where the bytes go. Coordinates in files follow ImageJ and QuPath: the
-first pixel reaches from 0 to 1.
+Whoever calls decides where the bytes go. Positions in files are as in ImageJ and QuPath, and as in `measure`: the first
+pixel reaches from 0 to 1.
 """
 
 import io
 import json
 import uuid
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import IO
 
 import numpy as np
 import roifile
@@ -29,18 +30,21 @@ class Outline:
 
     Attributes:
         label: Its number.
-        ring: The outer edge.
-        holes: The inner edges, if any.
+        parts: Of each of its parts, the largest first, the outer edge, and then the inner edges, if any.
     """
 
     label: int
-    ring: np.ndarray
-    holes: tuple[np.ndarray, ...]
+    parts: tuple[tuple[np.ndarray, ...], ...]
 
-    def moved(self, label: int, x: int, y: int) -> "Outline":
-        """The same under another number, so many pixels to the right and down."""
+    @property
+    def ring(self) -> np.ndarray:
+        """The outer edge of the largest part."""
+        return self.parts[0][0]
+
+    def moved(self, label: int, x: int, y: int, times: int = 1) -> "Outline":
+        """The same under another number, so many times as large, and then so many pixels to the right and down."""
         by = np.array([x, y])
-        return Outline(label, self.ring + by, tuple(hole + by for hole in self.holes))
+        return Outline(label, tuple(tuple(ring * times + by for ring in part) for part in self.parts))
 
 
 def label_tiff(labels: np.ndarray, pixel_size: tuple[float, float] | None = None) -> bytes:
@@ -87,32 +91,57 @@ def outlines(labels: np.ndarray) -> Iterator[Outline]:
     """The outline of every nucleus, halfway between its edge pixels and their neighbours; rings don't cross themselves.
 
     Args:
-        labels: (H, W), integers. Of a nucleus in several parts only the largest is outlined.
+        labels: (H, W), integers.
     """
     for label, box in enumerate(ndimage.find_objects(labels), 1):
         if box is None:
             continue
         origin = np.array([box[1].start, box[0].start]) - 0.5  # padded by one pixel; pixel centres are at .5
-        rings = [c[:, ::-1] + origin for c in find_contours(np.pad(labels[box] == label, 1).astype(np.float32), 0.5)]
-        outer = max(rings, key=lambda ring: abs(_area(ring)))
-        holes = tuple(r for r in rings if r is not outer and _area(r) * _area(outer) < 0 and _holds(outer, r))
-        yield Outline(label, _straightened(outer), tuple(_straightened(r) for r in holes))
+        mask = np.pad(labels[box] == label, 1)
+        rings = [_straightened(c[:, ::-1] + origin) for c in find_contours(mask.astype(np.float32), 0.5)]
+        rings.sort(key=lambda ring: -abs(_area(ring)))
+        around = [ring for ring in rings if _area(ring) * _area(rings[0]) > 0]
+        holes: list[list[np.ndarray]] = [[] for _ in around]
+        for ring in rings:
+            if _area(ring) * _area(rings[0]) < 0:  # a hole, of the smallest part around it
+                holes[max(i for i, outer in enumerate(around) if _holds(outer, ring))].append(ring)
+        yield Outline(label, tuple((outer, *inner) for outer, inner in zip(around, holes, strict=True)))
 
 
 def roi_zip(labels: np.ndarray, name: str = "nucleus") -> bytes:
-    """ImageJ's RoiSet.zip, one polygon a nucleus, for its ROI manager. Holes are not in it."""
+    """ImageJ's RoiSet.zip, one polygon a nucleus, for its ROI manager. Holes are not in it, and a nucleus in several
+    parts has a polygon each."""
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        for outline in outlines(labels):
-            title = f"{name}-{outline.label:05d}"
-            roi = roifile.ImagejRoi.frompoints(outline.ring[:-1], name=title)
-            roi.roitype = roifile.ROI_TYPE.POLYGON
-            archive.writestr(f"{title}.roi", roi.tobytes())
+    write_roi_zip(file, outlines(labels), name)
     return file.getvalue()
 
 
+def write_roi_zip(
+    file: IO[bytes], found: Iterable[Outline], name: str, z: int | None = None, t: int | None = None
+) -> None:
+    """The same of any outlines.
+
+    Args:
+        z, t: Plane and time point that they belong to, from 0, in a stack.
+    """
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        add_rois(archive, found, name, z, t)
+
+
+def add_rois(
+    archive: zipfile.ZipFile, found: Iterable[Outline], name: str, z: int | None = None, t: int | None = None
+) -> None:
+    """Add outlines to a zip of ROIs; see `write_roi_zip`."""
+    for outline in found:
+        for i, (ring, *_) in enumerate(outline.parts, 1):
+            title = f"{name}-{outline.label:05d}" + (f"-{i}" if i > 1 else "")
+            roi = roifile.ImagejRoi.frompoints(ring[:-1], name=title, z=z, t=t)
+            roi.roitype = roifile.ROI_TYPE.POLYGON
+            archive.writestr(f"{title}.roi", roi.tobytes())
+
+
 def geojson(labels: np.ndarray, table: Mapping[str, np.ndarray] | None = None, name: str = "Nucleus") -> bytes:
-    """Detections for QuPath (File > Import objects), pixels.
+    """Detections for QuPath (File > Import objects), one a nucleus, pixels.
 
     Args:
         labels: (H, W), integers.
@@ -124,22 +153,25 @@ def geojson(labels: np.ndarray, table: Mapping[str, np.ndarray] | None = None, n
     features = []
     for outline in outlines(labels):
         i = row_of.get(outline.label)
-        measured = None if i is None else {key: float(column[i]) for key, column in columns.items()}
+        measured = None if i is None else {key: column[i] for key, column in columns.items()}
         features.append(feature(outline, measured, name))
-    return json.dumps({"type": "FeatureCollection", "features": features}).encode()
+    return json.dumps({"type": "FeatureCollection", "features": features}, allow_nan=False).encode()
 
 
 def feature(outline: Outline, measured: Mapping[str, float] | None, name: str) -> dict:
-    """One nucleus of `geojson`."""
+    """One nucleus of `geojson`. What isn't a finite number is left out: JSON and QuPath know none."""
     properties: dict = {
         "objectType": "detection",
         "name": str(outline.label),
         "classification": {"name": name, "color": [86, 180, 233]},
     }
     if measured is not None:
-        properties["measurements"] = {key: round(value, 6) for key, value in measured.items()}
-    rings = [np.round(ring, 2).tolist() for ring in (outline.ring, *outline.holes)]
-    geometry = {"type": "Polygon", "coordinates": rings}
+        numbers = {key: float(value) for key, value in measured.items() if np.isfinite(value)}
+        properties["measurements"] = {key: round(value, 6) for key, value in numbers.items()}
+    parts = [[np.round(ring, 2).tolist() for ring in part] for part in outline.parts]
+    geometry = {"type": "Polygon", "coordinates": parts[0]}
+    if len(parts) > 1:
+        geometry = {"type": "MultiPolygon", "coordinates": parts}
     return {"type": "Feature", "id": _uuid(name, outline), "geometry": geometry, "properties": properties}
 
 
@@ -173,7 +205,7 @@ def _area(ring: np.ndarray) -> float:
 
 
 def _holds(outer: np.ndarray, inner: np.ndarray) -> bool:
-    """Whether a ring's box lies within another's: of a nucleus in one part, every other ring is a hole of it."""
+    """Whether a ring's box lies within another's."""
     return bool((inner.min(0) >= outer.min(0)).all() and (inner.max(0) <= outer.max(0)).all())
 
 

@@ -14,9 +14,12 @@ README = "README.txt"
 FILES = {
     "labels.tif": "0 is background, every nucleus has its number; looks dark in viewers that don't stretch it",
     "coloured.png, overlay.png": "for the eye",
-    "measurements.csv": "_px in pixels, _um in micrometres, _um2 in square micrometres; intensity as in the image",
+    "measurements.csv": "_px in pixels, _um in micrometres, _um2 in square micrometres; intensity as in the image; "
+    "docs/measurements.md lists the columns",
     "rois.zip": "ImageJ: drag it onto the main window, or ROI Manager > More > Open",
     "qupath.geojson": "QuPath: File > Import objects from file",
+    "positions": "in all files as in ImageJ and QuPath: x to the right, y down, in pixels from the image's upper left "
+    "corner; the centre of the first pixel is at 0.5, 0.5",
 }
 
 Table = Mapping[str, np.ndarray]
@@ -46,6 +49,7 @@ def make_files(
     network: str,
     table: Callable[[], Table],
     kinds: Collection[str] = tuple(KINDS),
+    decimal: str = ".",
 ) -> dict[str, bytes]:
     """The files of one segmentation.
 
@@ -56,6 +60,7 @@ def make_files(
         network: "unet" or "unetpp", for the names of ROIs and of QuPath's class.
         table: Gives the measurements, see `measure`; called only for a kind that holds them.
         kinds: Keys of `KINDS`.
+        decimal: See `tables.table_csv`.
 
     Returns:
         Their contents by the ending of their names, in the order of `kinds`.
@@ -64,7 +69,7 @@ def make_files(
         "labels": lambda: export.label_tiff(labels, pixel_size),
         "coloured": lambda: export.coloured_png(labels),
         "overlay": lambda: export.png(draw_overlay(to_display(pixels), labels, filled=False)),
-        "csv": lambda: table_csv(table()),
+        "csv": lambda: table_csv(table(), decimal),
         "roi": lambda: export.roi_zip(labels, network),
         "geojson": lambda: export.geojson(labels, table(), f"Nucleus {network}"),
     }

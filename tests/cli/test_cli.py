@@ -229,11 +229,12 @@ def test_large_images_are_segmented_block_by_block(nuclei, images, model, tmp_pa
     nuclei("segment", "images", "--out", "small", "--model", model, *kinds)
     monkeypatch.setattr(batch, "LARGE_PIXELS", 96 * 96 - 1)
     code, printed = nuclei("segment", "images", "--out", "out", "--model", model, *kinds)
-    assert code == 0 and "3 of 3 images" in printed and "part by part, without overlay" in printed
+    assert code == 0 and "3 of 3 images" in printed and "segmented part by part" in printed
     for seed in range(3):
         small, large = (read_labels(tmp_path / out / f"x{seed}_labels.tif") for out in ("small", "out"))
         assert small.max() == large.max() > 3 and compare(small, large)["pq"] > 0.95
-    assert sorted(p.name for p in (tmp_path / "out").glob("x0*")) == ["x0_labels.tif", "x0_measurements.csv"]
+    names = ["x0_labels.tif", "x0_measurements.csv", "x0_overlay.png"]
+    assert sorted(p.name for p in (tmp_path / "out").glob("x0*")) == names
     code, printed = nuclei("segment", "images", "--out", "out", "--model", model, *kinds)
     assert "3 done before and skipped" in printed
     assert [row["nuclei"] for row in rows_of(tmp_path / "out" / "summary.csv")] == [

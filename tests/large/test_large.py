@@ -1,5 +1,7 @@
 """Large images from file to files: the same as in memory, for every block, resumed, and nothing half-written."""
 
+import csv
+import io
 import json
 import os
 import shutil
@@ -9,11 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import roifile
 import tifffile
 import torch
 import zarr
+from PIL import Image
+from skimage.measure import regionprops
 
 from nuclei_models import NucleiImageProcessor
+from nuclei_models.analysis.filters import Filters, apply_filters
 from nuclei_models.analysis.measurements import measure
 from nuclei_models.images.reader import ImageError, read
 from nuclei_models.images.source import Source
@@ -21,7 +27,7 @@ from nuclei_models.inference.segmentation import segment
 from nuclei_models.jobs.durable import RunStopped, locked
 from nuclei_models.jobs.mapper import one_by_one
 from nuclei_models.jobs.settings import network_for, settings_for
-from nuclei_models.large import run, segment_large
+from nuclei_models.large import measuring, run, segment_large
 from nuclei_models.large.resample import Axis, rescale
 from nuclei_models.large.statistics import streamed_diameter, streamed_range
 from nuclei_models.model.image_processing_nuclei import resize
@@ -49,6 +55,10 @@ def cells(tmp_path) -> Path:
 
 def wanted(model: Path, **options):
     return settings_for(str(model), **{"save": ("labels", "csv", "geojson")} | options)
+
+
+def regionprops_means(labels: np.ndarray, image: np.ndarray) -> list[float]:
+    return [p.intensity_mean for p in regionprops(labels.astype(np.int32), image)]
 
 
 class TestRescalingByWindows:
@@ -108,17 +118,81 @@ class TestTheResults:
         assert expected.max() > 50
         found = []
         for block in (96, 208, 1024):
-            done = segment_large(cells, tmp_path / str(block), wanted(model, diameter=diameter), block=block)
+            done = segment_large(cells, tmp_path / str(block), wanted(model, diameter=diameter, ring=4), block=block)
             found.append({kind: path.read_bytes() for kind, path in done.files.items()})
             labels = tifffile.imread(done.files["labels"])
             assert done.nuclei == labels.max() and done.facts["block_px"] == block
         for other in found[1:]:
             assert other["labels"] == found[0]["labels"] and other["csv"] == found[0]["csv"]
         assert (labels != expected).mean() < 2e-3 and abs(int(labels.max()) - int(expected.max())) <= 1
-        table = measure(labels, pixels, solidity=False)
-        assert found[0]["csv"] == table_csv(table)
-        sort = lambda data: sorted(json.loads(data)["features"], key=lambda f: int(f["properties"]["name"]))  # noqa: E731
-        assert sort(found[0]["geojson"]) == sort(geojson(labels, table, "Nucleus unet"))
+        sure = network.processor.confidence(segment(pixels, network.model, network.processor, diameter=diameter).maps, labels)
+        table = measure(labels, pixels, solidity=False, ring=4, confidence=sure)
+        mine = list(csv.DictReader(io.StringIO(found[0]["csv"].decode())))
+        theirs = list(csv.DictReader(io.StringIO(table_csv(table).decode())))
+        assert mine[0].keys() == theirs[0].keys() and len(mine) == len(theirs)
+        for name in mine[0]:
+            a, b = ([float(row[name]) for row in rows] for rows in (mine, theirs))
+            assert a == pytest.approx(b, rel=1e-5, abs=2e-2 if name == "confidence" else 1e-5), name
+        made = {f["properties"]["name"]: f for f in json.loads(found[0]["geojson"])["features"]}
+        expected = json.loads(geojson(labels, {k: v for k, v in table.items() if k != "confidence"}, "Nucleus unet"))
+        assert len(made) == len(expected["features"]) == len(json.loads(found[0]["geojson"])["features"])
+        for feature in expected["features"]:
+            one = made[feature["properties"]["name"]]
+            assert {k: one[k] for k in ("id", "geometry")} == {k: feature[k] for k in ("id", "geometry")}
+            measured = one["properties"]["measurements"]
+            assert measured.pop("confidence") > 0
+            assert measured == pytest.approx(feature["properties"]["measurements"], rel=1e-5, abs=1e-5)
+
+    def test_every_nucleus_is_one_feature_and_one_roi(self, cells, model, tmp_path):
+        tifffile.imwrite(cells, blobs((300, 420), spacing=17))
+        wishes = wanted(model, save=("labels", "csv", "geojson", "roi", "overlay", "coloured"))
+        done = segment_large(cells, tmp_path / "out", wishes, block=64, largest_part=96)
+        features = json.loads(done.files["geojson"].read_bytes())["features"]
+        labels = tifffile.imread(done.files["labels"])
+        assert done.facts["parts_too_large"] > 0  # cut in cells, over whose edges some nuclei lie
+        assert sorted(int(f["properties"]["name"]) for f in features) == list(range(1, done.nuclei + 1))
+        table = measure(labels)
+        for feature in features:
+            i = int(feature["properties"]["name"]) - 1
+            parts = feature["geometry"]["coordinates"]
+            ring = np.array(parts[0] if feature["geometry"]["type"] == "Polygon" else parts[0][0])
+            inside = feature["properties"]["measurements"]
+            assert (inside["x_px"], inside["y_px"]) == pytest.approx((table["x_px"][i], table["y_px"][i]))
+            box = [*ring.min(0), *ring.max(0)]
+            assert box[0] < inside["x_px"] < box[2] and box[1] < inside["y_px"] < box[3]
+        rois = roifile.roiread(done.files["roi"])
+        assert len({roi.name.split("-")[1] for roi in rois}) == done.nuclei
+        overlay, coloured = (np.asarray(Image.open(done.files[kind])) for kind in ("overlay", "coloured"))
+        assert overlay.shape == coloured.shape == (300, 420, 3)
+        assert np.array_equal(coloured.any(-1), labels > 0)
+
+    def test_filters_leave_nuclei_out_of_every_file(self, cells, model, tmp_path):
+        everything = segment_large(cells, tmp_path / "all", wanted(model), block=96)
+        filters = Filters(exclude_edge=True, smallest=100)
+        done = segment_large(cells, tmp_path / "out", wanted(model, filters=filters), block=96)
+        labels = tifffile.imread(everything.files["labels"])
+        kept = apply_filters(labels, measure(labels), filters)
+        assert 0 < done.nuclei < everything.nuclei
+        assert done.facts["left_out"] == kept.left_out and set(kept.left_out) == {"exclude_edge", "smallest"}
+        assert np.array_equal(tifffile.imread(done.files["labels"]), kept.labels)
+        assert len(json.loads(done.files["geojson"].read_bytes())["features"]) == done.nuclei
+        assert f"{sum(kept.left_out.values())} nuclei are left out" in done.facts["notes"][-1]
+
+    def test_pictures_of_a_large_image_are_reduced(self, cells, model, tmp_path, monkeypatch):
+        monkeypatch.setattr(measuring, "SHOWN", 100)
+        done = segment_large(cells, tmp_path, wanted(model, save=("coloured", "labels")), block=96)
+        labels = tifffile.imread(done.files["labels"])
+        assert np.array_equal(np.asarray(Image.open(done.files["coloured"])).any(-1), labels[::5, ::5] > 0)
+        assert "every 5th row" in done.facts["notes"][-1]
+
+    def test_every_channel_of_an_image_is_measured(self, model, tmp_path):
+        pixels = blobs((200, 210))
+        path = ome_zarr(tmp_path / "cells.ome.zarr", np.stack([pixels, pixels // 3]), "cyx")
+        done = segment_large(path, tmp_path, wanted(model, channel=0), block=64)
+        rows = list(csv.DictReader(done.files["csv"].open()))
+        labels = read(done.files["labels"]).pixels
+        mean = [float(row["mean_intensity_channel 1"]) for row in rows]
+        assert mean == pytest.approx(regionprops_means(labels, pixels // 3), rel=1e-5)
 
     @pytest.mark.parametrize("diameter", [50.0, 13.0])
     def test_the_fitted_minimum_area_goes_with_the_scale(self, cells, model, tmp_path, diameter):
@@ -158,12 +232,13 @@ class TestTheResults:
         assert read(tif.files["labels"]).pixel_size == pytest.approx((0.5, 0.25))
         assert b"area_um2" in tif.files["csv"].read_bytes()
 
-    def test_of_an_empty_image_and_kinds_that_are_not_made(self, model, tmp_path):
+    def test_of_an_empty_image(self, model, tmp_path):
         tifffile.imwrite(tmp_path / "a.tif", np.zeros((70, 50), np.uint8))
         done = segment_large(
             tmp_path / "a.tif", tmp_path, wanted(model, save=("labels", "overlay", "csv", "geojson")), block=32
         )
-        assert done.nuclei == 0 and done.left_out == ("overlay",) and done.facts["median_diameter_px"] is None
+        assert done.nuclei == 0 and done.facts["median_diameter_px"] is None
+        assert np.asarray(Image.open(done.files["overlay"])).shape == (70, 50, 3)
         assert not tifffile.imread(done.files["labels"]).any()
         assert json.loads(done.files["geojson"].read_bytes())["features"] == []
         assert len(done.files["csv"].read_bytes().splitlines()) == 1

@@ -103,7 +103,7 @@ def test_geojson_is_what_qupath_reads(labels):
 def test_a_hole_is_a_ring_of_its_own(labels):
     number = labels[63, 33]
     outline = next(o for o in export.outlines(labels) if o.label == number)
-    assert len(outline.holes) == 1
+    assert len(outline.parts) == 1 and len(outline.parts[0]) == 2
 
 
 def test_readme_and_zip():

@@ -1,0 +1,110 @@
+"""Label image, image and maps -> measurements, block by block, and the image made small enough to be looked at.
+
+A nucleus over the edge of blocks is measured in each; what they find of it adds up (`model/regions.py`).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..analysis.intensity import background_of, background_sample, intensity_sums, planes_of
+from ..analysis.measurements import Table, columns
+from ..model.confidence import confidence, features, reach_of
+from ..model.image_processing_nuclei import pixel_area
+from ..model.regions import HALO, Sums, join, map_sums, shape_sums
+from .sinks import open_labels
+from .workplace import Window, Workplace, reached, workplace
+
+SHOWN = 4096  # pixels, the longer side of an overlay; of a larger image every few pixels are shown
+
+
+@dataclass(frozen=True)
+class MeasureJob:
+    """A block whose nuclei are to be measured."""
+
+    folder: str
+    key: str
+    block: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a block comes to.
+
+    Attributes:
+        sums: See `regions.Sums`.
+        background: See `background_sample`.
+        pixels, labels: Every few rows and columns of the block, to be shown.
+    """
+
+    block: int
+    sums: list[Sums]
+    background: dict[str, np.ndarray]
+    pixels: np.ndarray
+    labels: np.ndarray
+
+
+def measure_block(job: MeasureJob) -> Measured:
+    """Measure what lies in a block. Raises ImageError where the image can't be read there."""
+    work = workplace(job.folder, job.key)
+    own, size, ring = work.plan.grid.window(job.block), work.plan.shape, work.plan.settings.ring
+    reach = reach_of(pixel_area(size, work.plan.seen))
+    near = reached(own, size, max(HALO, reach, int(np.ceil(ring))) + 1)
+    inside: Window = tuple(slice(o.start - n.start, o.stop - n.start) for o, n in zip(own, near, strict=True))  # type: ignore[assignment]
+    labels = np.asarray(open_labels(work.folder)[near]).astype(np.int64)
+    pixels = work.source.read(*near)
+    planes = planes_of(pixels, {name: source.read(*near) for name, source in work.others.items()})
+    sums = [shape_sums(labels, inside, (near[0].start, near[1].start), size)]
+    sums += intensity_sums(labels, planes, ring, inside)
+    if work.network.processor.confidence_model is not None:
+        sums += map_sums(labels, *work.read_maps(near), reach, inside)
+    ours = {name: plane[inside] for name, plane in planes.items()}
+    background = background_sample(labels[inside], ours, size, (own[0].start, own[1].start))
+    grid = tuple(slice(-o.start % shown_step(size), None, shown_step(size)) for o in own)
+    return Measured(job.block, sums, background, pixels[inside][grid], labels[inside][grid])
+
+
+def table_of(work: Workplace, found: list[Measured], n: int) -> Table:
+    """The table of `measure`, but for solidity, of the nuclei 1 .. n.
+
+    Args:
+        found: Of all blocks, in any order.
+    """
+    sums = join((s for one in found for s in one.sums), n)
+    background = background_of([one.background for one in found])
+    table = columns(sums, list(background), background, work.source.pixel_size)
+    model: Mapping | None = work.network.processor.confidence_model
+    if model is not None:
+        table["confidence"] = confidence(model["alone"], features(sums, pixel_area(work.plan.shape, work.plan.seen)))
+    return table
+
+
+def boxes_of(work: Workplace, found: list[Measured], n: int) -> np.ndarray:
+    """First row and column, and last, of the nuclei 1 .. n: (n, 4), int64."""
+    shapes = [Sums(s.label, {k: v for k, v in s.values.items() if k.endswith("corner")}) for m in found for s in m.sums]
+    sums = join((s for s in shapes if s.values), n)
+    return np.column_stack([sums["least_corner"], sums["greatest_corner"]]).astype(np.int64)
+
+
+def shown_step(size: tuple[int, int]) -> int:
+    """Every how many-th row and column of a large image is shown."""
+    return max(1, -(-max(size) // SHOWN))
+
+
+def shown(work: Workplace, found: list[Measured], number: Callable[[np.ndarray], np.ndarray]) -> tuple:
+    """The image and its labels, made small: (h, w[, C]) native values and (h, w) int64.
+
+    Args:
+        number: From the labels as they were measured to those that are kept.
+    """
+    step, (height, width) = shown_step(work.plan.shape), work.plan.shape
+    size = -(-height // step), -(-width // step)
+    first = found[0].pixels
+    pixels, labels = np.zeros((*size, *first.shape[2:]), first.dtype), np.zeros(size, np.int64)
+    for one in found:
+        rows, cols = work.plan.grid.window(one.block)
+        top, left = -(-rows.start // step), -(-cols.start // step)
+        there = slice(top, top + one.labels.shape[0]), slice(left, left + one.labels.shape[1])
+        pixels[there], labels[there] = one.pixels, number(one.labels)
+    return pixels, labels

@@ -20,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-NETWORK, PLANE, RUN = "Network", "Plane of the file", "Run"
+NETWORK, PLANE, KEPT, NUMBERS, RUN = "Network", "Plane of the file", "Nuclei that are kept", "Numbers", "Run"
 Model = Annotated[
     str | None,
     typer.Option(
@@ -82,6 +82,24 @@ def segment(
             min=0,
         ),
     ] = None,
+    exclude_edge: Annotated[
+        bool, _option("Leave out nuclei that touch the image's edge.", KEPT, flags=("--exclude-edge",))
+    ] = False,
+    smallest: Annotated[
+        float | None, _option("Leave out smaller ones; µm² if the pixel size is known, else pixels.", KEPT, "AREA")
+    ] = None,
+    largest: Annotated[float | None, _option("Leave out larger ones.", KEPT, "AREA")] = None,
+    min_roundness: Annotated[
+        float | None, _option("Leave out less round ones; 1 is a disc, 4 pi area / perimeter².", KEPT, "0..1")
+    ] = None,
+    min_confidence: Annotated[float | None, _option("Leave out less sure ones.", KEPT, "0..1")] = None,
+    ring: Annotated[
+        float, _option("Measure a ring around each nucleus, too, this wide.", NUMBERS, "PIXELS", min=0)
+    ] = 0,
+    decimal_comma: Annotated[
+        bool,
+        _option("CSV files with decimal commas and semicolons between cells.", NUMBERS, flags=("--decimal-comma",)),
+    ] = False,
     scheduler: Annotated[
         str | None,
         _option("Spread the work with Dask: tcp://host:port, or local:N for N processes here.", RUN, "ADDRESS"),
@@ -108,8 +126,11 @@ def segment(
     }
     options |= {"level": level, "tta": tta, "tile": tile, "precision": precision}
     options |= {"series": series, "z": z, "t": t, "channel": channel}
+    options |= {"ring": ring, "decimal": "," if decimal_comma else "."}
+    kept = {"exclude_edge": exclude_edge, "smallest": smallest, "largest": largest}
+    kept |= {"min_roundness": min_roundness, "min_confidence": min_confidence}
     options["save"] = tuple(dict.fromkeys(kind.strip() for kind in save.split(",") if kind.strip()))
-    raise typer.Exit(segment_images(images, out, recursive, model, options, scheduler, overwrite, quiet))
+    raise typer.Exit(segment_images(images, out, recursive, model, options, kept, scheduler, overwrite, quiet))
 
 
 @app.command()

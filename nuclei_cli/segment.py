@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from nuclei_models.analysis.filters import Filters
 from nuclei_models.batch.inputs import Inputs, find_inputs, name_results
 from nuclei_models.batch.job import Done, Job, is_done, run, segment_large_job, strangers
 from nuclei_models.batch.overview import FAILURES, OVERVIEWS, failures_csv, overview
@@ -48,6 +49,7 @@ def segment_images(
     recursive: bool,
     model: str | None,
     options: dict[str, Any],
+    kept: dict[str, Any],
     scheduler: str | None,
     overwrite: bool,
     quiet: bool,
@@ -56,11 +58,12 @@ def segment_images(
 
     Args:
         options: Of `settings_for`.
+        kept: Of `Filters`.
     """
     out = out.expanduser().absolute()
     try:
         inputs = checked_inputs(given, out, recursive, options["save"])
-        settings = checked_settings(model, options)
+        settings = checked_settings(model, options, kept)
         check_folder(out, overwrite)
         with durable.locked(out, out / FOLDER / "lock"):
             durable.clean(out)
@@ -87,9 +90,9 @@ def checked_inputs(given: Sequence[str], out: Path, recursive: bool, save: tuple
     return inputs
 
 
-def checked_settings(model: str | None, options: dict[str, Any]) -> Settings:
+def checked_settings(model: str | None, options: dict[str, Any], kept: dict[str, Any]) -> Settings:
     try:
-        return settings_for(model_or_default(model), **options)
+        return settings_for(model_or_default(model), **options, filters=Filters(**kept))
     except ValueError as error:
         raise Usage(str(error)) from error
 

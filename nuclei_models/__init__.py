@@ -12,6 +12,7 @@ from . import _moved
 from .version import __version__
 
 if TYPE_CHECKING:
+    from .analysis.filters import Filters, apply_filters
     from .analysis.measurements import measure
     from .images import ImageError, read
     from .inference.loading import load
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from .model.repository import HubError
 
 __all__ = [
+    "Filters",
     "HubError",
     "ImageError",
     "NucleiImageProcessor",
@@ -28,6 +30,7 @@ __all__ = [
     "UNetPlusPlus",
     "UNetPlusPlusConfig",
     "__version__",
+    "apply_filters",
     "load",
     "measure",
     "predict",
@@ -36,6 +39,7 @@ __all__ = [
 ]
 
 _ROOMS = {
+    ".analysis.filters": ("Filters", "apply_filters"),
     ".analysis.measurements": ("measure",),
     ".images": ("ImageError", "read"),
     ".inference.loading": ("load",),

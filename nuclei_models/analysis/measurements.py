@@ -1,7 +1,7 @@
 """Label image -> measurements, one row a nucleus, with units in the column names; docs/measurements.md lists them.
 
-Positions are as in ImageJ and QuPath, and in all our files: the image's first pixel reaches from 0 to 1, its centre is at
-0.5.
+Positions are as in ImageJ and QuPath, and in all our files: the image's first pixel reaches from 0 to 1, so its centre
+is at 0.5.
 """
 
 from collections.abc import Mapping

@@ -179,9 +179,7 @@ def _segmented(pixels: np.ndarray, network: Network, settings: Settings) -> tupl
     return network.segment(pixels, replace(settings, diameter=diameter), settings), diameter
 
 
-def _measured(
-    source: Path, image: MicroscopyImage, found: Segmentation, network: Network, settings: Settings
-) -> Table:
+def _measured(source: Path, image: MicroscopyImage, found: Segmentation, network: Network, settings: Settings) -> Table:
     """Every nucleus in every channel of the file."""
     z, t = image.plane["Z"], image.plane["T"]
     others = other_channels(inspect(source, settings.series), image.channels)

@@ -16,7 +16,17 @@ from .records import Record, settings_id
 
 SETTINGS, SUMMARY, FAILURES = "settings.json", "summary.csv", "failures.csv"
 OVERVIEWS = (README, SETTINGS, SUMMARY, FAILURES)
-FIGURES = ("nuclei", "median_diameter_px", "covered", "diameter_assumed_px", "width", "height")
+FIGURES = (
+    "nuclei",
+    "left_out",
+    "median_diameter_px",
+    "median_intensity",
+    "mean_confidence",
+    "covered",
+    "diameter_assumed_px",
+    "width",
+    "height",
+)
 
 
 def overview(settings: Settings, records: Iterable[Record], command: str) -> dict[str, bytes]:
@@ -45,26 +55,29 @@ def overview(settings: Settings, records: Iterable[Record], command: str) -> dic
         facts[f"Earlier runs, settings {other}: {counts[other]} images"] = made[other]
     facts["Versions"] = versions()
     facts["Files"] = {
-        SUMMARY: "one row an image; covered: share of the pixels; settings: as above",
+        SUMMARY: "one row an image; left_out: nuclei that the filters did not let through; covered: share of the "
+        "pixels; settings: as above",
         SETTINGS: "the above, for programs",
         FAILURES: "images that couldn't be segmented in the last run, if there were any",
     } | FILES
     return {
         README: readme(facts),
         SETTINGS: json.dumps({"last": this, "settings": made, "versions": versions()}, indent=1).encode() + b"\n",
-        SUMMARY: summary_csv(records),
+        SUMMARY: summary_csv(records, settings.decimal),
     }
 
 
-def summary_csv(records: Iterable[Record]) -> bytes:
-    """One row an image."""
+def summary_csv(records: Iterable[Record], decimal: str = ".") -> bytes:
+    """One row an image; `left_out` counts the nuclei that the filters did not let through."""
     rows = []
     for record in records:
         pixel = record.facts.get("pixel_size_um") or (None, None)
-        figures = [record.facts.get(name) for name in FIGURES]
+        facts = record.facts | {"left_out": sum(record.facts.get("left_out", {}).values())}
+        figures = [facts.get(name) for name in FIGURES]
         notes = " ".join(record.facts.get("notes", ()))
         rows.append([record.name, record.source, *figures, *pixel, record.settings_id, notes])
-    return to_csv(["image", "source", *FIGURES, "pixel_height_um", "pixel_width_um", "settings", "notes"], rows)
+    heading = ["image", "source", *FIGURES, "pixel_height_um", "pixel_width_um", "settings", "notes"]
+    return to_csv(heading, rows, decimal)
 
 
 def failures_csv(failures: Iterable[tuple[str, str]]) -> bytes:

@@ -45,14 +45,14 @@ class Settings(RunSettings, Cut):
     t: int | None = None
     channel: int | None = None
     ring: float = 0
-    filters: Filters = Filters()
+    filters: Filters = field(default_factory=Filters)
     decimal: str = "."
     save: tuple[str, ...] = ("labels", "csv", "overlay")
 
     @classmethod
     def from_dict(cls, said: Mapping[str, Any]) -> "Settings":
         """From what `asdict` makes of it."""
-        return cls(**said | {"filters": Filters(**said["filters"])})
+        return cls(**dict(said) | {"filters": Filters(**said["filters"])})
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -109,8 +109,8 @@ def settings_for(
         raise ValueError(f"decimal={options['decimal']!r}: expected '.' or ','.")
     if options.get("filters", Filters()).min_confidence is not None and processor.confidence_model is None:
         raise ValueError(
-            f"A confidence was asked for, and none was fitted for the weights of {network.source}: leave it out, or fit "
-            f"it with train.fit.confidence."
+            f"A confidence was asked for, and none was fitted for the weights of {network.source}: leave it out, or "
+            f"fit it with train.fit.confidence."
         )
     return Settings(
         model=pinned,

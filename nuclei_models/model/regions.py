@@ -96,8 +96,8 @@ def shape_sums(
 
     Returns:
         "moments" (n, 6), the sums of 1, y, x, y², x² and xy of the pixels' centres, where the image begins at 0 and a
-        pixel is 1 wide; "perimeter" (n, 1), pixels; "greatest_edge" (n, 1), 1 for a nucleus at the image's edge; and its
-        box, "least_corner" and "greatest_corner" (n, 2), its first and last row and column.
+        pixel is 1 wide; "perimeter" (n, 1), pixels; "greatest_edge" (n, 1), 1 for a nucleus at the image's edge; and
+        its box, "least_corner" and "greatest_corner" (n, 2), its first and last row and column.
     """
     members = Members(labels, window)
     height, width = size or labels.shape

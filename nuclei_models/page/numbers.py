@@ -17,6 +17,7 @@ COLUMNS = {
     "area_px": "area (px)",
     "diameter_um": "diameter (µm)",
     "diameter_px": "diameter (px)",
+    "confidence": "confidence",
     "mean_intensity": "mean intensity",
     "eccentricity": "eccentricity",
     "x_px": "x (px)",

@@ -112,10 +112,14 @@ class Analysis:
     def table(self, network: str, cut: Cut, solidity: bool = False) -> Table:
         """Measurements of every nucleus, see `measure`."""
         labels, picture = self.labels(network, cut), self.picture
-        key = (self.cut_values(network, cut), picture.pixel_size, solidity)
-        return self.remember(
-            f"table {network} {solidity}", key, lambda: measure(labels, picture.pixels, picture.pixel_size, solidity)
-        )
+        key = (tuple(self.cut_values(one, cut) for one in self.maps), picture.pixel_size, solidity)
+
+        def make() -> Table:
+            other = next((self.labels(one, cut) for one in self.maps if one != network), None)
+            sure = self.processors[network].confidence(self.maps[network], labels, other)
+            return measure(labels, picture.pixels, picture.pixel_size, solidity, confidence=sure)
+
+        return self.remember(f"table {network} {solidity}", key, make)
 
     def agreement(self, cut: Cut) -> Agreement:
         """Which nuclei both networks found."""

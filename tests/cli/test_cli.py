@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from skimage.measure import regionprops
 
 import nuclei_cli.model
 from nuclei_cli.segment import Run
 from nuclei_models.analysis.comparison import compare
+from nuclei_models.analysis.measurements import measure
 from nuclei_models.batch import job as batch
 from nuclei_models.images.label_images import read_labels
 from nuclei_models.images.reader import read
@@ -222,6 +224,42 @@ def test_without_a_model_the_bundled_one_or_a_sentence(nuclei, images, model, tm
     assert code == 2 and "No --model was given" in printed
     shutil.copytree(model, tmp_path / "weights" / "unetpp-nuclei")
     assert nuclei("segment", "images", "--out", "out")[0] == 0
+
+
+def test_filters_rings_and_decimal_commas(nuclei, images, model, tmp_path):
+    nuclei("segment", "images", "--out", "all", "--model", model)
+    options = ("--exclude-edge", "--smallest", 30, "--ring", 3, "--decimal-comma")
+    code, _ = nuclei("segment", "images", "--out", "out", "--model", model, *options)
+    assert code == 0
+    summary = list(csv.DictReader((tmp_path / "out" / "summary.csv").read_text().splitlines(), delimiter=";"))
+    for n, row in enumerate(summary):
+        everything = measure(tifffile.imread(tmp_path / "all" / f"x{n}_labels.tif"))
+        kept = ~everything["touches_edge"] & (everything["area_px"] >= 30)
+        assert (int(row["nuclei"]), int(row["left_out"])) == (kept.sum(), (~kept).sum())
+        assert ("are left out: " in row["notes"]) == bool((~kept).any())
+        lines = (tmp_path / "out" / f"x{n}_measurements.csv").read_text().splitlines()
+        table = list(csv.DictReader(lines, delimiter=";"))
+        areas = [float(r["area_px"].replace(",", ".")) for r in table]
+        assert areas == everything["area_px"][kept].tolist() and "ring_intensity" in table[0]
+    code, printed = nuclei("segment", "images", "--out", "x", "--model", model, "--min-confidence", 0.5)
+    assert code == 2 and "none was fitted for the weights" in printed
+    code, printed = nuclei("segment", "images", "--out", "x", "--model", model, "--min-roundness", 5)
+    assert code == 2 and "min_roundness=5" in printed
+
+
+def test_every_channel_is_measured(nuclei, model, tmp_path):
+    cells = as_type(blobs(96, 96), np.uint16)
+    stack = np.stack([cells // 2, cells, cells // 3])
+    tifffile.imwrite(
+        tmp_path / "c.ome.tif", stack, metadata={"axes": "CYX", "Channel": {"Name": ["GFP", "DAPI", "=RFP"]}}
+    )
+    assert nuclei("segment", "c.ome.tif", "--out", "out", "--model", model)[0] == 0
+    labels = tifffile.imread(tmp_path / "out" / "c.ome_labels.tif")
+    table = rows_of(tmp_path / "out" / "c.ome_measurements.csv")
+    for column, plane in (("intensity", stack[1]), ("intensity_GFP", stack[0]), ("intensity_=RFP", stack[2])):
+        for name, what in (("mean", "intensity_mean"), ("max", "intensity_max"), ("min", "intensity_min")):
+            expected = [p[what] for p in regionprops(labels, plane)]
+            assert [float(row[f"{name}_{column}"]) for row in table] == pytest.approx(expected, rel=1e-5)
 
 
 def test_large_images_are_segmented_block_by_block(nuclei, images, model, tmp_path, monkeypatch):

@@ -125,7 +125,9 @@ class TestTheResults:
         for other in found[1:]:
             assert other["labels"] == found[0]["labels"] and other["csv"] == found[0]["csv"]
         assert (labels != expected).mean() < 2e-3 and abs(int(labels.max()) - int(expected.max())) <= 1
-        sure = network.processor.confidence(segment(pixels, network.model, network.processor, diameter=diameter).maps, labels)
+        sure = network.processor.confidence(
+            segment(pixels, network.model, network.processor, diameter=diameter).maps, labels
+        )
         table = measure(labels, pixels, solidity=False, ring=4, confidence=sure)
         mine = list(csv.DictReader(io.StringIO(found[0]["csv"].decode())))
         theirs = list(csv.DictReader(io.StringIO(table_csv(table).decode())))

@@ -15,7 +15,7 @@ from skimage.draw import polygon
 
 from nuclei_models.analysis.measurements import measure
 from nuclei_models.output import export
-from nuclei_models.output.tables import table_csv
+from nuclei_models.output.tables import table_csv, to_csv
 
 
 @pytest.fixture(scope="module")
@@ -119,3 +119,60 @@ def test_no_nuclei_make_valid_files():
     assert json.loads(export.geojson(empty, measure(empty)))["features"] == []
     assert zipfile.ZipFile(io.BytesIO(export.roi_zip(empty))).namelist() == []
     assert table_csv(measure(empty)).decode().startswith("label,")
+
+
+def test_positions_are_those_of_the_polygons(labels):
+    """One convention in every file: the first pixel's centre is at 0.5, 0.5."""
+    square = np.zeros((9, 12), np.int32)
+    square[2:5, 4:9] = 1
+    table = measure(square)
+    assert (table["y_px"][0], table["x_px"][0]) == (3.5, 6.5)
+    feature = json.loads(export.geojson(square, table))["features"][0]
+    ring = np.array(feature["geometry"]["coordinates"][0])
+    assert ((ring.min(0) + ring.max(0)) / 2).tolist() == [6.5, 3.5]
+    assert feature["properties"]["measurements"]["x_px"] == 6.5
+    roi = roifile.ImagejRoi.frombytes(zipfile.ZipFile(io.BytesIO(export.roi_zip(square))).read("nucleus-00001.roi"))
+    assert np.mean([roi.coordinates().min(0), roi.coordinates().max(0)], axis=0).tolist() == [6.5, 3.5]
+
+
+def test_positions_beyond_a_hundred_thousand_are_exact():
+    table = {"label": np.array([1]), "x_px": np.array([123456.789]), "sum_intensity": np.array([9876543210.0])}
+    assert table_csv(table).decode().splitlines()[1] == "1,123456.789,9876543210"
+    labels = np.zeros((3, 70_010), np.int32)
+    labels[1, 70_000:70_005] = 1
+    roi = roifile.ImagejRoi.frombytes(zipfile.ZipFile(io.BytesIO(export.roi_zip(labels))).read("nucleus-00001.roi"))
+    assert roi.coordinates().min(0).tolist() == [70_000, 1]
+
+
+def test_what_is_no_number_is_left_out_of_geojson_and_empty_in_csv():
+    labels = np.zeros((6, 9), np.int32)
+    labels[1:4, 1:4], labels[1:4, 5:8] = 1, 2
+    image = np.full(labels.shape, np.nan, np.float32)
+    image[labels == 2] = 5
+    image[1, 5] = np.inf
+    table = measure(labels, image)
+
+    def refused(text: str):
+        raise AssertionError(f"{text} is no JSON")
+
+    blind, seen = json.loads(export.geojson(labels, table), parse_constant=refused)["features"]
+    assert "mean_intensity" not in blind["properties"]["measurements"]
+    assert seen["properties"]["measurements"]["mean_intensity"] == 5
+    rows = list(csv.DictReader(io.StringIO(table_csv(table).decode())))
+    assert [row["mean_intensity"] for row in rows] == ["", "5"]
+
+
+def test_decimal_commas():
+    table = {"label": np.array([1]), "x_px": np.array([1.25])}
+    assert table_csv(table, ",") == b"label;x_px\r\n1;1,25\r\n"
+    assert to_csv(["image", "covered"], [["a;b", 0.5]], ",") == b'image;covered\r\n"a;b";0,5\r\n'
+
+
+def test_a_nucleus_in_parts_is_one_feature():
+    labels = np.zeros((20, 30), np.int32)
+    labels[2:12, 2:12], labels[5:8, 5:8], labels[15:18, 20:25] = 1, 0, 1
+    [feature] = json.loads(export.geojson(labels))["features"]
+    assert feature["geometry"]["type"] == "MultiPolygon"
+    assert [len(part) for part in feature["geometry"]["coordinates"]] == [2, 1]
+    names = zipfile.ZipFile(io.BytesIO(export.roi_zip(labels))).namelist()
+    assert names == ["nucleus-00001.roi", "nucleus-00001-2.roi"]

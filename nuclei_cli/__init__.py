@@ -29,6 +29,14 @@ Model = Annotated[
         rich_help_panel=NETWORK,
     ),
 ]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DEVICE",
+        help="auto, cpu, cuda, cuda:1 or mps. Default: a GPU if there is one.",
+        rich_help_panel=NETWORK,
+    ),
+]
 
 
 def _option(help: str, panel: str | None = None, metavar: str | None = None, flags: tuple[str, ...] = (), **more):
@@ -67,6 +75,7 @@ def segment(
     precision: Annotated[
         str, _option("auto, float32 or bfloat16. auto is the fastest here.", NETWORK, "KIND", show_default=True)
     ] = "auto",
+    device: Device = None,
     series: Annotated[
         int | None, _option("Which image of a file with several, from 0. Default: the first.", PLANE, "N", min=0)
     ] = None,
@@ -124,7 +133,7 @@ def segment(
         "min_area": min_area,
         "diameter": diameter,
     }
-    options |= {"level": level, "tta": tta, "tile": tile, "precision": precision}
+    options |= {"level": level, "tta": tta, "tile": tile, "precision": precision, "device": device}
     options |= {"series": series, "z": z, "t": t, "channel": channel}
     options |= {"ring": ring, "decimal": "," if decimal_comma else "."}
     kept = {"exclude_edge": exclude_edge, "smallest": smallest, "largest": largest}
@@ -135,12 +144,15 @@ def segment(
 
 @app.command()
 def info(
-    what: Annotated[str, typer.Argument(metavar="FILE|MODEL", help="An image file, or a model as in --model.")],
+    what: Annotated[
+        str | None,
+        typer.Argument(metavar="[FILE|MODEL]", help="An image file, or a model as in --model.", show_default=False),
+    ] = None,
     model: Model = None,
     series: Annotated[int | None, _option("Which image of a file with several, from 0.", metavar="N", min=0)] = None,
     as_json: Annotated[bool, _option("Print JSON.", flags=("--json",))] = False,
 ) -> None:
-    """Tell what is in an image file or in a model.
+    """Tell what is in an image file or in a model; without one, what runs here: versions, and whether there is a GPU.
 
     An image's nuclear diameter is estimated by the --model that would segment it.
     """

@@ -1,30 +1,31 @@
-"""`nuclei info`: what is in an image file, or in a model."""
+"""`nuclei info`: what is in an image file, in a model, or on this machine."""
 
 import json
+import platform
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from nuclei_models.batch.job import LARGE_PIXELS
 from nuclei_models.images.reader import SUPPORTED_EXTENSIONS, ImageError, inspect, read
+from nuclei_models.inference.device import about_gpu, choose_device
 from nuclei_models.inference.network import Network, load_network
+from nuclei_models.inference.runtime import choose
 from nuclei_models.model.repository import CONFIG, HubError
+from nuclei_models.version import __version__
 
 from . import console
 from .console import complain
 from .model import Usage, model_or_default
 
 
-def tell(what: str, model: str | None, as_json: bool, series: int | None = None) -> int:
+def tell(what: str | None, model: str | None, as_json: bool, series: int | None = None) -> int:
     """Print what there is to know. -> exit code."""
-    path = Path(what).expanduser()
-    is_model = (path / CONFIG).is_file()
-    if not path.exists() and not what.lower().endswith(SUPPORTED_EXTENSIONS):
-        is_model = re.fullmatch(r"[\w.-]+/[\w.-]+(@.+)?", what) is not None
     try:
-        facts = of_model(load_network(what)) if is_model else of_image(path, model, series)
+        facts = of_machine(model) if what is None else of_file(what, model, series)
     except (ImageError, HubError, ValueError, Usage) as error:
         complain(f"Error: {error}")
         return console.WRONG_USAGE
@@ -33,6 +34,35 @@ def tell(what: str, model: str | None, as_json: bool, series: int | None = None)
     else:
         console.pairs((name.replace("_", " "), text(value)) for name, value in facts.items() if value not in (None, []))
     return console.OK
+
+
+def of_file(what: str, model: str | None, series: int | None) -> dict[str, Any]:
+    """`of_model` or `of_image`, whichever it is."""
+    path = Path(what).expanduser()
+    is_model = (path / CONFIG).is_file()
+    if not path.exists() and not what.lower().endswith(SUPPORTED_EXTENSIONS):
+        is_model = re.fullmatch(r"[\w.-]+/[\w.-]+(@.+)?", what) is not None
+    return of_model(load_network(what)) if is_model else of_image(path, model, series)
+
+
+def of_machine(model: str | None) -> dict[str, Any]:
+    """What runs here: versions, and whether networks run on a GPU."""
+    device = choose_device()
+    try:
+        used: str | None = model_or_default(model)
+    except Usage:
+        used = None
+    return {
+        "version": __version__,
+        "PyTorch": torch.__version__,
+        "Python": platform.python_version(),
+        "system": platform.platform(),
+        "on_the_GPU": about_gpu(),
+        "GPUs": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+        "device": str(device),
+        "precision": str(choose("auto", device)).removeprefix("torch."),
+        "model": used,
+    }
 
 
 def of_image(path: Path, model: str | None, series: int | None = None) -> dict[str, Any]:
@@ -96,6 +126,7 @@ def of_model(network: Network) -> dict[str, Any]:
         "min_area_px_as_seen": processor.min_area,
         "nuclear_diameters_px": [processor.min_diameter, processor.max_diameter],
         "estimates_the_diameter": processor.diameter_estimator is not None,
+        "runs_on": network.device,
         "weights_sha256": network.sha256,
     }
 

@@ -201,9 +201,9 @@ class Run:
 
     def tell_model(self) -> None:
         if not self.quiet:
-            network = network_for(self.settings.model)
+            network = network_for(self.settings.model, self.settings.device)
             revision = f" at {network.revision[:12]}" if network.revision else ""
-            say(f"{network.title} from {network.source}{revision}, weights {network.sha256[:12]}.")
+            say(f"{network.title} from {network.source}{revision}, weights {network.sha256[:12]}, on {network.device}.")
 
     def tell_plan(self) -> None:
         if not self.quiet:

@@ -4,6 +4,7 @@
     accelerate launch --num_processes 4 -m train.train --config ...               four GPUs (or processes)
     accelerate launch --num_machines 2 --machine_rank R --main_process_ip IP -m train.train --config ...
     python -m train.train --config ... --set training.max_steps=100               change a key for once
+    python -m train.train --config ... --device cpu                               not on the GPU that is there
 
 The output folder gets `best/` (the weights with the best validation mAP, and the processor), `checkpoint-*` (an
 interrupted run goes on from the last when started again), `log.json`, `curves.png` and TensorBoard's files.
@@ -16,6 +17,7 @@ from pathlib import Path
 import torch
 from transformers import TrainingArguments, set_seed
 
+from nuclei_models.inference.device import choose_device, describe
 from nuclei_models.training.curves import draw_curves
 from nuclei_models.training.dataset import TrainingCrops, collate, validation_item
 from nuclei_models.training.packed import load_packed
@@ -35,7 +37,14 @@ def train(experiment: Experiment) -> Path:
         label_names=["labels"],
         **experiment.training,
     )
+    if args.max_steps < 1:
+        raise ValueError(
+            f"training.max_steps is {args.max_steps}: give the number of steps. Every step draws new crops, so that "
+            f"there are no epochs, and num_train_epochs means nothing here."
+        )
     set_seed(args.seed)
+    if args.process_index == 0:
+        print(f"Training on {describe(args.device)}{f', {args.world_size} processes' * (args.world_size > 1)}.")
     model, processor = experiment.build()
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-arg]
     samples = load_packed(experiment.data, read_split(experiment.train_split))
@@ -63,8 +72,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", required=True, help="an experiment under train/configs/")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="override keys of the config")
+    parser.add_argument("--device", help="auto, cpu, cuda or mps; default: a GPU if there is one")
     args = parser.parse_args()
-    print(f"Done: {train(Experiment.read(args.config, args.set))}")
+    device = choose_device(args.device)
+    overrides = [*args.set, *(["training.use_cpu=true"] if device.type == "cpu" else [])]
+    print(f"Done: {train(Experiment.read(args.config, overrides))}")
 
 
 if __name__ == "__main__":

@@ -100,7 +100,7 @@ def segment_job(job: Job) -> Done:
     """
     start = time.perf_counter()
     settings = job.settings
-    network = network_for(settings.model)
+    network = network_for(settings.model, settings.device)
     if network.sha256 != settings.weights_sha256:
         raise durable.RunStopped(f"The weights of {settings.model} have changed since the run began: start it again.")
     as_planned = stamp(job.source)

@@ -39,7 +39,7 @@ def overview(settings: Settings, records: Iterable[Record], command: str) -> dic
     """
     records = list(records)
     this, counts = settings_id(settings.identity), Counter(record.settings_id for record in records)
-    network = network_for(settings.model)
+    network = network_for(settings.model, settings.device)
     cut = (settings.threshold, settings.separation, settings.min_area)
     made: dict[str, dict[str, Any]] = {r.settings_id: {"images": counts[r.settings_id]} | r.settings for r in records}
     made[this] = {"images": counts[this], "source": network.source, "revision": network.revision} | asdict(settings)

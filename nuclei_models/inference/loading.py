@@ -8,13 +8,17 @@ What is checked on the way is in `integrity.py`, and holds for `UNet.from_pretra
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import torch
+
+from ..model.channels import check_pair
 from ..model.image_processing_nuclei import NucleiImageProcessor
 from ..model.modeling_nuclei import NucleiPreTrainedModel
 from ..model.modeling_unet import UNet
 from ..model.modeling_unetpp import UNetPlusPlus
-from ..model.repository import OPTIONS, HubError, Repository, flat
+from ..model.repository import CONFIG, OPTIONS, HubError, Repository, flat
+from .device import choose_device
 
 MODEL_CLASSES: dict[str, type[NucleiPreTrainedModel]] = {c.config_class.model_type: c for c in (UNet, UNetPlusPlus)}
 PROCESSOR = "preprocessor_config.json"
@@ -43,20 +47,23 @@ def load(
     revision: str | None = None,
     token: str | bool | None = None,
     model_class: type[NucleiPreTrainedModel] | None = None,
+    device: str | torch.device | None = None,
     **kwargs: Any,
 ) -> tuple[NucleiPreTrainedModel, NucleiImageProcessor]:
-    """Load a model, ready for inference, and its processor, both of one commit.
+    """Load a model, ready for inference, and its processor, both of one commit, onto the GPU if there is one.
 
     Args:
         id_or_folder: "owner/name", "owner/name@revision", or the folder of a saved model.
         revision: Branch, tag or commit on the Hub. The default is "main".
         token: For a private repository; the default is the one of `hf auth login`.
         model_class: `UNet` or `UNetPlusPlus`; by default what `config.json` says.
+        device: "cpu", "cuda", "cuda:1" or "mps"; by default CUDA, MPS or the CPU, the first that there is here. See
+            `describe(model.device)` of `device.py`.
         kwargs: For `from_pretrained`, as `dtype`, `cache_dir`, `local_files_only` or `force_download`.
 
     Raises:
-        HubError: The model is missing, out of reach, damaged or of another kind.
-        ValueError: Two different revisions are given, or one for a folder.
+        HubError: The model is missing, out of reach, damaged or of another kind, or its processor is another's.
+        ValueError: Two different revisions are given, or one for a folder; or there is no such device.
     """
     source, given = parse_model_id(id_or_folder)
     if given and revision and given != revision:
@@ -65,13 +72,19 @@ def load(
     if revision and Path(source).is_dir():
         raise ValueError(f"{source!r} is a folder, which has no revision {revision!r}: leave it out.")
 
+    place = None if "device_map" in kwargs else choose_device(device)
     options = {key: kwargs[key] for key in OPTIONS if key in kwargs} | {"revision": revision, "token": token}
     repository = Repository(source, **options)
     model_type = repository.config().get("model_type")
     model_class = model_class or _class_for(repository.name, model_type)
     options["revision"] = repository.commit or revision  # model and processor of one commit
     model = model_class.from_pretrained(source, **kwargs | options)
-    return model, _load_processor(repository)
+    processor = _load_processor(repository)
+    try:
+        check_pair(model, processor)
+    except ValueError as error:
+        raise HubError(f"{CONFIG} and {PROCESSOR} of {repository.name!r} don't fit. {error}") from error
+    return (model if place is None else cast(Any, model).to(place)), processor
 
 
 def _class_for(name: str, model_type: Any) -> type[NucleiPreTrainedModel]:

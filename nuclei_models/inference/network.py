@@ -12,6 +12,7 @@ from ..model.modeling_nuclei import NucleiPreTrainedModel
 from ..model.modeling_unetpp import UNetPlusPlus
 from ..model.repository import WEIGHTS, Repository, sha256
 from .bundled import TITLES, key_of
+from .device import describe
 from .loading import load, parse_model_id
 from .segmentation import Segmentation, predict
 from .settings import Cut, RunSettings
@@ -42,6 +43,11 @@ class Network:
         return TITLES[self.key]
 
     @property
+    def device(self) -> str:
+        """Where it runs, in words."""
+        return describe(self.model.device)
+
+    @property
     def levels(self) -> list[int]:
         """Pruning levels to choose from, the smallest first; empty where the network can't be pruned."""
         config = self.model.config
@@ -67,19 +73,20 @@ class Network:
         return Segmentation(self.processor.instances(maps, **cut.for_processor()), maps)
 
 
-def load_network(source: str, key: str | None = None) -> Network:
-    """Load a network; on the GPU if there is one.
+def load_network(source: str, key: str | None = None, device: str | None = None) -> Network:
+    """Load a network.
 
     Args:
         source: Folder, or "owner/name@revision" on the Hub.
         key: "unet" or "unetpp"; by default what it is.
+        device: See `load`.
 
     Raises:
         HubError: It can't be loaded.
+        ValueError: There is no such device.
     """
-    model, processor = load(source)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    cast(Any, model).to(device, memory_format=torch.channels_last).eval()
+    model, processor = load(source, device=device)
+    cast(Any, model).to(memory_format=torch.channels_last).eval()
     name, revision = parse_model_id(source)
     is_folder = Path(name).is_dir()
     repository = Repository(name, revision=revision)

@@ -4,7 +4,10 @@ On a CPU, U-Net and U-Net++ go by bands of rows (`streaming.py`), in bfloat16 wh
 it; on a CUDA device under autocast; any other network or device as it is.
 """
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -16,37 +19,38 @@ from ..model.modeling_unetpp import UNetPlusPlus
 from .streaming import StreamedNetwork
 
 PRECISIONS = ("auto", "float32", "bfloat16")
+CLASSES: dict[str, type[NucleiPreTrainedModel]] = {c.__name__: c for c in (UNet, UNetPlusPlus)}
 Report = Callable[[int, int], None]  # called with (rows done, rows in all)
 
 
 class _Made(NamedTuple):
-    """A network by bands, what the model was when it was made, and its tensors, so that no other can take their place
-    in memory."""
+    """What was made of a model, and the weights that it was made of."""
 
-    network: StreamedNetwork
-    state: list
-    tensors: list[torch.Tensor]
+    mode: str | None
+    weights: list[torch.Tensor]
+    networks: dict[torch.dtype, StreamedNetwork]
 
 
-_streamed: WeakKeyDictionary[NucleiPreTrainedModel, dict[torch.dtype, _Made]] = WeakKeyDictionary()
+_streamed: WeakKeyDictionary[NucleiPreTrainedModel, _Made] = WeakKeyDictionary()
 
 
 class Runtime:
-    """A network made ready. The model itself is not changed, and what is made of it is kept until it is, or is gone.
+    """A network made ready. The model itself is not changed, and what is made of it is kept until the model changes or
+    is gone.
 
     Args:
-        model: In evaluation mode.
+        model: It runs in evaluation mode, whatever its own. See `evaluating`.
         precision: Of what lies between the image and the logits, both of which are float32. "auto" is bfloat16 where
             the device computes it natively, and float32 elsewhere.
 
     Raises:
-        ValueError: The precision isn't one of `PRECISIONS`, or is not to be had here.
+        ValueError: The precision isn't one of `PRECISIONS`, or isn't available here.
     """
 
     def __init__(self, model: NucleiPreTrainedModel, precision: str = "auto"):
         self.model, self.device = model, model.device
         self.dtype = choose(precision, model.device)
-        self.streamed = type(model) in (UNet, UNetPlusPlus) and model.device.type == "cpu"
+        self.streamed = is_streamed(model)
 
     @torch.inference_mode()
     def __call__(self, x: torch.Tensor, report: Report | None = None) -> torch.Tensor:
@@ -59,8 +63,9 @@ class Runtime:
             logits = stream(self.model, self.dtype)(self.model._pad(x), report)
             return logits[..., : x.shape[-2], : x.shape[-1]]
         x = x.to(self.device, self.model.dtype, memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            return self.model(x).logits.float().cpu()
+        autocast = torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
+        with evaluating(self.model), autocast:
+            return self.model(x, return_dict=True).logits.float().cpu()
 
 
 def choose(precision: str, device: torch.device) -> torch.dtype:
@@ -82,11 +87,48 @@ def has_bfloat16(device: torch.device) -> bool:
 
 
 def stream(model: NucleiPreTrainedModel, dtype: torch.dtype) -> StreamedNetwork:
-    """The network by bands; made anew only if the model has changed."""
-    tensors = [*model.parameters(), *model.buffers()]
+    """The network by bands; made anew only if the model has changed, by whatever means: its weights are compared."""
     mode = getattr(model.config, "inference_mode", None)
-    state = [mode, *((id(t), t.data_ptr(), 0 if t.is_inference() else t._version) for t in tensors)]
-    made = _streamed.setdefault(model, {})
-    if dtype not in made or made[dtype].state != state:
-        made[dtype] = _Made(StreamedNetwork(model, dtype), state, tensors)
-    return made[dtype].network
+    weights = [*model.parameters(), *model.buffers()]
+    made = _streamed.get(model)
+    if made is None or made.mode != mode or not _all_equal(made.weights, weights):
+        made = _streamed[model] = _Made(mode, [tensor.detach().clone() for tensor in weights], {})
+    if dtype not in made.networks:
+        made.networks[dtype] = StreamedNetwork(model, dtype)
+    return made.networks[dtype]
+
+
+def _all_equal(a: list[torch.Tensor], b: list[torch.Tensor]) -> bool:
+    return len(a) == len(b) and all(x.dtype == y.dtype and torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def is_streamed(model: NucleiPreTrainedModel) -> bool:
+    """Whether a network goes by bands: a U-Net or U-Net++ on the CPU whose layers are those that its configuration
+    makes. Where one was exchanged, hooked or wrapped, the network is run as it is."""
+    if CLASSES.get(type(model).__name__) is not type(model) or model.device.type != "cpu":
+        return False
+    hooked = any(m._forward_hooks or m._forward_pre_hooks or "forward" in vars(m) for m in model.modules())
+    return not hooked and _layers(model) == _layers_by_config(type(model).__name__, model.config.to_json_string())
+
+
+def _layers(model: torch.nn.Module) -> list[tuple[str, type, str]]:
+    return [(name, type(m), m.extra_repr()) for name, m in model.named_modules()]
+
+
+@lru_cache(maxsize=16)
+def _layers_by_config(name: str, config: str) -> list[tuple[str, type, str]]:
+    model_class = CLASSES[name]
+    with torch.device("meta"):
+        return _layers(model_class(model_class.config_class.from_dict(json.loads(config))))
+
+
+@contextmanager
+def evaluating(model: torch.nn.Module) -> Iterator[None]:
+    """A model in evaluation mode; afterwards each of its layers is in the mode in which it was."""
+    before = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in before:
+            module.training = training

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from ..model.channels import check_pair
 from ..model.image_processing_nuclei import Maps, NucleiImageProcessor
 from ..model.intensity import to_rgb
 from ..model.modeling_nuclei import NucleiPreTrainedModel
@@ -90,10 +91,13 @@ def predict(
 
     Returns:
         Maps of the image's size, float32.
+
+    Raises:
+        ValueError: See `segment`; or model and processor don't belong together.
     """
+    check_pair(model, processor)
     image = to_rgb(np.asarray(image))
     x = processor.prepare(image, diameter)
-    model.eval()
     if not tta:
         return processor.maps(predict_logits(model, x, tile, progress, precision), image.shape[:2])
 

@@ -98,7 +98,8 @@ class Heads(Layer):
 
 
 class StreamedNetwork:
-    """A U-Net or U-Net++ in evaluation mode, on the CPU. It copies the model's weights.
+    """A U-Net or U-Net++ in evaluation mode, on the CPU. It copies the model's weights, and knows the layers that the
+    networks are made of and no others; see `runtime.is_streamed`.
 
     Args:
         model: UNet or UNetPlusPlus.
@@ -106,7 +107,7 @@ class StreamedNetwork:
     """
 
     def __init__(self, model: NucleiPreTrainedModel, dtype: torch.dtype):
-        model = copy.deepcopy(model).to("cpu", torch.float32)
+        model = copy.deepcopy(model).to("cpu", torch.float32).eval()
         self.dtype, self.stride = dtype, model.stride
         self.pad = next(int(layer.padding[0]) for layer in model.modules() if isinstance(layer, nn.Conv2d))
         channels = int(model.config.num_channels)
@@ -179,8 +180,10 @@ def convolution(conv: nn.Conv2d, dtype: torch.dtype) -> Callable[[torch.Tensor],
     """x -> relu(conv(x)) with the columns padded and the rows not; by oneDNN where torch has it."""
     weight, bias = (p.detach().to(dtype) for p in (conv.weight, conv.bias))
     padding, one = (0, int(conv.padding[1])), (1, 1)
-    if not torch.backends.mkldnn.is_available():
+    try:  # what torch.compile calls; it is no public part of torch, and another version may have it otherwise
+        packed = torch._C._nn.mkldnn_reorder_conv2d_weight(weight.to_mkldnn(), padding, one, one, 1, None)
+        fused = torch.ops.mkldnn._convolution_pointwise
+        fused(torch.zeros(1, weight.shape[1], 3, 3, dtype=dtype), packed, bias, padding, one, one, 1, "relu", [], "")
+    except (AttributeError, RuntimeError, TypeError):
         return lambda x: F.conv2d(x, weight, bias, padding=padding).relu_()
-    packed = torch._C._nn.mkldnn_reorder_conv2d_weight(weight.to_mkldnn(), padding, one, one, 1, None)
-    fused = torch.ops.mkldnn._convolution_pointwise  # that which torch.compile calls
     return lambda x: fused(x, packed, bias, padding, one, one, 1, "relu", [], "")

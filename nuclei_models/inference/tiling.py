@@ -60,7 +60,8 @@ def predict_logits(
     """Logits of a whole image.
 
     Args:
-        model: In evaluation mode. A U-Net with `padding="valid"` gives logits smaller than the image and is refused.
+        model: It runs in evaluation mode and is left in its own. A U-Net with `padding="valid"` gives logits smaller
+            than the image and is refused.
         pixel_values: (3, H, W), float32, from `NucleiImageProcessor.prepare`.
         tile: Pixels; an image no larger than this in either direction is seen at once. `None`: as memory has it.
         progress: Called at first, now and then, and in the end. To cancel, raise from it.
@@ -70,7 +71,7 @@ def predict_logits(
         (num_labels, H, W), float32, on the CPU. Equal to those of the whole image at once, to the precision.
 
     Raises:
-        ValueError: The model loses the edge, or the precision is not to be had here.
+        ValueError: The model loses the edge, or the precision isn't available here.
     """
     if getattr(model.config, "padding", "same") == "valid":
         raise ValueError('This U-Net has padding="valid" and loses the edge: set model.config.padding = "mirror".')

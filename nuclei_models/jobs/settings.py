@@ -32,6 +32,7 @@ class Settings(RunSettings, Cut):
         ring: Width of the ring around each nucleus that is measured, pixels; 0 is none.
         filters: Which nuclei are kept.
         decimal: Sign in the numbers of CSV files, "." or ","; with "," the cells are parted by semicolons.
+        device: Where the network runs, see `load`; `None` is automatic.
         save: Kinds of files, keys of `files.KINDS`.
     """
 
@@ -47,6 +48,7 @@ class Settings(RunSettings, Cut):
     ring: float = 0
     filters: Filters = field(default_factory=Filters)
     decimal: str = "."
+    device: str | None = None
     save: tuple[str, ...] = ("labels", "csv", "overlay")
 
     @classmethod
@@ -56,18 +58,23 @@ class Settings(RunSettings, Cut):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What decides the labels: a result made with the same needn't be made again. A folder's name, the tile and the
-        kinds of files don't."""
+        """What decides the labels: a result made with the same needn't be made again. A folder's name, the tile,
+        the device and the kinds of files don't."""
         decisive = asdict(self)
-        for name in ("model", "tile", "save"):
+        for name in ("model", "tile", "device", "save"):
             del decisive[name]
         return {"nuclei_models": __version__} | decisive
 
 
 @lru_cache(maxsize=1)
-def network_for(model: str) -> Network:
-    """The network of a `Settings.model`, loaded once a process. Raises HubError where it can't be loaded."""
-    return load_network(model)
+def network_for(model: str, device: str | None = None) -> Network:
+    """The network of a `Settings.model` on a `Settings.device`, loaded once a process.
+
+    Raises:
+        HubError: It can't be loaded.
+        ValueError: There is no such device.
+    """
+    return load_network(model, device=device)
 
 
 def settings_for(
@@ -85,11 +92,11 @@ def settings_for(
 
     Raises:
         HubError: The model can't be loaded.
-        ValueError: It has no such pruning level, or a setting is out of range.
+        ValueError: It has no such pruning level, there is no such device, or a setting is out of range.
     """
     source, revision = parse_model_id(model)
     pinned = str(Path(source).absolute()) if Path(source).is_dir() else model
-    network = network_for(pinned)
+    network = network_for(pinned, options.get("device"))
     if network.revision:
         revision, pinned = network.revision, f"{network.source}@{network.revision}"
     level = options.get("level")

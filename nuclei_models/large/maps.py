@@ -37,7 +37,7 @@ def make_maps(job: MapsJob) -> int:
 def maps_of(work: Workplace, window: Window) -> np.ndarray:
     """The maps of a window of the image, (n, h, w) float32: those of the whole image there."""
     plan, network = work.plan, work.network
-    model, processor = network.at(plan.settings.level).eval(), network.processor
+    model, processor = network.at(plan.settings.level), network.processor
     axes, axes_back = plan.axes(), plan.axes_back()
     core = axes_back[0].needed(window[0]), axes_back[1].needed(window[1])
     margin = model.context + model.stride + round(4 * processor.distance_sigma)  # see `smooth`

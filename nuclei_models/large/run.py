@@ -243,7 +243,7 @@ class Run:
 
     def _plan(self, path: Path, settings: Settings, memory: int | None, block: int | None, largest_part: int) -> Plan:
         source = Source(path, settings.z, settings.t, settings.channel, settings.series)
-        network = network_for(settings.model)
+        network = network_for(settings.model, settings.device)
         model, processor = network.at(settings.level), network.processor
         low, high = processor.low_percentile, processor.high_percentile
         bottom, span = streamed_range(source, low, high, self._step("range of values"))

@@ -163,7 +163,7 @@ class Workplace:
     @cached_property
     def network(self) -> Network:
         settings = self.plan.settings
-        network = network_for(settings.model)
+        network = network_for(settings.model, settings.device)
         if network.sha256 != settings.weights_sha256:
             raise RunStopped(f"The weights of {settings.model} have changed since the run began: start it again.")
         return network

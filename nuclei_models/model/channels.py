@@ -57,3 +57,30 @@ def expectation() -> str:
     """What the names must be, in a sentence."""
     classes = "; or ".join(", ".join(names) for names in CLASSES)
     return f"Expected {classes}; and after these distance, if wanted. Several kinds of nuclei aren't told apart."
+
+
+def check_pair(model: Any, processor: Any) -> None:
+    """Raise a ValueError unless a network and a processor belong together.
+
+    Args:
+        model: A `UNet` or `UNetPlusPlus`.
+        processor: A `NucleiImageProcessor`.
+    """
+    for given, known, expected in (
+        (model, "channel_names", "UNet or UNetPlusPlus"),
+        (processor, "channel_names", "NucleiImageProcessor"),
+    ):
+        if not hasattr(given, known):
+            raise ValueError(f"{type(given).__name__} was given where {expected} is expected.")
+    if list(model.channel_names) != list(processor.channel_names):
+        raise ValueError(
+            f"The network's channels are {', '.join(model.channel_names)}, the processor's are "
+            f"{', '.join(processor.channel_names)}: take the processor that was saved with the network, or make one by "
+            f"NucleiImageProcessor(channel_names=model.channel_names)."
+        )
+    takes, makes = model.config.num_channels, getattr(processor, "num_channels", 3)
+    if takes != makes:
+        raise ValueError(
+            f"The network takes images of {takes} channels, the processor makes {makes}: take the processor that was "
+            f"saved with the network, or make one by NucleiImageProcessor(num_channels={takes})."
+        )

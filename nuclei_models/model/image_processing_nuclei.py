@@ -180,9 +180,12 @@ class NucleiImageProcessor(PilBackend):
             logits: (C, H', W'), any float dtype.
             size: (height, width) to bring the maps to, that of the image before rescaling.
         """
+        names = list(self.channel_names)
+        if len(logits) != len(names):
+            raise ValueError(f"Logits of {len(logits)} channels: expected {len(names)}, {', '.join(names)}.")
         seen = logits.shape[1], logits.shape[2]
         logits = logits.detach().float()
-        n = class_count(list(self.channel_names))
+        n = class_count(names)
         p = logits[0].sigmoid() if n == 1 else 1 - logits[:n].softmax(0)[0]
         maps = [p, *(smooth(m, self.distance_sigma) for m in logits[n:].sigmoid())]
         if size is not None and tuple(size) != seen:

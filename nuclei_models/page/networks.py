@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -17,6 +17,7 @@ import torch
 from ..inference.bundled import TITLES
 from ..inference.levels import read_levels
 from ..inference.network import Network, load_network
+from ..inference.runtime import is_streamed
 from ..inference.settings import RunSettings
 from ..inference.tiling import Progress
 from ..model.image_processing_nuclei import Maps
@@ -45,18 +46,20 @@ class Networks:
         measured: The levels of U-Net++, where they were measured.
     """
 
-    def __init__(self, sources: dict[str, str] | None = None):
+    def __init__(self, sources: dict[str, str] | None = None, device: str | None = None):
         """Load them.
 
         Args:
             sources: Folder, or "owner/name@revision" on the Hub, by "unet" and "unetpp"; by default those of
                 `sources_from_environment`.
+            device: Where they run, see `load`.
 
         Raises:
             HubError: A network can't be loaded.
+            ValueError: There is no such device.
         """
         sources = sources or sources_from_environment()
-        self.by_key = {key: load_network(sources[key], key) for key in TITLES}
+        self.by_key = {key: load_network(sources[key], key, device) for key in TITLES}
         LOADED.update({id(network): network for network in self})
         self.measured = read_levels(self["unetpp"], sources["unetpp"])
         self.runs = 0
@@ -99,7 +102,8 @@ class Networks:
             if on_shared_gpu is not _predict:
                 return on_shared_gpu(id(network), pixels, settings)
             try:
-                with checked(network.at(settings.level), until):
+                model = network.at(settings.level)
+                with nullcontext() if is_streamed(model) else checked(model, until):  # bands report often enough
                     return _predict(id(network), pixels, settings, told(until, progress))
             finally:
                 give_back_memory()

@@ -70,8 +70,12 @@ class TestTheModelsLogits:
         model, x = network("unetpp").prune(level), image(100, 60)
         assert difference(Runtime(model, "float32")(x), by_itself(model, x)) < 1e-5
 
-    def test_without_one_dnn(self, monkeypatch):
-        monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    @pytest.mark.parametrize("error", [AttributeError, RuntimeError])
+    def test_without_torchs_private_operators(self, error, monkeypatch):
+        def missing(*args):
+            raise error("not in this version")
+
+        monkeypatch.setattr(torch._C._nn, "mkldnn_reorder_conv2d_weight", missing)
         model, x = network("unetpp"), image(100, 60)
         assert difference(Runtime(model, "float32")(x), by_itself(model, x)) < 1e-5
 
@@ -98,7 +102,7 @@ class TestTheModelItself:
         assert model.state_dict().keys() == before.keys()
         assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
 
-    @pytest.mark.parametrize("change", ["load", "step", "buffer", "mode"])
+    @pytest.mark.parametrize("change", ["load", "step", "data", "numpy", "buffer", "swap", "mode"])
     def test_what_is_kept_of_it_follows_its_changes(self, change):
         model, x = network("unetpp"), image(60, 60)
         before = Runtime(model, "float32")(x)
@@ -107,6 +111,13 @@ class TestTheModelItself:
         elif change == "step":
             with torch.no_grad():
                 next(model.parameters()).mul_(2)
+        elif change == "data":
+            model.nodes[0][0][0].weight.data.mul_(2)
+        elif change == "numpy":
+            model.nodes[0][0][0].weight.detach().numpy()[:] *= 2
+        elif change == "swap":  # the same values elsewhere
+            weight = model.nodes[0][0][0].weight.data
+            weight.copy_(weight.flip(0, 2))
         elif change == "buffer":
             model.nodes[0][0][1].running_mean = torch.ones(4)
         else:
@@ -130,6 +141,57 @@ class TestTheModelItself:
         del model
         gc.collect()
         assert gone() is None
+
+
+EXCHANGES = {
+    "another activation": lambda m: setattr(m.contracting[0], "2", torch.nn.LeakyReLU(0.3)),
+    "no activation": lambda m: setattr(m.contracting[0], "2", torch.nn.Identity()),
+    "a wider convolution": lambda m: setattr(m.contracting[0], "0", torch.nn.Conv2d(3, 4, 5, padding=2)),
+    "a dilated convolution": lambda m: setattr(m.bottleneck, "0", torch.nn.Conv2d(8, 10, 3, padding=2, dilation=2)),
+    "mean pooling": lambda m: setattr(m, "pool", torch.nn.AvgPool2d(2)),
+    "another normalisation": lambda m: setattr(m.contracting[0], "1", torch.nn.InstanceNorm2d(4)),
+    "a layer more": lambda m: m.head.register_forward_hook(lambda module, inputs, out: -out),
+    "weight_norm": lambda m: torch.nn.utils.parametrizations.weight_norm(m.bottleneck[0]),
+    "old weight_norm": lambda m: torch.nn.utils.weight_norm(m.bottleneck[0]),
+    "another head": lambda m: setattr(m, "head", torch.nn.Sequential(m.head, torch.nn.Tanh())),
+    "a forward of its own": lambda m: setattr(m.pool, "forward", lambda x: x[..., ::2, ::2]),
+}
+
+
+class TestExchangedLayers:
+    @pytest.mark.parametrize("exchange", EXCHANGES)
+    def test_run_as_they_are(self, exchange):
+        model, x = network("same").eval(), image(60, 44)
+        Runtime(model, "float32")(x)
+        EXCHANGES[exchange](model)
+        model.eval()
+        assert difference(Runtime(model, "float32")(x), by_itself(model, x)) < 1e-3  # laid out otherwise
+
+    def test_a_network_as_it_was_made_goes_by_bands(self):
+        for kind in KINDS:
+            assert Runtime(network(kind)).streamed
+        assert Runtime(network("unetpp").prune(2)).streamed
+
+
+class TestTrainingMode:
+    def test_is_left_as_it_was(self):
+        model = network("unetpp", dropout=0.5).train()
+        frozen = model.nodes[0][0][1].eval()
+        before = {name: m.training for name, m in model.named_modules()}
+        running = frozen.running_mean.clone(), model.nodes[1][0][1].running_mean.clone()
+        x = image(60, 60)
+        logits = predict_logits(model, x[0].numpy(), precision="float32")
+        assert {name: m.training for name, m in model.named_modules()} == before
+        assert torch.equal(frozen.running_mean, running[0])
+        assert torch.equal(model.nodes[1][0][1].running_mean, running[1])
+        assert difference(logits[None], by_itself(model.eval(), x)) < 1e-5
+
+    def test_a_network_that_runs_as_it_is(self):
+        model, x = network("same", dropout=0.5), image(60, 60)
+        model.contracting[0][2] = torch.nn.LeakyReLU(0.3)
+        expected = by_itself(model.eval(), x)
+        assert difference(predict_logits(model.train(), x[0].numpy(), precision="float32")[None], expected) < 1e-5
+        assert model.training and model.dropout.training
 
 
 class TestWork:

@@ -17,7 +17,7 @@ def make_unet(seed: int = 0, **config) -> UNet:
 
 def save(model, folder: Path) -> Path:
     model.save_pretrained(folder)
-    NucleiImageProcessor(diameter=24.0).save_pretrained(folder)
+    NucleiImageProcessor(diameter=24.0, channel_names=model.channel_names).save_pretrained(folder)
     return folder
 
 

@@ -24,7 +24,7 @@ import tifffile
 from playwright.sync_api import Page, sync_playwright
 
 from nuclei_models.images.reader import read
-from nuclei_models.page.examples import FOLDER
+from nuclei_models.inference.bundled import data_folder
 from nuclei_models.page.handlers import Page as Pages
 from nuclei_models.page.layout import build, launch
 from nuclei_models.page.networks import Networks
@@ -58,7 +58,7 @@ EXAMPLES = "fluorescence-small", "fluorescence-dense", "fluorescence-clustered"
 
 def tiled(example: str, side: int) -> np.ndarray:
     """(side, side), an example and its mirror images side by side as often as it takes."""
-    image = read(FOLDER / f"{example}.png").pixels
+    image = read(data_folder("examples") / f"{example}.png").pixels
     return np.pad(image, [(0, max(0, side - n)) for n in image.shape], mode="symmetric")[:side, :side]
 
 

@@ -25,7 +25,7 @@ Model = Annotated[
     str | None,
     typer.Option(
         metavar="MODEL",
-        help="Folder of a model, or owner/name@revision on the Hub. Default: weights/unetpp-nuclei in a clone.",
+        help="unet-nuclei, unetpp-nuclei, a folder, or owner/name@revision on the Hub. Default: unetpp-nuclei.",
         rich_help_panel=NETWORK,
     ),
 ]
@@ -46,7 +46,7 @@ def _option(help: str, panel: str | None = None, metavar: str | None = None, fla
 @app.command()
 def segment(
     images: Annotated[list[str], typer.Argument(metavar="IN...", help="Images, folders, or globs in quotes.")],
-    out: Annotated[Path, _option("Folder of the results.", metavar="DIR")],
+    out: Annotated[Path, _option("Folder of the results.", metavar="DIR", show_default=True)] = Path("results"),
     recursive: Annotated[bool, _option("Folders within folders, too.", flags=("--recursive", "-r"))] = False,
     save: Annotated[
         str, _option("What to write: labels, csv, roi, geojson, overlay, coloured.", metavar="KINDS", show_default=True)
@@ -177,6 +177,25 @@ def compare(
     from .compare import compare_all
 
     raise typer.Exit(compare_all(Path(a), Path(b), out, threshold))
+
+
+@app.command()
+def page(
+    host: Annotated[
+        str | None, _option("Where it listens. Default: 127.0.0.1, this computer alone.", metavar="ADDRESS")
+    ] = None,
+    port: Annotated[
+        int | None, _option("Default: the first free one from 7860.", metavar="N", min=1, max=65535)
+    ] = None,
+    browser: Annotated[bool, _option("Open it in the browser.", flags=("--browser",))] = False,
+) -> None:
+    """Open the page: both networks side by side on an image that you drop.
+
+    It needs the extra [app]. UNET_MODEL and UNETPP_MODEL name other networks than the bundled ones.
+    """
+    from .page import serve
+
+    raise typer.Exit(serve(host, port, browser))
 
 
 def main() -> None:

@@ -90,6 +90,10 @@ def span(seconds: float) -> str:
     return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
 
 
+class Usage(Exception):
+    """The command was given in a way that can't be followed; nothing was done. The message says what to do."""
+
+
 class Bar:
     """Progress over images of known sizes. In a terminal a bar, elsewhere a line every `EVERY` seconds.
 

@@ -12,6 +12,7 @@ import torch
 from nuclei_models.batch.job import LARGE_PIXELS
 from nuclei_models.images.reader import SUPPORTED_EXTENSIONS, ImageError, inspect, read
 from nuclei_models.inference.device import about_gpu, choose_device
+from nuclei_models.inference.bundled import DEFAULT, bundled
 from nuclei_models.inference.network import Network, load_network
 from nuclei_models.inference.runtime import choose
 from nuclei_models.model.repository import CONFIG, HubError
@@ -19,14 +20,13 @@ from nuclei_models.version import __version__
 
 from . import console
 from .console import complain
-from .model import Usage, model_or_default
 
 
 def tell(what: str | None, model: str | None, as_json: bool, series: int | None = None) -> int:
     """Print what there is to know. -> exit code."""
     try:
         facts = of_machine(model) if what is None else of_file(what, model, series)
-    except (ImageError, HubError, ValueError, Usage) as error:
+    except (ImageError, HubError, ValueError) as error:
         complain(f"Error: {error}")
         return console.WRONG_USAGE
     if as_json:
@@ -41,17 +41,13 @@ def of_file(what: str, model: str | None, series: int | None) -> dict[str, Any]:
     path = Path(what).expanduser()
     is_model = (path / CONFIG).is_file()
     if not path.exists() and not what.lower().endswith(SUPPORTED_EXTENSIONS):
-        is_model = re.fullmatch(r"[\w.-]+/[\w.-]+(@.+)?", what) is not None
+        is_model = bundled(what) is not None or re.fullmatch(r"[\w.-]+/[\w.-]+(@.+)?", what) is not None
     return of_model(load_network(what)) if is_model else of_image(path, model, series)
 
 
 def of_machine(model: str | None) -> dict[str, Any]:
     """What runs here: versions, and whether networks run on a GPU."""
     device = choose_device()
-    try:
-        used: str | None = model_or_default(model)
-    except Usage:
-        used = None
     return {
         "version": __version__,
         "PyTorch": torch.__version__,
@@ -61,7 +57,7 @@ def of_machine(model: str | None) -> dict[str, Any]:
         "GPUs": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
         "device": str(device),
         "precision": str(choose("auto", device)).removeprefix("torch."),
-        "model": used,
+        "model": model or DEFAULT,
     }
 
 
@@ -70,7 +66,7 @@ def of_image(path: Path, model: str | None, series: int | None = None) -> dict[s
 
     Args:
         series: Which image of a file with several.
-        model: Whose processor estimates the diameter, see `model_or_default`; without one it isn't.
+        model: Whose processor estimates the diameter; by default the bundled one's.
 
     Raises:
         ImageError, HubError: The file, or the model that was named, can't be read.
@@ -102,10 +98,7 @@ def of_image(path: Path, model: str | None, series: int | None = None) -> dict[s
 
 def diameter(pixels: np.ndarray, model: str | None) -> float | None:
     """The nuclear diameter that a model assumes of an image (H, W[, C]), pixels."""
-    try:
-        processor = load_network(model_or_default(model)).processor
-    except Usage:
-        return None
+    processor = load_network(model or DEFAULT).processor
     assumed = processor.diameter or processor.estimate_diameter(pixels)
     return None if assumed is None else round(assumed, 1)
 

@@ -13,6 +13,7 @@ from nuclei_models.batch.job import Done, Job, is_done, run, segment_large_job, 
 from nuclei_models.batch.overview import FAILURES, OVERVIEWS, failures_csv, overview
 from nuclei_models.batch.records import FOLDER, read_records
 from nuclei_models.images.reader import ImageError, inspect
+from nuclei_models.inference.bundled import DEFAULT
 from nuclei_models.jobs import durable
 from nuclei_models.jobs.mapper import Mapper, one_by_one
 from nuclei_models.jobs.settings import Settings, network_for, settings_for
@@ -20,8 +21,7 @@ from nuclei_models.model.repository import HubError
 from nuclei_models.output.files import KINDS
 
 from . import console
-from .console import Bar, complain, explain, say
-from .model import Usage, model_or_default
+from .console import Bar, Usage, complain, explain, say
 
 
 @dataclass
@@ -92,7 +92,7 @@ def checked_inputs(given: Sequence[str], out: Path, recursive: bool, save: tuple
 
 def checked_settings(model: str | None, options: dict[str, Any], kept: dict[str, Any]) -> Settings:
     try:
-        return settings_for(model_or_default(model), **options, filters=Filters(**kept))
+        return settings_for(model or DEFAULT, **options, filters=Filters(**kept))
     except ValueError as error:
         raise Usage(str(error)) from error
 
@@ -232,7 +232,7 @@ def mapper_for(scheduler: str | None, stack: ExitStack) -> Mapper:
     try:
         from nuclei_models.jobs.cluster import dask_mapper
     except ImportError as error:
-        raise Usage(f'--scheduler needs Dask ({error}): pip install ".[cluster]" in the clone.') from error
+        raise Usage(f'--scheduler needs Dask ({error}): pip install "nuclei-models[cluster]".') from error
     try:
         return stack.enter_context(dask_mapper(scheduler))
     except (ValueError, OSError) as error:  # no such address, or nobody answers there

@@ -143,7 +143,9 @@ def segment_large_job(job: Job, mapper: Mapper, progress: Callable[[str, int, in
         from ..large import segment_large
     except ImportError as error:
         name = display_name(job.source)
-        raise ImageError(f'{name}: So large an image needs more packages ({error}): pip install ".[large]".') from error
+        raise ImageError(
+            f'{name}: So large an image needs more packages ({error}): pip install "nuclei-models[large]".'
+        ) from error
     as_planned = stamp(job.source)
     record = Record(job.name, str(job.source), *as_planned, hashed(job.source), job.settings.identity, {}, {})
     names = job.files(LARGE_PIXELS + 1)

@@ -1,6 +1,8 @@
 """Model and processor in one call, from a folder or the Hub, without remote code.
 
->>> model, processor = load("owner/unet-nuclei@v1.0.0")  # doctest: +SKIP
+>>> model, processor = load("unetpp-nuclei")  # comes with the package
+>>> model, processor = load("owner/unet-nuclei@v1.0.0")  # from the Hub
+>>> model, processor = load("my-folder")
 
 What is checked on the way is in `integrity.py`, and holds for `UNet.from_pretrained` as well.
 """
@@ -18,6 +20,7 @@ from ..model.modeling_nuclei import NucleiPreTrainedModel
 from ..model.modeling_unet import UNet
 from ..model.modeling_unetpp import UNetPlusPlus
 from ..model.repository import CONFIG, OPTIONS, HubError, Repository, flat
+from .bundled import bundled, bundled_names
 from .device import choose_device
 
 MODEL_CLASSES: dict[str, type[NucleiPreTrainedModel]] = {c.config_class.model_type: c for c in (UNet, UNetPlusPlus)}
@@ -28,12 +31,15 @@ def parse_model_id(model_id: str | os.PathLike) -> tuple[str, str | None]:
     """Split "owner/name@revision".
 
     Returns:
-        The id and the revision (a branch, tag or commit), or `None` without one. A folder's path is returned as it is.
+        The id and the revision (a branch, tag or commit), or `None` without one. A folder's path is returned as it is,
+        and for the name of a bundled network its folder, unless there is a folder of that name here.
 
     Raises:
         ValueError: Nothing follows the "@".
     """
     text = str(Path(model_id).expanduser()) if os.fspath(model_id).startswith("~") else os.fspath(model_id)
+    if not Path(text).exists() and (folder := bundled(text)) is not None:
+        return str(folder), None
     name, at, revision = text.partition("@")
     if not at or Path(text).exists() or not re.fullmatch(r"(?:\w[\w.-]*/)?\w[\w.-]*", name):
         return text, None
@@ -53,7 +59,8 @@ def load(
     """Load a model, ready for inference, and its processor, both of one commit, onto the GPU if there is one.
 
     Args:
-        id_or_folder: "owner/name", "owner/name@revision", or the folder of a saved model.
+        id_or_folder: The name of a network that comes with this package ("unet-nuclei", "unetpp-nuclei"), the folder of
+            a saved model, or "owner/name" or "owner/name@revision" on the Hub.
         revision: Branch, tag or commit on the Hub. The default is "main".
         token: For a private repository; the default is the one of `hf auth login`.
         model_class: `UNet` or `UNetPlusPlus`; by default what `config.json` says.
@@ -73,6 +80,12 @@ def load(
         raise ValueError(f"{source!r} is a folder, which has no revision {revision!r}: leave it out.")
 
     place = None if "device_map" in kwargs else choose_device(device)
+    if "/" not in source and not Path(source).exists():
+        known = ", ".join(bundled_names()) or "none here: install the package again"
+        raise HubError(
+            f"There is no model {source!r}: expected a folder, owner/name@revision on the Hub, or one that comes with "
+            f"this package ({known})."
+        )
     options = {key: kwargs[key] for key in OPTIONS if key in kwargs} | {"revision": revision, "token": token}
     repository = Repository(source, **options)
     model_type = repository.config().get("model_type")

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..analysis.filters import Filters
 from ..analysis.measurements import Table
+from ..inference.bundled import bundled
 from ..inference.loading import PROCESSOR, parse_model_id
 from ..inference.network import Network, load_network
 from ..inference.runtime import choose
@@ -26,7 +27,7 @@ class Settings(RunSettings, Cut):
     The threshold and the separation are those that are applied, never `None`.
 
     Attributes:
-        model: Folder, or "owner/name@commit" on the Hub.
+        model: Folder, name of a bundled network, or "owner/name@commit" on the Hub.
         weights_sha256, processor_sha256: Of the model's files, 64 hexadecimal digits.
         series, z, t, channel: See `images.read`.
         ring: Width of the ring around each nucleus that is measured, pixels; 0 is none.
@@ -87,7 +88,7 @@ def settings_for(
     """Settings with the model pinned and what isn't given taken from its processor.
 
     Args:
-        model: Folder, or "owner/name@revision" on the Hub.
+        model: As for `load`.
         options: Of `Settings`.
 
     Raises:
@@ -95,7 +96,8 @@ def settings_for(
         ValueError: It has no such pruning level, there is no such device, or a setting is out of range.
     """
     source, revision = parse_model_id(model)
-    pinned = str(Path(source).absolute()) if Path(source).is_dir() else model
+    is_folder = Path(source).is_dir() and (Path(model).exists() or bundled(model) is None)
+    pinned = str(Path(source).absolute()) if is_folder else model  # each machine has its own copy of a bundled one
     network = network_for(pinned, options.get("device"))
     if network.revision:
         revision, pinned = network.revision, f"{network.source}@{network.revision}"

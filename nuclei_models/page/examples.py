@@ -1,4 +1,4 @@
-"""The examples beside app.py, which visitors can click: images of every kind, with the truth where it is known."""
+"""The examples that visitors can click: images of every kind, with the truth where it is known."""
 
 import base64
 import io
@@ -10,11 +10,9 @@ import numpy as np
 from PIL import Image
 
 from ..images.reader import read
+from ..inference.bundled import data_folder
 from ..output.display import to_display
 from .limits import THUMBNAIL_SIDE
-from .networks import ROOT
-
-FOLDER = ROOT / "examples"
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ class Example:
 
 def find_examples(folder: Path | None = None) -> list[Example]:
     """The examples that `examples.json` lists, in its order; none without it."""
-    folder = folder or FOLDER
+    folder = folder or data_folder("examples")
     listing = folder / "examples.json"
     if not listing.is_file():
         return []

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
-from pathlib import Path
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -29,7 +28,6 @@ try:  # of Hugging Face Spaces; elsewhere there is no such package
 except ImportError:
     spaces = None
 
-ROOT = Path(__file__).resolve().parents[2]
 LOADED: WeakValueDictionary[int, Network] = WeakValueDictionary()  # by id
 VARIABLES = {"unet": "UNET_MODEL", "unetpp": "UNETPP_MODEL"}
 
@@ -179,5 +177,5 @@ def checked(model: torch.nn.Module, check: Callable[[], None] | None) -> Iterato
 
 
 def sources_from_environment() -> dict[str, str]:
-    """The bundled weights, unless UNET_MODEL or UNETPP_MODEL names a folder or "owner/name@revision"."""
-    return {key: os.environ.get(VARIABLES[key]) or str(ROOT / "weights" / f"{key}-nuclei") for key in TITLES}
+    """The bundled networks, unless UNET_MODEL or UNETPP_MODEL names a folder or "owner/name@revision"."""
+    return {key: os.environ.get(VARIABLES[key]) or f"{key}-nuclei" for key in TITLES}

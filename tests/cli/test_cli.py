@@ -15,13 +15,13 @@ import tifffile
 from PIL import Image
 from skimage.measure import regionprops
 
-import nuclei_cli.model
 from nuclei_cli.segment import Run
 from nuclei_models.analysis.comparison import compare
 from nuclei_models.analysis.measurements import measure
 from nuclei_models.batch import job as batch
 from nuclei_models.images.label_images import read_labels
 from nuclei_models.images.reader import read
+from nuclei_models.inference import bundled
 from nuclei_models.inference.loading import load
 from nuclei_models.inference.network import Network
 from nuclei_models.inference.segmentation import segment
@@ -219,10 +219,10 @@ def test_wrong_usage(nuclei, images, model, tmp_path, arguments, words):
 
 
 def test_without_a_model_the_bundled_one_or_a_sentence(nuclei, images, model, tmp_path, monkeypatch):
-    monkeypatch.setattr(nuclei_cli.model, "ROOT", tmp_path / "elsewhere")
+    monkeypatch.setattr(bundled, "PACKAGE", tmp_path / "installed")
     code, printed = nuclei("segment", "images", "--out", "out")
-    assert code == 2 and "No --model was given" in printed
-    shutil.copytree(model, tmp_path / "weights" / "unetpp-nuclei")
+    assert code == 2 and "There is no model 'unetpp-nuclei'" in printed and "install the package again" in printed
+    shutil.copytree(model, tmp_path / "installed" / "weights" / "unetpp-nuclei")
     assert nuclei("segment", "images", "--out", "out")[0] == 0
 
 
@@ -370,7 +370,7 @@ def test_info_of_neither(nuclei, tmp_path):
 @pytest.fixture
 def clone(model, tmp_path, monkeypatch) -> Path:
     """A folder as the documents suppose, with the smaller examples and a small network in place of the bundled ones."""
-    monkeypatch.setattr(nuclei_cli.model, "ROOT", tmp_path)
+    monkeypatch.setattr(bundled, "PACKAGE", tmp_path / "nuclei_models")
     for name in ("unet", "unetpp"):
         shutil.copytree(Path(model).parent / name, tmp_path / "weights" / f"{name}-nuclei")
     (tmp_path / "examples").mkdir()

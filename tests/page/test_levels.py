@@ -14,7 +14,7 @@ from nuclei_models.inference.segmentation import segment
 from nuclei_models.model.repository import sha256
 from nuclei_models.page.layout import build
 from nuclei_models.page.levels import choices, explained
-from nuclei_models.page.networks import ROOT, Networks
+from nuclei_models.page.networks import Networks
 from nuclei_models.training.packed import pack
 from nuclei_models.training.samples import Sample
 from tests.support.page import blobs, save_networks
@@ -113,6 +113,6 @@ def test_figures_are_of_these_weights_and_settings(sources, tmp_path):
 
 
 def test_the_bundled_figures_are_of_the_bundled_network():
-    folder = str(ROOT / "weights" / "unetpp-nuclei")
+    folder = "unetpp-nuclei"
     network = load_network(folder)
     assert list(read_levels(network, folder)) == network.levels, "measure them again: python -m train.evaluation.levels"

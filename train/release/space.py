@@ -109,7 +109,7 @@ def assemble_space(out: Path, models: dict[str, str], variables: dict[str, str])
     out.mkdir(parents=True, exist_ok=True)
     for name in CODE:
         shutil.copy(ROOT / name, out / name)
-    for name in ("nuclei_models", "examples"):
+    for name in ("nuclei_models", "examples"):  # not weights: the Space loads published networks
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, out / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
     (out / "space.py").write_text(START.format(models=json.dumps(variables, indent=4)))

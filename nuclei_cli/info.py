@@ -11,8 +11,8 @@ import torch
 
 from nuclei_models.batch.job import LARGE_PIXELS
 from nuclei_models.images.reader import SUPPORTED_EXTENSIONS, ImageError, inspect, read
-from nuclei_models.inference.device import about_gpu, choose_device
 from nuclei_models.inference.bundled import DEFAULT, bundled
+from nuclei_models.inference.device import about_gpu, choose_device
 from nuclei_models.inference.network import Network, load_network
 from nuclei_models.inference.runtime import choose
 from nuclei_models.model.repository import CONFIG, HubError

@@ -184,9 +184,14 @@ def readme(facts: Mapping[str, Mapping[str, object]]) -> bytes:
     lines = ["Nuclei found by nuclei-models", ""]
     for heading, values in facts.items():
         lines += [heading, "-" * len(heading)]
-        lines += [f"{name}: {'-' if value is None else value}" for name, value in values.items()]
+        lines += [_one_line(f"{name}: {'-' if value is None else value}") for name, value in values.items()]
         lines.append("")
-    return "\n".join(lines).encode()
+    return "\n".join(lines).encode(errors="backslashreplace")
+
+
+def _one_line(text: str) -> str:
+    """Text as it is, but that a file's own words can't break the line or turn it round."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def zipped(files: Mapping[str, bytes]) -> bytes:

@@ -20,7 +20,7 @@ Watch = Callable[[gr.Request | None], AbstractContextManager[Callable[[], None]]
 
 
 class Api:
-    """The endpoint, with the networks that it runs, and what watches over a caller's run (`Page.watch`)."""
+    """The endpoint, with the networks that it runs, and what watches over a caller's run (`Visitors.call`)."""
 
     def __init__(self, networks: Networks, watch: Watch):
         self.networks, self.watch = networks, watch

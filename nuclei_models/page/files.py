@@ -26,7 +26,7 @@ def make_file(analysis: Analysis, network: str, cut: Cut, kind: str) -> tuple[st
     files = results.make_files(
         labels,
         picture.pixels,
-        picture.pixel_size,
+        analysis.pixel_size,
         network,
         lambda: analysis.table(network, cut, solidity=True),
         [_KEYS[kind]],
@@ -37,11 +37,11 @@ def make_file(analysis: Analysis, network: str, cut: Cut, kind: str) -> tuple[st
 def make_readme(analysis: Analysis, networks: Networks, cut: Cut) -> bytes:
     """README.txt: what is to be known to repeat the result."""
     picture = analysis.picture
-    size = picture.pixel_size
+    size = analysis.pixel_size
     facts: dict[str, dict[str, object]] = {
         "Image": {
             "name": picture.name,
-            "what was read": picture.about,
+            "what was read": " ".join(picture.about),
             "pixel size (y, x), micrometres": None if size is None else f"{size[0]:g}, {size[1]:g}",
         }
     }

@@ -1,174 +1,86 @@
 """An event of the page -> new values of its components. No component is made here, and nothing is drawn or computed:
-that is in the modules before this one."""
+that is in the modules before this one.
+
+An event that asks for something new (an image, a plane, a run) takes the place of the one before. All others say by its
+key which result they are about, and are answered only while the page shows that result. `visitors.py` keeps both.
+"""
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from html import escape
-from pathlib import Path
 
 import gradio as gr
 
 from ..analysis.out_of_domain import read_domain, warning
-from ..images.reader import ImageError, ImageInfo, MicroscopyImage, inspect, read
 from ..inference.bundled import TITLES
 from ..inference.settings import Cut, RunSettings
 from . import files, numbers, pictures
+from .choosing import SKIP, Chooser, held, no_numbers, session_of
 from .examples import Example
-from .inputs import cut_of, look_of, note_of, pixel_size_of, run_settings, told, too_large, written
-from .limits import CUTS, MAX_PIXELS, beyond
+from .inputs import cut_of, look_of, pixel_size_of, run_settings, written
+from .limits import CUTS
 from .networks import Cancelled, Networks
 from .state import Analysis, Picture
-from .store import Forgotten, Store
+from .store import Store
+from .visitors import Question, Visitors
 
-EMPTY: dict = {}
-ALL_COLOURS = "all colours"
 PICK = "Click a nucleus in a picture, or a row of the table, to see it here."
-
-
-def preview(image: MicroscopyImage):
-    """-> viewer, before the networks have run."""
-    value, bases = pictures.preview(image.pixels, image.name)
-    return gr.HTML(value=value, bases=bases)
+OVERLAY, IMAGES, NUMBERS = "overlay", "images", "numbers"  # kinds of events of which the last one counts
 
 
 class Page:
-    """The handlers, with what they share: the networks, the visitors' analyses, and who pressed Cancel."""
+    """The handlers, with what they share: the networks, the visitors, and what those look at."""
 
     def __init__(self, networks: Networks, examples: list[Example]):
-        self.networks, self.examples, self.store = networks, examples, Store()
-        self._cancelled: dict[str, threading.Event] = {}
+        self.networks, self.store = networks, Store()
+        self.visitors = Visitors(self.store.drop)
+        self.chooser = Chooser(self.store, self.visitors, examples)
         self._cutting = threading.Semaphore(CUTS)  # `cut` is not queued, which would slow it
         rule = read_domain()
         self.domain = rule if rule is not None and rule.knows([n.sha256 for n in networks]) else None
 
-    # choosing an image
-
-    def uploaded(self, path: str | None):
-        """-> series, channel, z, t choosers, note, pixel size, viewer; and no example, no analysis."""
-        if not path:
-            return *(gr.update(visible=False),) * 4, beyond(), None, EMPTY, None, None
-        with told():
-            info = inspect(path)
-        return *self.choosers(path, info), None, None
-
-    def series_chosen(self, path: str | None, series: int):
-        """-> as `uploaded`, for another image of the file."""
-        with told():
-            return *self.choosers(path or "", inspect(path or "", series), series), None, None
-
-    def choosers(self, path: str, info: ImageInfo, series: int = 0):
-        several = [(label, i) for i, label in enumerate(info.series)]
-        chooser = gr.update(choices=several, value=series, visible=len(several) > 1)
-        if why := too_large(info):
-            gr.Warning(escape(why), title="Too large for this page")
-            return chooser, *(gr.update(visible=False),) * 3, escape(why), None, EMPTY
-        with told():
-            image = read(path, series=series, max_pixels=MAX_PIXELS)
-        sizes, size = info.sizes, info.pixel_size
-        names: list[tuple[str, int]] = [(name, i) for i, name in enumerate(info.channel_choices)]
-        names = [(ALL_COLOURS, -1), *names] if info.is_rgb else names
-        return (
-            chooser,
-            gr.update(choices=names, value=names[0][1] if info.is_rgb else image.channels[0], visible=len(names) > 1),
-            gr.update(maximum=max(sizes["Z"], 2), value=image.plane["Z"] + 1, visible=sizes["Z"] > 1),
-            gr.update(maximum=max(sizes["T"], 2), value=image.plane["T"] + 1, visible=sizes["T"] > 1),
-            note_of(image),
-            None if size is None else round(size[1], 5),
-            preview(image),
-        )
-
-    def plane_chosen(self, path: str | None, series: int, channel: int, z: int, t: int):
-        """-> note, viewer; and no analysis."""
-        if not path:
-            return "", EMPTY, None
-        image = self.read_plane(path, series, channel, z, t)
-        return note_of(image), preview(image), None
-
-    def read_plane(self, path: str, series: int, channel: int, z: int, t: int) -> MicroscopyImage:
-        """The chosen plane, whose indexes count from 1 on the page but for the channel and series."""
-        with told():
-            info = inspect(path, series or 0)
-            if why := too_large(info):
-                raise ImageError(why)
-            wanted = {
-                "z": int(z) - 1 if info.sizes["Z"] > 1 else None,
-                "t": int(t) - 1 if info.sizes["T"] > 1 else None,
-                "channel": channel if len(info.channel_choices) > 1 and (channel or 0) >= 0 else None,
-            }
-            return read(path, series=series or 0, max_pixels=MAX_PIXELS, **wanted)
-
-    def example_chosen(self, event: gr.EventData):
-        """-> file, and the example's index."""
-        index = int(event._data["index"])
-        return str(self.examples[index].path), index
-
-    def tried(self, path: str):
-        """-> as `uploaded`, but the example is kept."""
-        return self.choosers(path, inspect(path))
-
     # running the networks
 
-    def analyse(
-        self,
-        path: str | None,
-        example: int | None,
-        series: int,
-        channel: int,
-        z: int,
-        t: int,
-        diameter: float | None,
-        level: str | None,
-        tta: bool,
-        threshold: float,
-        separation: float,
-        min_area: float,
-        pixel_size: float | None,
-        view: str,
-        paint: str,
-        opacity: float,
-        white: float,
-        gamma: float,
-        request: gr.Request,
-        progress=gr.Progress(),  # noqa: B008 - Gradio's way to ask for it
-    ):
-        """-> key of the analysis, status, what can be compared, viewer."""
-        if not path:
-            raise gr.Error(
-                "Choose an image first: drop a file into the box or click an example.", print_exception=False
-            )
-        image = self.read_plane(path, series, channel, z, t)
-        truth = self.examples[example].truth() if example is not None else None
-        picture = Picture(
-            name=Path(image.name).stem,
-            pixels=image.pixels,
-            pixel_size=pixel_size_of(pixel_size, image.pixel_size),
-            about=note_of(image).replace("  \n", "; "),
-            truth=truth if truth is not None and truth.shape == image.pixels.shape[:2] else None,
-        )
-        settings = run_settings(diameter, level, tta)
+    def ask(self, request: gr.Request, diameter: float | None, level: str | None, tta: bool) -> tuple:
+        """-> question, status. All that a run is made of is settled here, before it waits for its turn."""
+        settings, session = run_settings(diameter, level, tta), session_of(request)
+        key = self.visitors.picture(session)
+        if not key:
+            text = "Choose an image first: drop a file into the box or click an example."
+            raise gr.Error(text, print_exception=False)
+        picture = held(self.store, key)
+        assert isinstance(picture, Picture)
+        question = Question(picture, settings)
+        return (question.key, "") if self.visitors.ask(session, question, about=key) else ("", SKIP)
+
+    def analyse(self, request: gr.Request, key: str, progress=gr.Progress()) -> tuple:  # noqa: B008 - Gradio's way
+        """-> result, status. When its turn has come, the question may count no more."""
+        session = session_of(request)
+        question = self.visitors.question(session, key)
+        if question is None or question.picture is None or question.settings is None:
+            return "", SKIP
         try:
-            with self.watch(request) as check:
-                analysis = self.run(picture, settings, progress, check)
+            analysis = self.run(question.picture, question.settings, progress, question.check)
         except Cancelled:
-            return None, "Cancelled. Nothing was kept of this run.", gr.skip(), gr.skip()
+            return "", SKIP
         except ValueError as error:
+            if not self.visitors.answer(session, question):
+                return "", SKIP
             raise gr.Error(escape(str(error)), print_exception=False) from error
         took = ", ".join(f"{TITLES[key]} {seconds:.1f} s" for key, seconds in analysis.seconds.items())
-        strange = self.strange(analysis)
-        choices = list(pictures.VIEWS)[: None if picture.truth is not None else -1]
-        view = view if view in choices else choices[0]
-        key = self.store.put(analysis)
-        viewer = self.draw(key, threshold, separation, min_area, pixel_size, view, paint, opacity, white, gamma)
-        return key, f"Done: {took}.{strange}", gr.update(choices=choices, value=view), viewer
+        strange, result = self.strange(analysis), self.store.put(analysis)
+        if not self.visitors.answer(session, question, result=result):
+            self.store.drop(result)
+            return "", SKIP
+        return result, f"Done: {took}.{strange}"
 
     def run(
         self, picture: Picture, settings: RunSettings, progress: Callable | None, check: Callable[[], None] | None
     ) -> Analysis:
         """Both networks on an image."""
-        analysis = Analysis(picture, {}, {n.key: n.processor for n in self.networks}, settings)
+        maps, seconds, diameters = {}, {}, {}
         for i, network in enumerate(self.networks):
 
             def tell(done: int, total: int, i: int = i, title: str = network.title) -> None:
@@ -176,13 +88,13 @@ class Page:
                     progress((i + done / total) / 2, desc=f"{title}: {done / total:.0%}")
 
             start = time.perf_counter()
-            processor = network.processor
+            key, processor = network.key, network.processor
             diameter = settings.diameter or processor.diameter or processor.estimate_diameter(picture.pixels)
-            known = replace(settings, diameter=diameter)  # lest it be estimated again
-            analysis.maps[network.key] = self.networks.predict(network.key, picture.pixels, known, tell, check)
-            analysis.seconds[network.key] = time.perf_counter() - start
-            analysis.diameters[network.key] = diameter
-        return analysis
+            known = replace(settings, diameter=diameter)
+            maps[key] = self.networks.predict(key, picture.pixels, known, tell, check)
+            seconds[key], diameters[key] = time.perf_counter() - start, diameter
+        processors = {n.key: n.processor for n in self.networks}
+        return Analysis(picture, maps, processors, settings, seconds, diameters, picture.pixel_size)
 
     def strange(self, analysis: Analysis) -> str:
         """What the visitor is warned of, as Markdown."""
@@ -190,76 +102,68 @@ class Page:
         text = warning(self.domain, maps, labels, next(iter(analysis.diameters.values()), None))
         return f"\n\n⚠️ **{text.split('. ', 1)[0]}.** {text.split('. ', 1)[1]}" if text else ""
 
-    @contextmanager
-    def watch(self, request: gr.Request | None) -> Iterator[Callable[[], None]]:
-        """A run of a visitor: what raises `Cancelled` in it once they press Cancel, or leave."""
-        session, flag = (request.session_hash if request is not None else None) or "", threading.Event()
-
-        def check() -> None:
-            if flag.is_set():
-                raise Cancelled
-
-        self._cancelled[session] = flag
-        try:
-            yield check
-        finally:
-            if self._cancelled.get(session) is flag:
-                del self._cancelled[session]
-
     def cancel(self, request: gr.Request) -> str:
-        """-> status. Stops the visitor's run at its next layer."""
-        flag = self._cancelled.pop(request.session_hash or "", None)
-        if flag:
-            flag.set()
-        return "Cancelling …" if flag else "Nothing is running."
+        """-> status. The visitor's run stops at its next layer, or before it has begun; what is shown stays."""
+        was_running = self.visitors.cancel(session_of(request))
+        return "Cancelled. Nothing was kept of this run." if was_running else "Nothing is running."
 
     def left(self, request: gr.Request) -> None:
         """A visitor has gone: nobody waits for their run."""
-        self.cancel(request)
+        self.visitors.leave(session_of(request))
 
     # showing what they said
 
-    def analysis(self, key: str, pixel_size: float | None) -> Analysis:
-        """The visitor's analysis, with the pixel size as it is on the page now."""
-        try:
-            analysis = self.store.get(key)
-        except Forgotten:
-            text = "This image is no longer held in memory. Press Segment to run the networks again."
-            raise gr.Error(text, print_exception=False) from None
-        size = pixel_size_of(pixel_size, analysis.picture.pixel_size)
-        if size != analysis.picture.pixel_size:
-            analysis.picture = replace(analysis.picture, pixel_size=size)
-        return analysis
+    def analysis(self, key: str | None, pixel_size: float | None) -> Analysis:
+        """The result of this key, measured with the pixel size on the page."""
+        analysis = held(self.store, key or "")
+        assert isinstance(analysis, Analysis)
+        return analysis.measured(pixel_size_of(pixel_size, analysis.picture.pixel_size))
 
-    def draw(self, key: str | None, *controls):
-        """-> viewer."""
-        if not key:
-            return gr.skip()
+    def show(self, request: gr.Request, number: float, key: str | None, *controls) -> tuple:
+        """-> result, viewer, summary, histogram, table, picked: a new result takes the place of all that was shown."""
+        viewer = self.draw(request, number, key, *controls)
+        return (SKIP,) * 6 if viewer is SKIP else (key, viewer, *no_numbers().values())
+
+    def draw(self, request: gr.Request, number: float, key: str | None, *controls):
+        """-> viewer: images and what lies over them."""
+        turn = self.visitors.take_turn(session_of(request), key, number, IMAGES, OVERLAY)
+        if turn is None:
+            return SKIP
         cut, look, pixel_size = self.controls(*controls)
         analysis = self.analysis(key, pixel_size)
-        return gr.HTML(value=pictures.render(analysis, cut, look), bases=pictures.bases(analysis, look))
+        value, images = pictures.render(analysis, cut, look), pictures.bases(analysis, look)
+        if not turn.is_last(IMAGES):
+            return SKIP
+        if not turn.is_last(OVERLAY):
+            return gr.HTML(bases=images, of=key)
+        return gr.HTML(value=value | {"of": key, "turn": turn.number}, bases=images, of=key)
 
-    def cut(self, key: str | None, *controls):
+    def cut(self, request: gr.Request, number: float, key: str | None, *controls):
         """-> viewer, whose images stay; only what lies over them is new."""
-        if not key:
-            return gr.skip()
+        turn = self.visitors.take_turn(session_of(request), key, number, OVERLAY)
         cut, look, pixel_size = self.controls(*controls)
         with self._cutting:
-            return pictures.render(self.analysis(key, pixel_size), cut, look)
+            if turn is None or not turn.is_last(OVERLAY):
+                return SKIP
+            value = pictures.render(self.analysis(key, pixel_size), cut, look)
+        return gr.HTML(value=value | {"of": key, "turn": turn.number}, mark=None) if turn.is_last(OVERLAY) else SKIP
 
-    def count(self, key: str | None, *controls):
+    def count(self, request: gr.Request, number: float, key: str | None, *controls) -> tuple:
         """-> summary, histogram, table, picked nucleus."""
-        if not key:
-            return "", "", EMPTY, ""
+        turn = self.visitors.take_turn(session_of(request), key, number, NUMBERS)
+        if turn is None:
+            return (SKIP,) * 4
         cut, _, pixel_size = self.controls(*controls)
         analysis = self.analysis(key, pixel_size)
         table = gr.HTML(value=numbers.rows(analysis, cut), mark=None)
-        return numbers.summary(analysis, cut), numbers.histogram(analysis, cut), table, PICK
+        values = numbers.summary(analysis, cut), numbers.histogram(analysis, cut), table, PICK
+        return values if turn.is_last(NUMBERS) else (SKIP,) * 4
 
-    def pick(self, event: gr.EventData, key: str | None, *controls):
+    def pick(self, event: gr.EventData, request: gr.Request, number: float, key: str | None, *controls) -> tuple:
         """-> viewer, table, picked nucleus: a click on a picture or on a row."""
-        if not key:
-            return gr.skip(), gr.skip(), gr.skip()
+        turn = self.visitors.take_turn(session_of(request), key, number)
+        if turn is None:
+            return (SKIP,) * 3
         cut, _, pixel_size = self.controls(*controls)
         analysis, network = self.analysis(key, pixel_size), event._data["key"]
         labels = analysis.labels(network, cut)
@@ -268,10 +172,13 @@ class Page:
         else:
             y, x = int(event._data["y"]), int(event._data["x"])
             label = int(labels[min(max(y, 0), labels.shape[0] - 1), min(max(x, 0), labels.shape[1] - 1)])
-        if not 0 < label <= labels.max(initial=0):
-            return gr.HTML(mark=None), gr.HTML(mark=None), f"No nucleus of {TITLES[network]} there."
-        mark = {"key": network, "label": label, "box": numbers.box_of(labels, analysis.table(network, cut), label)}
-        return gr.HTML(mark=mark), gr.HTML(mark=mark), numbers.about_nucleus(analysis, network, label, cut)
+        mark, text = None, f"No nucleus of {TITLES[network]} there."
+        if 0 < label <= labels.max(initial=0):
+            mark = {"key": network, "label": label, "box": numbers.box_of(labels, analysis.table(network, cut), label)}
+            text = numbers.about_nucleus(analysis, network, label, cut)
+        if not turn.is_last(NUMBERS):
+            return (SKIP,) * 3
+        return gr.HTML(mark=mark), gr.HTML(mark=mark), text
 
     def controls(self, threshold, separation, min_area, pixel_size, *look) -> tuple[Cut, pictures.Look, float | None]:
         """Values of the live controls -> how to cut, how to draw, and the pixel size."""
@@ -279,9 +186,9 @@ class Page:
 
     # files
 
-    def file(self, key: str | None, kind: str | None, network: str, *controls) -> str:
+    def file(self, request: gr.Request, kind: str | None, key: str | None, network: str, *controls) -> str:
         """-> path of a file to download: a kind of `files.KINDS`, or everything for `None`."""
-        if not key:
+        if self.visitors.take_turn(session_of(request), key, 0) is None:
             raise gr.Error("There is nothing to download yet: press Segment first.", print_exception=False)
         cut, _, pixel_size = self.controls(*controls)
         analysis = self.analysis(key, pixel_size)

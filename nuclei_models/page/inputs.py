@@ -1,7 +1,7 @@
-"""What a visitor gave -> typed settings and a picture; what is wrong with it -> a sentence on the page."""
+"""What a visitor gave -> typed settings, sentences about an image, and a sentence about what is wrong with it."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from html import escape
 from pathlib import Path
@@ -49,11 +49,16 @@ def run_settings(diameter: float | None, level: str | None, tta: bool) -> RunSet
     return RunSettings(diameter or None, bool(tta), chosen)
 
 
+def pixel_size_shown(stored: tuple[float, float] | None) -> float | None:
+    """What the box of the pixel size says of the size in the file: its width, micrometres, to six digits."""
+    return None if stored is None else float(f"{stored[1]:.6g}")
+
+
 def pixel_size_of(typed: float | None, stored: tuple[float, float] | None) -> tuple[float, float] | None:
     """The pixel size as typed (square pixels); as stored in the file where the box still says that."""
     if not typed or typed <= 0:
         return None
-    return stored if stored is not None and abs(typed - stored[1]) < 1e-4 else (typed, typed)
+    return stored if typed == pixel_size_shown(stored) else (typed, typed)
 
 
 def too_large(info: ImageInfo) -> str | None:
@@ -66,11 +71,11 @@ def too_large(info: ImageInfo) -> str | None:
     )
 
 
-def note_of(image: MicroscopyImage) -> str:
-    """What was read, which plane is shown, and what the reader has to say about it, as Markdown."""
+def note_of(image: MicroscopyImage) -> tuple[str, ...]:
+    """What was read, which plane is shown, and what the reader has to say about it: sentences of plain text."""
     height, width = image.pixels.shape[:2]
     colour = " RGB" if image.pixels.ndim == 3 else ""
-    lines = [f"{image.format}, {width} x {height} pixels, {image.pixels.dtype}{colour}"]
+    lines = [f"{image.format}, {width} x {height} pixels, {image.pixels.dtype}{colour}."]
     shown = [f"{name} {image.plane[axis] + 1} of {image.sizes[axis]}" for axis, name in AXES if image.sizes[axis] > 1]
     if image.sizes["C"] > 1 and image.pixels.ndim == 2:
         named = f" ({image.channel_names[0]})" if image.channel_names and image.channel_names[0] else ""
@@ -80,7 +85,12 @@ def note_of(image: MicroscopyImage) -> str:
     lines += [note for note in image.notes if not note.rstrip(".").endswith("is used")]
     if width * height > SLOW_PIXELS:
         lines.append("This is a large image: it will take a while, and can be cancelled.")
-    return "  \n".join(escape(line) for line in lines)
+    return tuple(lines)
+
+
+def as_html(lines: Iterable[str]) -> str:
+    """Sentences of plain text, some of it from a file, a line each. Nothing in them is taken for markup."""
+    return "<br>".join(escape(line) for line in lines)
 
 
 AXES = (("Z", "Z plane"), ("T", "time point"))

@@ -11,18 +11,23 @@ from ..images.reader import SUPPORTED_EXTENSIONS
 from ..inference.bundled import TITLES
 from . import limits
 from .api import Api
+from .choosing import EMPTY, SKIP, Opened, session_of
 from .cleaning import keep_clean
 from .examples import Example, find_examples
 from .files import KINDS, README
 from .guard import MIDDLEWARE
-from .handlers import EMPTY, Page
+from .handlers import Page
 from .inputs import defaults
 from .levels import WHOLE, choices, explained
 from .networks import Networks
 from .pictures import PAINTS, VIEWS, Look
+from .waiting import leaver
 
 STATIC = resources("nuclei_models.page") / "static"
-LATER = "(...values) => new Promise((done) => setTimeout(() => done(values), 150))"  # once the picture is seen
+# the first value of an event becomes its number: what was sent before it is answered after it in vain
+NUMBER = "(number, ...values) => [window.nmNumber = (window.nmNumber || 0) + 1, ...values]"
+WAIT = "await new Promise((done) => setTimeout(done, 150))"  # until the picture is seen
+LATER = f"async (...values) => {{ const sent = ({NUMBER})(...values); {WAIT}; return sent }}"
 CLICK = "() => document.querySelector('#{}').click()"
 
 
@@ -47,18 +52,19 @@ def build(networks: Networks, examples: list[Example] | None = None) -> gr.Block
         with gr.Accordion("How it works, and when not to trust it", open=False, elem_id="help"):
             gr.Markdown(f"{asset('help.md')}\n{limits.told()}")
         c = SimpleNamespace()
-        c.key = gr.State(None, time_to_live=limits.STATE_SECONDS, delete_callback=page.store.drop)
-        c.example = gr.State(None)
+        # keys of what the page shows and asks; sent with every event, so that all its values are of one moment
+        c.source, c.question, c.made, c.result = (gr.Textbox("", visible=False) for _ in range(4))
+        c.number = gr.Number(0, visible=False)
         with gr.Row(elem_id="main"):
             with gr.Column(scale=2, min_width=300):
                 input_column(c, networks, examples)
             with gr.Column(scale=5, min_width=300):
                 result_column(c, networks)
-        connect(c, page)
+        connect(blocks, c, page)
         # an empty number is drawn as 0 at first
         blocks.load(None, None, [c.pixel_size, c.diameter], js="() => [null, null]", api_visibility="private")
         blocks.unload(page.left)
-        public(Api(networks, page.watch))
+        public(Api(networks, lambda request: page.visitors.call(session_of(request))))
     blocks.queue(max_size=limits.QUEUE)
     blocks.page = page
     return blocks
@@ -77,7 +83,7 @@ def input_column(c: SimpleNamespace, networks: Networks, examples: list[Example]
     c.channel = gr.Dropdown(choices=[("1", 0)], value=0, label="Channel", visible=False, elem_id="channel")
     c.z = gr.Slider(1, 2, 1, step=1, label="Z plane", visible=False, elem_id="z")
     c.t = gr.Slider(1, 2, 1, step=1, label="Time point", visible=False, elem_id="t")
-    c.note = gr.Markdown(limits.beyond(), elem_id="note")
+    c.note = gr.HTML(limits.beyond(), elem_id="note")
     c.pixel_size = gr.Number(
         None, label="Pixel size (µm)", info="Taken from the file where it says so.", minimum=0, elem_id="pixel-size"
     )
@@ -118,6 +124,7 @@ def result_column(c: SimpleNamespace, networks: Networks) -> None:
         js_on_load=asset("viewer.js"),
         bases={},
         mark=None,
+        of="",
         elem_id="viewer",
         min_height=40,
     )
@@ -190,47 +197,56 @@ def gallery(examples: list[Example]) -> str:
     return f'<p><b>Or click an example</b></p><div class="nm-examples">{buttons}</div>' if examples else ""
 
 
-def connect(c: SimpleNamespace, page: Page) -> None:
+def connect(blocks: gr.Blocks, c: SimpleNamespace, page: Page) -> None:
     """Events to handlers. All are private; the public endpoint is `public`."""
-    private = {"api_visibility": "private"}
+    choose, private = page.chooser, {"api_visibility": "private"}
     quiet = {"show_progress": "hidden", **private}
-    planes = [c.series, c.channel, c.z, c.t]
-    chosen = [*planes, c.note, c.pixel_size, c.viewer]
-    cut = [c.threshold, c.separation, c.min_area]
-    controls = [*cut, c.pixel_size, c.view, c.paint, c.opacity, c.white, c.gamma]
+    opened = list(Opened(**{name: getattr(c, name) for name in Opened._fields}))
+    controls = [c.threshold, c.separation, c.min_area, c.pixel_size, c.view, c.paint, c.opacity, c.white, c.gamma]
+    shown = [c.number, c.result, *controls]
     counted = [c.summary, c.histogram, c.table, c.picked]
-    run = [c.file, c.example, *planes, c.diameter, c.level, c.tta, *controls]
-    analysed = [c.key, c.status, c.view, c.viewer]
-    net = {"concurrency_limit": 1, "concurrency_id": "net", "show_progress_on": [c.status]}
+    settings = [c.diameter, c.level, c.tta]
 
-    given = gr.on([c.file.upload, c.file.clear], page.uploaded, c.file, [*chosen, c.key, c.example], **quiet)
-    given.success(page.count, [c.key, *controls], counted, **quiet)  # the last image's numbers go with it
-    c.series.input(page.series_chosen, [c.file, c.series], [*chosen, c.key, c.example], **quiet)
+    # a new image, or another plane
+    gr.on([c.file.upload, c.file.clear], choose.uploaded, [c.file, c.view], opened, **quiet)
+    c.series.input(choose.series_chosen, [c.source, c.series, c.view], opened, **quiet)
     gr.on(
-        [c.channel.input, c.z.input, c.t.input], page.plane_chosen, [c.file, *planes], [c.note, c.viewer, c.key],
+        [c.channel.input, c.z.input, c.t.input], choose.plane_chosen, [c.source, c.channel, c.z, c.t, c.view], opened,
         trigger_mode="always_last", **quiet,
     )  # fmt: skip
-    asked = c.run.click(page.analyse, run, analysed, **net, **private)
-    asked.success(page.count, [c.key, *controls], counted, **quiet)
-    tried = c.gallery.select(page.example_chosen, None, [c.file, c.example], **quiet)
-    tried = tried.success(page.tried, c.file, chosen, **quiet)
-    tried = tried.success(page.analyse, run, analysed, **net, **private)
-    tried.success(page.count, [c.key, *controls], counted, **quiet)
+    tried = c.gallery.select(choose.example_chosen, c.view, [c.file, *opened], **quiet)
+
+    # a run: what is asked is settled at once, and waits for its turn
+    runs = []
+    for asked in (c.run.click(page.ask, settings, [c.question, c.status], **quiet),
+                  tried.success(page.ask, settings, [c.question, c.status], **quiet)):  # fmt: skip
+        net = {"concurrency_limit": 1, "concurrency_id": "net", "show_progress_on": [c.status], **private}
+        run = asked.success(page.analyse, c.question, [c.made, c.status], trigger_mode="multiple", **net)
+        made = [c.number, c.made, *controls]
+        seen = run.success(page.show, made, [c.result, c.viewer, *counted], js=NUMBER, trigger_mode="multiple", **quiet)
+        seen.success(page.count, shown, counted, js=NUMBER, trigger_mode="multiple", **quiet)
+        runs.append(run)
     c.cancel.click(page.cancel, None, c.status, queue=False, **private)
+    page.visitors.leave_queue = leaver(blocks, [run["id"] for run in runs], ["", SKIP])
 
     live = {"trigger_mode": "always_last", "concurrency_limit": 2, **quiet}
-    moved = gr.on([s.change for s in cut], page.cut, [c.key, *controls], c.viewer, queue=False, **live)
-    moved.success(page.count, [c.key, *controls], counted, js=LATER, **live)
+    cut = [c.threshold.change, c.separation.change, c.min_area.change]
+    moved = gr.on(cut, page.cut, shown, c.viewer, queue=False, js=NUMBER, **live)
+    moved.success(page.count, shown, counted, js=LATER, **live)
     looks = [c.view.change, c.paint.change, c.opacity.change, c.white.change, c.gamma.change]
-    gr.on(looks, page.draw, [c.key, *controls], c.viewer, **live)
-    c.pixel_size.change(page.count, [c.key, *controls], counted, **live)
-    gr.on([c.viewer.select, c.table.select], page.pick, [c.key, *controls], [c.viewer, c.table, c.picked], **quiet)
+    gr.on(looks, page.draw, shown, c.viewer, js=NUMBER, **live)
+    c.pixel_size.change(page.count, shown, counted, js=NUMBER, **live)
+    picked = [c.viewer, c.table, c.picked]
+    gr.on([c.viewer.select, c.table.select], page.pick, shown, picked, js=NUMBER, **quiet)
 
     def saver(kind: str | None):
-        return lambda *values: page.file(values[0], kind, *values[1:])
+        def save(request: gr.Request, *values):
+            return page.file(request, kind, *values)
+
+        return save
 
     for button, kind in [(c.download, None), *((b, k) for k, b in c.singles.items())]:
-        made = button.click(saver(kind), [c.key, c.network, *controls], c.saved, **private)
+        made = button.click(saver(kind), [c.result, c.network, *controls], c.saved, **private)
         made.success(None, None, None, js=CLICK.format("saved"), **private)
 
 

@@ -25,10 +25,10 @@ COMMAND = "nuclei segment FILE --out DIR"  # for what is beyond the page
 
 
 def beyond() -> str:
-    """What to do with a file too large for the page, as Markdown."""
+    """What to do with a file too large for the page, as HTML."""
     return (
         f"Up to {MAX_FILE_BYTES / 2**20:.0f} MB and {MAX_PIXELS / 1e6:.0f} megapixels a plane. For larger images and "
-        f"whole folders there is the command line: `{COMMAND}`"
+        f"whole folders there is the command line: <code>{COMMAND}</code>"
     )
 
 

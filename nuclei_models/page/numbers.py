@@ -45,13 +45,13 @@ def summary(analysis: Analysis, cut: Cut) -> str:
 
 
 def _figures(analysis: Analysis, key: str, cut: Cut) -> dict[str, str]:
-    table, picture = analysis.table(key, cut), analysis.picture
+    table, size = analysis.table(key, cut), analysis.pixel_size
     area, unit = area_column(table)
-    count, pixels = len(area), picture.pixels.shape[0] * picture.pixels.shape[1]
-    if picture.pixel_size is None:
+    count, pixels = len(area), analysis.picture.size[0] * analysis.picture.size[1]
+    if size is None:
         density = f"{count / pixels * 1e6:,.0f} per megapixel"
     else:
-        mm2 = pixels * picture.pixel_size[0] * picture.pixel_size[1] / 1e6
+        mm2 = pixels * size[0] * size[1] / 1e6
         density = f"{count / mm2:,.0f} per mm²"
 
     def middle(values: np.ndarray) -> str:

@@ -166,7 +166,7 @@ def scaled(labels: np.ndarray) -> np.ndarray:
     height, width = shown_size((labels.shape[0], labels.shape[1]))
     if (height, width) == labels.shape:
         return labels
-    if height >= labels.shape[0]:
+    if max(labels.shape) <= SHOWN_SIDE:  # by a whole factor
         return labels.repeat(height // labels.shape[0], 0).repeat(width // labels.shape[1], 1)
     rows, columns = ((np.arange(n) + 0.5) * full / n for n, full in zip((height, width), labels.shape, strict=True))
     return labels[rows.astype(int)[:, None], columns.astype(int)]
@@ -224,7 +224,7 @@ def probability_picture(analysis: Analysis, key: str) -> np.ndarray:
 def _resized(channel: np.ndarray, height: int, width: int) -> np.ndarray:
     """(H, W) of any dtype -> (height, width) float32; averaged when it shrinks."""
     image = Image.fromarray(np.ascontiguousarray(channel, np.float32))
-    smooth = Image.Resampling.BOX if height < channel.shape[0] else Image.Resampling.BICUBIC
+    smooth = Image.Resampling.BOX if max(channel.shape) > SHOWN_SIDE else Image.Resampling.BICUBIC
     return np.asarray(image if image.size == (width, height) else image.resize((width, height), smooth))
 
 

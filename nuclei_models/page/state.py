@@ -1,12 +1,13 @@
 """What the page remembers of a visitor: the image, what both networks said of it, and what follows from that.
 
-Everything that needs the network is in `Analysis.maps`; all the rest is computed from them on demand and the last
-answer is kept, so that a control that doesn't concern it costs nothing.
+Each is one frozen object that carries all it was made of, so that nothing of another image or of other settings can
+come into what is shown, measured and saved. Everything that needs the network is in `Analysis.maps`; all the rest is
+computed from them on demand and the last answer is kept, so that a control that doesn't concern it costs nothing.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -22,22 +23,46 @@ Table = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
+class Source:
+    """A file that a visitor chose, and which image in it.
+
+    Attributes:
+        path: On the server.
+        series: Which of several images in the file.
+        example: Its number, if it is one of the page's examples.
+        sizes: Numbers of time points "T", Z planes "Z" and channels "C" to choose from, once they are known.
+    """
+
+    path: str
+    series: int = 0
+    example: int | None = None
+    sizes: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def nbytes(self) -> int:
+        return 0
+
+
+@dataclass(frozen=True)
 class Picture:
     """An image as read.
 
     Attributes:
         name: The file's name without its suffix, for the names of results.
         pixels: (H, W) or (H, W, C), native values.
-        pixel_size: (y, x) in micrometres, or `None`.
-        about: One line: size, type, and which plane is shown.
+        pixel_size: (y, x) in micrometres as the file says, or `None`.
+        about: Sentences: size, type, which plane is shown, and what was noted about the file. Plain text, some of it
+            from the file: it must be escaped wherever it is shown.
         truth: (H, W) labels, of an example that has them.
+        source: The file that it was read from.
     """
 
     name: str
     pixels: np.ndarray
     pixel_size: tuple[float, float] | None = None
-    about: str = ""
+    about: tuple[str, ...] = ()
     truth: np.ndarray | None = None
+    source: Source | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -49,7 +74,7 @@ class Picture:
         return self.pixels.nbytes + (0 if self.truth is None else self.truth.nbytes)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Analysis:
     """An image and what the networks said of it.
 
@@ -59,15 +84,21 @@ class Analysis:
         settings: What the networks were run with.
         seconds: How long each took.
         diameters: The nuclear diameter that each run assumed, pixels, where it is known.
+        pixel_size: (y, x) in micrometres, what nuclei are measured with; see `measured`.
     """
 
     picture: Picture
-    maps: dict[str, Maps]
-    processors: dict[str, NucleiImageProcessor]
+    maps: Mapping[str, Maps]
+    processors: Mapping[str, NucleiImageProcessor]
     settings: RunSettings = field(default_factory=RunSettings)
-    seconds: dict[str, float] = field(default_factory=dict)
-    diameters: dict[str, float | None] = field(default_factory=dict)
-    _last: dict[str, tuple[Any, Any]] = field(default_factory=dict, repr=False)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    diameters: Mapping[str, float | None] = field(default_factory=dict)
+    pixel_size: tuple[float, float] | None = None
+    _last: dict[str, tuple[Any, Any]] = field(default_factory=dict, repr=False, compare=False)
+
+    def measured(self, pixel_size: tuple[float, float] | None) -> "Analysis":
+        """The same, measured with another pixel size."""
+        return self if pixel_size == self.pixel_size else replace(self, pixel_size=pixel_size)
 
     @property
     def nbytes(self) -> int:
@@ -111,13 +142,13 @@ class Analysis:
 
     def table(self, network: str, cut: Cut, solidity: bool = False) -> Table:
         """Measurements of every nucleus, see `measure`."""
-        labels, picture = self.labels(network, cut), self.picture
-        key = (tuple(self.cut_values(one, cut) for one in self.maps), picture.pixel_size, solidity)
+        labels, pixels = self.labels(network, cut), self.picture.pixels
+        key = (tuple(self.cut_values(one, cut) for one in self.maps), self.pixel_size, solidity)
 
         def make() -> Table:
             other = next((self.labels(one, cut) for one in self.maps if one != network), None)
             sure = self.processors[network].confidence(self.maps[network], labels, other)
-            return measure(labels, picture.pixels, picture.pixel_size, solidity, confidence=sure)
+            return measure(labels, pixels, self.pixel_size, solidity, confidence=sure)
 
         return self.remember(f"table {network} {solidity}", key, make)
 

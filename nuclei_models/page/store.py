@@ -1,4 +1,4 @@
-"""Where the page keeps its visitors' analyses, each for a while."""
+"""Where the page keeps its visitors' images and results, each for a while."""
 
 import secrets
 import threading
@@ -6,41 +6,43 @@ import time
 from collections import OrderedDict
 
 from .limits import STATE_BYTES, STATE_SECONDS
-from .state import Analysis
+from .state import Analysis, Picture, Source
+
+Held = Source | Picture | Analysis
 
 
 class Forgotten(Exception):
-    """The analysis was dropped, to make room or for its age."""
+    """It was dropped, to make room or for its age."""
 
 
 class Store:
-    """Analyses by an unguessable key, each until nobody has asked for it in `seconds`; when together they exceed the
-    budget (bytes), the oldest give way before that."""
+    """Images and results by an unguessable key, each until nobody has asked for it in `seconds`; when together they
+    exceed the budget (bytes), the oldest give way before that."""
 
     def __init__(self, budget: int = STATE_BYTES, seconds: float = STATE_SECONDS):
         self.budget, self.seconds = budget, seconds
-        self._held: OrderedDict[str, tuple[float, Analysis]] = OrderedDict()  # with the time of the last use
+        self._held: OrderedDict[str, tuple[float, Held]] = OrderedDict()  # with the time of the last use
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
 
-    def put(self, analysis: Analysis) -> str:
+    def put(self, held: Held) -> str:
         """Keep it, and return its key."""
         key = secrets.token_urlsafe(16)
         with self._lock:
-            self._held[key] = time.monotonic(), analysis
+            self._held[key] = time.monotonic(), held
             while len(self._held) > 1 and sum(a.nbytes for _, a in self._held.values()) > self.budget:
                 self._held.popitem(last=False)
         self._forget_old()
         return key
 
-    def get(self, key: str) -> Analysis:
+    def get(self, key: str) -> Held:
         """Raises `Forgotten` if it isn't held any more."""
         with self._lock:
             if key not in self._held:
                 raise Forgotten
-            analysis = self._held.pop(key)[1]
-            self._held[key] = time.monotonic(), analysis
-            return analysis
+            held = self._held.pop(key)[1]
+            self._held[key] = time.monotonic(), held
+            return held
 
     def drop(self, key: str | None) -> None:
         """Forget it, if it is still held."""
@@ -48,8 +50,7 @@ class Store:
             self._held.pop(key or "", None)
 
     def _forget_old(self) -> None:
-        """Now, and again when the next one is due: Gradio says nothing of sessions that it drops for their number, and
-        keeps closed ones for an hour."""
+        """Now, and again when the next one is due."""
         with self._lock:
             while self._held and next(iter(self._held.values()))[0] + self.seconds <= time.monotonic():
                 self._held.popitem(last=False)

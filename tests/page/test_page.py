@@ -36,7 +36,7 @@ def networks(tmp_path_factory) -> Networks:
 def analysis(networks) -> Analysis:
     pixels = as_type(blobs(), np.uint16)
     truth = segment(pixels, networks["unet"].model, networks["unet"].processor).labels
-    return Page(networks, []).run(Picture("cells", pixels, (0.5, 0.5), "about", truth), RunSettings(), None, None)
+    return Page(networks, []).run(Picture("cells", pixels, (0.5, 0.5), ("about",), truth), RunSettings(), None, None)
 
 
 CUTS = [Cut(), Cut(threshold=0.7), Cut(separation=0.8, min_area=40), Cut(0.2, 0.3, 90)]
@@ -112,15 +112,6 @@ def test_true_mask_has_scores(analysis):
     assert "mask IoU 1.000; mean AP 1.000" in panes[1]["scores"]
 
 
-@pytest.mark.parametrize("size", [(1, 1), (5, 4000), (100, 37), (1024, 1024), (1500, 700)])
-def test_pictures_of_any_size(size):
-    shown = pictures.stretch(*pictures.shrink(np.full(size, 7, np.uint16)), Look())
-    assert shown.shape == (*pictures.shown_size(size), 3)
-    assert max(shown.shape) <= 1024
-    labels = np.arange(size[0] * size[1], dtype=np.int32).reshape(size)
-    assert pictures.scaled(labels).shape == shown.shape[:2]
-
-
 def test_the_stretch_ignores_what_is_no_number():
     image = blobs()
     image[0, :5] = np.nan
@@ -188,9 +179,9 @@ def test_the_zip_holds_every_file_of_both_networks(networks, analysis):
 
 def test_notes_say_what_is_shown(tmp_path):
     paths = write_inputs(tmp_path)
-    assert "Z plane 2 of 3" in inputs.note_of(read(paths["ImageJ hyperstack"]))
-    assert "channel 2 (DAPI) of 3" in inputs.note_of(read(paths["OME-TIFF"]))
-    assert inputs.note_of(read(paths["BMP"])) == "BMP, 256 x 256 pixels, uint8 RGB"
+    assert "Z plane 2 of 3" in inputs.note_of(read(paths["ImageJ hyperstack"]))[1]
+    assert "channel 2 (DAPI) of 3" in inputs.note_of(read(paths["OME-TIFF"]))[1]
+    assert inputs.note_of(read(paths["BMP"])) == ("BMP, 256 x 256 pixels, uint8 RGB.",)
 
 
 def test_a_too_large_image_is_told_the_command_line(tmp_path, monkeypatch):

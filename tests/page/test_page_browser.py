@@ -19,7 +19,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 from benchmarks.screenshots import PHONE, WIDE, browser, choose, pick_nucleus, try_example
 from nuclei_models.images.reader import read
 from nuclei_models.inference.segmentation import segment
-from nuclei_models.page import handlers, inputs
+from nuclei_models.page import inputs, opening
 from nuclei_models.page.examples import find_examples
 from nuclei_models.page.layout import build, launch
 from nuclei_models.page.networks import Networks
@@ -295,14 +295,14 @@ def test_bad_files_are_told_in_a_sentence(page, folder, name, content, said):
 
 def test_a_too_large_image_is_told_the_command_line(page, files, monkeypatch):
     expect(page.locator("#note")).to_contain_text("nuclei segment FILE --out DIR")
-    for module in (inputs, handlers):
+    for module in (inputs, opening):
         monkeypatch.setattr(module, "MAX_PIXELS", 1000)
     page.locator("#file input[type=file]").set_input_files(files["TIFF uint8"])
     expect(page.locator("#note")).to_contain_text("uint8.tif is 256 x 256 pixels")
     for place in ("#note", "[data-testid=toast-body]"):
         expect(page.locator(place)).to_contain_text("on your own computer: nuclei segment FILE --out DIR")
     page.locator("#run").click()
-    expect(page.locator("[data-testid=toast-body]").last).to_contain_text("nuclei segment FILE --out DIR")
+    expect(page.locator("[data-testid=toast-body]").last).to_contain_text("Choose an image first")
 
 
 def test_nothing_to_segment_is_told(page):

@@ -151,9 +151,9 @@ def test_a_run_that_takes_too_long_is_ended(nets, url, monkeypatch):
 
 
 def test_the_endpoint_refuses_what_the_page_refuses(url, monkeypatch):
-    from nuclei_models.page import api, handlers
+    from nuclei_models.page import api, opening
 
-    for module in (api, handlers, inputs):
+    for module in (api, opening, inputs):
         monkeypatch.setattr(module, "MAX_PIXELS", 1000)
     assert "at most" in Caller(url).segment("cells.tif", CELLS).error
     for data in (b"", b"%PDF-1.7", CELLS[:200]):

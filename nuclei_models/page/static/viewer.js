@@ -1,11 +1,13 @@
 // The picture viewer: panes that zoom and move together, swiping, and picking a nucleus.
 // Gradio gives element, props, trigger and watch. props.value is what pictures.render returns; props.bases the images
-// under it, by name; props.mark is {key, label, box: [x0, y0, x1, y1]} or null, in pixels of the image.
+// under it, by name; props.mark is {key, label, box: [x0, y0, x1, y1]} or null, in pixels of the image. props.of is the
+// key of what the page shows: a value of another key, or of an earlier turn than the one that is drawn, came too late.
 
 const root = element.querySelector(".nm-viewer");
 const at = { zoom: 1, x: 0, y: 0 }; // x, y: the stage's top left corner, as a share of the picture
 let swipe = 50; // percent
 let built = ""; // what the panes were built for
+let seen = null; // the last value that came in time
 
 function make(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
@@ -46,7 +48,7 @@ function share(stage, event) {
 }
 
 function pick(stage, event) {
-  const [u, v] = share(stage, event), value = props.value;
+  const [u, v] = share(stage, event), value = seen;
   const keys = stage.dataset.keys.split(" ");
   const key = keys.length > 1 && 100 * u > swipe ? keys[1] : keys[0];
   if (!key) return;
@@ -160,7 +162,7 @@ function fill(value) {
 
 function mark() {
   root.querySelectorAll(".nm-mark").forEach((node) => node.remove());
-  const value = props.value, marked = props.mark;
+  const value = seen, marked = props.mark;
   if (!marked || !value) return;
   const [x0, y0, x1, y1] = marked.box, pad = 0.3 * Math.max(x1 - x0, y1 - y0) + 2;
   for (const layer of root.querySelectorAll(".nm-layer")) {
@@ -178,8 +180,15 @@ function show() {
   if (!value || !value.panes) {
     root.replaceChildren(make("p", { class: "nm-empty" }, "Drop an image into the box, or click an example: both networks' answers appear here."));
     built = "";
+    seen = null;
     return;
   }
+  const inTime = value.of === props.of && !(seen && seen.of === value.of && value.turn < seen.turn);
+  if (inTime) seen = value;
+  if (seen && seen.of === props.of) draw(seen);
+}
+
+function draw(value) {
   const wanted = [value.view, value.width, value.height, ...value.panes.map((pane) => pane.key + pane.title)].join("|");
   if (wanted !== built) {
     const [, width, height] = built.split("|");
@@ -194,5 +203,6 @@ function show() {
 
 watch("value", show);
 watch("bases", show);
+watch("of", show);
 watch("mark", mark);
 show();

@@ -1,0 +1,172 @@
+"""A visitor chooses an image, or another plane of it -> all that changes on the page with it."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import gradio as gr
+
+from ..images.reader import ImageError
+from . import pictures
+from .examples import Example
+from .inputs import as_html, pixel_size_shown
+from .limits import beyond
+from .opening import Choices, open_picture, open_plane
+from .state import Picture, Source
+from .store import Forgotten, Held, Store
+from .visitors import Question, Visitors
+
+EMPTY: dict = {}
+SKIP: Any = gr.skip()
+
+
+class Opened(NamedTuple):
+    """Everything on the page that is of one image, and so changes with it."""
+
+    series: Any = SKIP
+    channel: Any = SKIP
+    z: Any = SKIP
+    t: Any = SKIP
+    note: Any = SKIP
+    pixel_size: Any = SKIP
+    view: Any = SKIP
+    source: Any = SKIP
+    result: Any = SKIP
+    status: Any = SKIP
+    viewer: Any = SKIP
+    summary: Any = SKIP
+    histogram: Any = SKIP
+    table: Any = SKIP
+    picked: Any = SKIP
+
+
+def no_numbers() -> dict[str, Any]:
+    """Values for the components that `Page.count` fills."""
+    return {"summary": "", "histogram": "", "table": gr.HTML(value=EMPTY, mark=None), "picked": ""}
+
+
+def session_of(request: gr.Request | None) -> str:
+    """Names the visitor."""
+    return (request.session_hash if request is not None else None) or ""
+
+
+def held(store: Store, key: str) -> Held:
+    """What a key names, or an error for the visitor."""
+    try:
+        return store.get(key)
+    except Forgotten:
+        text = "This image is no longer held in memory. Choose it again and press Segment."
+        raise gr.Error(text, print_exception=False) from None
+
+
+class Chooser:
+    """The handlers of these events; see `handlers.py` for the others."""
+
+    def __init__(self, store: Store, visitors: Visitors, examples: list[Example]):
+        self.store, self.visitors, self.examples = store, visitors, examples
+
+    def uploaded(self, request: gr.Request, path: str | None, view: str) -> Opened:
+        """A file, or none any more."""
+        if path:
+            return self.open(request, Source(path), view)
+        question = Question()
+        self.visitors.ask(session_of(request), question)
+        self.visitors.answer(session_of(request), question)
+        hidden = dict.fromkeys(("series", "channel", "z", "t"), gr.update(visible=False))
+        nothing = {"source": "", "result": "", "status": "", "viewer": gr.HTML(value=EMPTY, of="", mark=None)}
+        return Opened(**hidden, **nothing, **no_numbers(), note=beyond(), pixel_size=None)
+
+    def example_chosen(self, event: gr.EventData, request: gr.Request, view: str) -> tuple:
+        """-> file, and as `Opened`."""
+        index = int(event._data["index"])
+        path = str(self.examples[index].path)
+        return path, *self.open(request, Source(path, example=index), view)
+
+    def series_chosen(self, request: gr.Request, key: str, series: int, view: str) -> Opened:
+        """Another image of the file."""
+        source = self.source(key)
+        return self.open(request, Source(source.path, series), view, about=key) if source else Opened()
+
+    def plane_chosen(self, request: gr.Request, key: str, channel: int, z: int, t: int, view: str) -> Opened:
+        """Another plane; on the page its numbers count from 1, but for the channel's."""
+        if (source := self.source(key)) is None:
+            return Opened()
+        known = source
+        return self.read(request, lambda: (open_plane(known, channel, int(z) - 1, int(t) - 1), None), view, about=key)
+
+    def open(self, request: gr.Request, source: Source, view: str, about: str | None = None) -> Opened:
+        """Show an image, and what can be chosen in it."""
+        return self.read(request, lambda: open_picture(source, self.examples), view, about)
+
+    def read(
+        self,
+        request: gr.Request,
+        reading: Callable[[], tuple[Picture, Choices | None]],
+        view: str,
+        about: str | None,
+    ) -> Opened:
+        """A new image, unless the visitor has asked for another one by the time it is read.
+
+        Args:
+            reading: Reads it, and tells what can be chosen in the file; `None` for another plane of the same.
+            about: The key of the file that is shown, if the image is in it.
+        """
+        question, session = Question(), session_of(request)
+        if not self.visitors.ask(session, question, about):
+            return Opened()
+        try:
+            picture, choices = reading()
+        except ImageError as error:
+            text = as_html([str(error)])
+            if not self.visitors.answer(session, question):
+                return Opened()
+            gr.Warning(text, title="This image can't be used")
+            return self.changed(viewer=gr.HTML(value=EMPTY, of="", mark=None), note=text, **unreadable(about))
+        shown = {"picture": self.store.put(picture)}
+        if choices is not None and picture.source is not None:
+            shown["source"] = self.store.put(picture.source)
+        if not self.visitors.answer(session, question, **shown):
+            for key in shown.values():
+                self.store.drop(key)
+            return Opened()
+        value, images = pictures.preview(picture.pixels, picture.name)
+        value |= {"of": shown["picture"], "turn": 0}
+        views = list(pictures.VIEWS)[: None if picture.truth is not None else -1]
+        return self.changed(
+            viewer=gr.HTML(value=value, bases=images, of=shown["picture"], mark=None),
+            view=gr.update(choices=views, value=view if view in views else views[0]),
+            note=as_html(picture.about),
+            pixel_size=pixel_size_shown(picture.pixel_size),
+            **({"source": shown["source"]} | chosen(choices, picture) if choices is not None else {}),
+        )
+
+    def changed(self, **values: Any) -> Opened:
+        """What is of an image, and nothing of the result that was shown before."""
+        return Opened(**{"result": "", "status": ""} | no_numbers() | values)
+
+    def source(self, key: str | None) -> Source | None:
+        """The file of this key, which is shown; `None` if none is."""
+        if not key:
+            return None
+        source = held(self.store, key)
+        return source if isinstance(source, Source) else None
+
+
+def chosen(choices: Choices, picture: Picture) -> dict[str, Any]:
+    """What can be chosen in a file -> values of the choosers."""
+    series = [(label, i) for i, label in enumerate(choices.series)]
+    planes, times = choices.planes, choices.times
+    return {
+        "series": gr.update(
+            choices=series, value=picture.source.series if picture.source else 0, visible=len(series) > 1
+        ),
+        "channel": gr.update(choices=list(choices.channels), value=choices.channel, visible=len(choices.channels) > 1),
+        "z": gr.update(maximum=max(planes, 2), value=choices.z + 1, visible=planes > 1),
+        "t": gr.update(maximum=max(times, 2), value=choices.t + 1, visible=times > 1),
+    }
+
+
+def unreadable(about: str | None) -> dict[str, Any]:
+    """Values of the choosers when an image can't be read: of a file that is shown another plane may be readable."""
+    if about:
+        return {}
+    return dict.fromkeys(("series", "channel", "z", "t"), gr.update(visible=False)) | {"pixel_size": None, "source": ""}

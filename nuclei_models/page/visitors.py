@@ -1,0 +1,212 @@
+"""What each visitor asks. Only the last question counts: asking another drops it, and its run is cancelled.
+
+A visitor's page names what it shows by keys (see `store.py`), and every event says which key it is about. So an event
+that was sent before the picture changed can be told from one that was sent after, and an answer that comes too late is
+not shown.
+"""
+
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from ..inference.settings import RunSettings
+from .limits import STATE_SECONDS
+from .networks import Cancelled
+from .state import Picture
+
+
+class Question:
+    """One question of a visitor, which counts until it is dropped.
+
+    Attributes:
+        key: Names it, unguessable.
+        picture, settings: What the networks are to run on, and how; `None` where the question is to open an image.
+    """
+
+    def __init__(self, picture: Picture | None = None, settings: RunSettings | None = None):
+        self.key = secrets.token_urlsafe(16)
+        self.picture, self.settings = picture, settings
+        self._dropped = threading.Event()
+
+    def drop(self) -> None:
+        """Nobody waits for the answer any more."""
+        self._dropped.set()
+
+    def check(self) -> None:
+        """Raise `Cancelled` once the question is dropped."""
+        if self._dropped.is_set():
+            raise Cancelled
+
+
+@dataclass
+class Visitor:
+    """What is known of one visitor.
+
+    Attributes:
+        question: The last one, while it has no answer.
+        source, picture, result: Keys of what the page shows: the file, the image and, if there is one, the result.
+        turns: The number of the last event of each kind about the result, as the visitor's browser counts them.
+        calls: Runs of the public endpoint, which don't drop each other.
+        seen: When it was last heard of.
+    """
+
+    question: Question | None = None
+    source: str = ""
+    picture: str = ""
+    result: str = ""
+    turns: dict[str, int] = field(default_factory=dict)
+    calls: list[Question] = field(default_factory=list)
+    seen: float = 0.0
+
+
+@dataclass(frozen=True)
+class Turn:
+    """An event about a result that the visitor's page shows."""
+
+    visitor: Visitor
+    result: str
+    number: int
+
+    def is_last(self, *kinds: str) -> bool:
+        """Whether the page still shows that result, and no later event of these kinds has begun."""
+        turns = self.visitor.turns
+        return self.visitor.result == self.result and all(turns.get(kind, 0) <= self.number for kind in kinds)
+
+
+class Visitors:
+    """All visitors, by the hash of their session."""
+
+    def __init__(self, forget: Callable[[str], None], seconds: float = STATE_SECONDS):
+        """Args:
+        forget: Called with each key that a page shows no more.
+        seconds: After which a visitor who isn't heard of is forgotten.
+        """
+        self.forget, self.seconds = forget, seconds
+        self.leave_queue: Callable[[str], None] = lambda session: None  # called once a run is dropped
+        self._by_session: OrderedDict[str, Visitor] = OrderedDict()  # the last heard of at the end
+        self._changed = threading.Condition()
+
+    def ask(self, session: str, question: Question, about: str | None = None) -> bool:
+        """Take a new question, which drops the visitor's last one.
+
+        Args:
+            session: The visitor's.
+            question: To open an image, and then nothing is shown until the answer is there; or to run the networks.
+            about: The key of the file that it is about, or of the image, if it is to run the networks; if the page
+                doesn't show that any more, the question isn't taken.
+
+        Returns:
+            Whether it was taken.
+        """
+        with self._changed:
+            visitor = self._visitor(session)
+            if about is not None and about != (visitor.source if question.picture is None else visitor.picture):
+                return False
+            dropped = self._drop_question(visitor)
+            visitor.question = question
+            if question.picture is None:
+                self._show(visitor, source=visitor.source if about else "", picture="", result="")
+        if dropped:
+            self.leave_queue(session)
+        return True
+
+    def question(self, session: str, key: str | None) -> Question | None:
+        """The visitor's question of this key, if it still counts."""
+        with self._changed:
+            question = self._visitor(session).question
+            return question if question is not None and question.key == key else None
+
+    def answer(self, session: str, question: Question, **shown: str) -> bool:
+        """The answer is there: these keys name what the page shows from now on. `False` if the question was dropped."""
+        with self._changed:
+            visitor = self._visitor(session)
+            if visitor.question is not question:
+                return False
+            visitor.question = None
+            self._show(visitor, **shown)
+            self._changed.notify_all()
+            return True
+
+    def picture(self, session: str, seconds: float = 60) -> str:
+        """The key of the image that the page shows, or is about to show: waited for if it is being read. "" if none."""
+        with self._changed:
+            visitor = self._visitor(session)
+            self._changed.wait_for(lambda: visitor.question is None or visitor.question.picture is not None, seconds)
+            return visitor.picture
+
+    def cancel(self, session: str) -> bool:
+        """Drop the visitor's run; what is shown stays. -> whether there was one without a result."""
+        with self._changed:
+            visitor = self._visitor(session)
+            runs = visitor.question is not None and visitor.question.picture is not None
+            dropped = runs and self._drop_question(visitor)
+        if dropped:
+            self.leave_queue(session)
+        return dropped
+
+    def leave(self, session: str) -> None:
+        """A visitor has gone: nobody waits for any answer. What is shown is kept, for they may come back."""
+        with self._changed:
+            visitor = self._visitor(session)
+            self._drop_question(visitor)
+            for call in visitor.calls:
+                call.drop()
+
+    def take_turn(self, session: str, result: str | None, number: float, *kinds: str) -> "Turn | None":
+        """An event about a result begins; `None` if the page doesn't show that result any more.
+
+        Args:
+            result: Its key.
+            number: Of the event, as the visitor's browser counts: events may arrive in another order than they were
+                sent.
+            kinds: The events of these kinds that were sent before it count no more.
+        """
+        with self._changed:
+            visitor = self._visitor(session)
+            if not result or result != visitor.result:
+                return None
+            for kind in kinds:
+                visitor.turns[kind] = max(visitor.turns.get(kind, 0), int(number))
+            return Turn(visitor, result, int(number))
+
+    @contextmanager
+    def call(self, session: str) -> Iterator[Callable[[], None]]:
+        """A run of the public endpoint: what raises `Cancelled` in it once the caller has left."""
+        call = Question()
+        with self._changed:
+            calls = self._visitor(session).calls
+            calls.append(call)
+        try:
+            yield call.check
+        finally:
+            with self._changed:
+                calls.remove(call)
+
+    def _drop_question(self, visitor: Visitor) -> bool:
+        question, visitor.question = visitor.question, None
+        if question is not None:
+            question.drop()
+            self._changed.notify_all()
+        return question is not None
+
+    def _show(self, visitor: Visitor, **shown: str) -> None:
+        for name, key in shown.items():
+            if (old := getattr(visitor, name)) and old != key:
+                self.forget(old)
+            setattr(visitor, name, key)
+            if name == "result":
+                visitor.turns = {}
+
+    def _visitor(self, session: str) -> Visitor:
+        now = time.monotonic()
+        visitor = self._by_session.pop(session, None) or Visitor()
+        visitor.seen = now
+        self._by_session[session] = visitor
+        while (oldest := next(iter(self._by_session.values()))).seen + self.seconds < now:
+            self._by_session.popitem(last=False)
+            self._drop_question(oldest)
+        return visitor

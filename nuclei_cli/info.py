@@ -10,11 +10,12 @@ import numpy as np
 import torch
 
 from nuclei_models.batch.job import LARGE_PIXELS
-from nuclei_models.images.reader import SUPPORTED_EXTENSIONS, ImageError, inspect, read
+from nuclei_models.images.reader import SUPPORTED_EXTENSIONS, ImageError, MicroscopyImage, inspect, read
 from nuclei_models.inference.bundled import DEFAULT, bundled
 from nuclei_models.inference.device import about_gpu, choose_device
 from nuclei_models.inference.network import Network, load_network
 from nuclei_models.inference.runtime import choose
+from nuclei_models.inference.segmentation import nuclear_diameter
 from nuclei_models.model.repository import CONFIG, HubError
 from nuclei_models.version import __version__
 
@@ -92,15 +93,16 @@ def of_image(path: Path, model: str | None, series: int | None = None) -> dict[s
     image = read(path, series=series)
     finite = image.pixels[np.isfinite(image.pixels)]
     facts["values"] = [finite.min().item(), finite.max().item()] if finite.size else []
-    facts["nuclear_diameter_px"] = diameter(image.pixels, model)
+    facts |= diameter(image, model)
     return facts | {"notes": list(image.notes)}
 
 
-def diameter(pixels: np.ndarray, model: str | None) -> float | None:
-    """The nuclear diameter that a model assumes of an image (H, W[, C]), pixels."""
-    processor = load_network(model or DEFAULT).processor
-    assumed = processor.diameter or processor.estimate_diameter(pixels)
-    return None if assumed is None else round(assumed, 1)
+def diameter(image: MicroscopyImage, model: str | None) -> dict[str, Any]:
+    """The nuclear diameter that a model assumes of an image, pixels, and how far it can be trusted."""
+    network = load_network(model or DEFAULT)
+    assumed = nuclear_diameter(image.pixels, network.model, network.processor, image.pixel_size)
+    facts: dict[str, Any] = {"nuclear_diameter_px": None if assumed.pixels is None else round(assumed.pixels, 1)}
+    return facts | {"nuclear_diameter_is": "doubtful" if assumed.is_doubtful else "confirmed by what is found"}
 
 
 def of_model(network: Network) -> dict[str, Any]:

@@ -14,8 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..analysis.filters import Kept, apply_filters, told
 from ..analysis.measurements import measure
 from ..images.planes import other_channels
@@ -106,7 +104,7 @@ def segment_job(job: Job) -> Done:
     as_planned = stamp(job.source)
     chosen = {"series": settings.series, "z": settings.z, "t": settings.t, "channel": settings.channel}
     image = read(job.source, max_pixels=LARGE_PIXELS, **chosen)
-    found, diameter = _segmented(image.pixels, network, settings)
+    found = network.segment(image.pixels, settings, settings, image.pixel_size)
     kept = apply_filters(found.labels, _measured(job.source, image, found, network, settings), settings.filters)
     files = make_files(
         kept.labels,
@@ -117,7 +115,7 @@ def segment_job(job: Job) -> Done:
         settings.save,
         settings.decimal,
     )
-    facts = _facts(image, kept, diameter) | {"seconds": round(time.perf_counter() - start, 3)}
+    facts = _facts(image, kept, found) | {"seconds": round(time.perf_counter() - start, 3)}
     digest = hashed(job.source)
     if stamp(job.source) != as_planned:
         raise ImageError(f"{image.name}: It was changed while it was read. Give the command again.")
@@ -172,15 +170,6 @@ def run(
             yield job, outcome
 
 
-def _segmented(pixels: np.ndarray, network: Network, settings: Settings) -> tuple[Segmentation, float | None]:
-    """The nuclei, and the nuclear diameter that was assumed."""
-    processor = network.processor
-    diameter = processor.diameter if settings.diameter is None else settings.diameter
-    if diameter is None:
-        diameter = processor.estimate_diameter(pixels)
-    return network.segment(pixels, replace(settings, diameter=diameter), settings), diameter
-
-
 def _measured(source: Path, image: MicroscopyImage, found: Segmentation, network: Network, settings: Settings) -> Table:
     """Every nucleus in every channel of the file."""
     z, t = image.plane["Z"], image.plane["T"]
@@ -195,15 +184,15 @@ def _measured(source: Path, image: MicroscopyImage, found: Segmentation, network
     )
 
 
-def _facts(image: MicroscopyImage, kept: Kept, diameter: float | None) -> dict[str, Any]:
+def _facts(image: MicroscopyImage, kept: Kept, found: Segmentation) -> dict[str, Any]:
     height, width = kept.labels.shape
     return {
         "height": height,
         "width": width,
         **facts_of(kept.table, (height, width), kept.left_out),
-        "diameter_assumed_px": None if diameter is None else round(diameter, 3),
+        **found.maps.diameter.facts(),
         "pixel_size_um": image.pixel_size,
         "plane": image.plane,
         "channels": image.channels,
-        "notes": [*image.notes, *([told(kept.left_out)] if kept.left_out else [])],
+        "notes": [*image.notes, *filter(None, [found.doubt, told(kept.left_out) if kept.left_out else ""])],
     }

@@ -63,13 +63,22 @@ class Network:
             self.pruned[level] = self.model.prune(level).eval()
         return self.pruned[level]
 
-    def predict(self, image: np.ndarray, settings: RunSettings, progress: Progress | None = None) -> Maps:
+    def predict(
+        self,
+        image: np.ndarray,
+        settings: RunSettings,
+        pixel_size: tuple[float, float] | None = None,
+        progress: Progress | None = None,
+    ) -> Maps:
         """`segmentation.predict` by these settings, on the network of their level."""
-        return predict(image, self.at(settings.level), self.processor, progress=progress, **settings.for_predict())
+        known = settings.for_predict() | {"pixel_size": pixel_size}
+        return predict(image, self.at(settings.level), self.processor, progress=progress, **known)
 
-    def segment(self, image: np.ndarray, settings: RunSettings, cut: Cut) -> Segmentation:
+    def segment(
+        self, image: np.ndarray, settings: RunSettings, cut: Cut, pixel_size: tuple[float, float] | None = None
+    ) -> Segmentation:
         """`segmentation.segment` by these settings, on the network of their level."""
-        maps = self.predict(image, settings)
+        maps = self.predict(image, settings, pixel_size)
         return Segmentation(self.processor.instances(maps, **cut.for_processor()), maps)
 
 

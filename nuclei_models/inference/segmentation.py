@@ -5,6 +5,7 @@ without the network, which is why sliders are fast.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -13,6 +14,8 @@ from ..model.channels import check_pair
 from ..model.image_processing_nuclei import Maps, NucleiImageProcessor
 from ..model.intensity import to_rgb
 from ..model.modeling_nuclei import NucleiPreTrainedModel
+from ..model.scale import Diameter
+from .scale import find_diameter
 from .tiling import Progress, predict_logits
 
 
@@ -33,6 +36,23 @@ class Segmentation:
         """Number of nuclei."""
         return int(self.labels.max(initial=0))
 
+    @property
+    def median_diameter(self) -> float | None:
+        """Of the nuclei found: the median over them of the diameter of a disc of the same area, pixels."""
+        return median_diameter(self.labels)
+
+    @property
+    def doubt(self) -> str:
+        """What a person is to be told of the scale before they count on the result, or ""."""
+        return self.maps.diameter.doubt(self.median_diameter)
+
+
+def median_diameter(labels: np.ndarray) -> float | None:
+    """Median over the nuclei of a label image of the diameter of a disc of the same area, pixels; `None` without."""
+    area = np.bincount(labels.ravel())[1:]
+    area = area[area > 0]
+    return float(np.median(np.sqrt(4 * area / np.pi))) if len(area) else None
+
 
 def segment(
     image: np.ndarray,
@@ -43,6 +63,7 @@ def segment(
     separation: float | None = None,
     min_area: float | None = None,
     diameter: float | None = None,
+    pixel_size: tuple[float, float] | None = None,
     tta: bool = False,
     tile: int | None = None,
     progress: Progress | None = None,
@@ -56,13 +77,21 @@ def segment(
         processor: The one saved with the model.
         threshold, separation, min_area: See `find_instances`; `None` takes the settings fitted and saved with the
             weights, of which the minimum area goes with the nuclei's size.
-        diameter, tta, tile, progress, precision: See `predict`.
+        diameter, pixel_size, tta, tile, progress, precision: See `predict`.
 
     Raises:
         ValueError: The image is of another shape or empty, or a setting is out of range.
     """
     maps = predict(
-        image, model, processor, diameter=diameter, tta=tta, tile=tile, progress=progress, precision=precision
+        image,
+        model,
+        processor,
+        diameter=diameter,
+        pixel_size=pixel_size,
+        tta=tta,
+        tile=tile,
+        progress=progress,
+        precision=precision,
     )
     return Segmentation(processor.instances(maps, threshold, separation, min_area), maps)
 
@@ -73,6 +102,7 @@ def predict(
     processor: NucleiImageProcessor,
     *,
     diameter: float | None = None,
+    pixel_size: tuple[float, float] | None = None,
     tta: bool = False,
     tile: int | None = None,
     progress: Progress | None = None,
@@ -82,7 +112,9 @@ def predict(
 
     Args:
         image, model, processor: See `segment`.
-        diameter: Typical nuclear diameter in pixels; `None` leaves it to the processor, which estimates it.
+        diameter: Typical nuclear diameter in pixels; `None` has it found: estimated from the picture, and checked by
+            what the network finds there (`scale.find_diameter`). `Maps.diameter` says what was taken.
+        pixel_size: Height and width of a pixel in micrometres, where the file states them: evidence for the diameter.
         tta: Test-time augmentation: the mean over the 8 symmetries of the square, at 8 times the cost.
         tile: Pixels; larger images are seen tile by tile, with the same result. `None`: as memory has it.
         progress: Called with (parts done, parts in all); raise from it to cancel.
@@ -97,18 +129,42 @@ def predict(
     """
     check_pair(model, processor)
     image = to_rgb(np.asarray(image))
-    x = processor.prepare(image, diameter)
+    size = image.shape[:2]
+    normalised = processor.normalised(image)
+
+    def run(x: np.ndarray, progress: Progress | None = progress) -> torch.Tensor:
+        return predict_logits(model, np.ascontiguousarray(x), tile, progress, precision)
+
+    assumed, looks = find_diameter(normalised.__getitem__, size, run, processor, diameter, pixel_size)
+    scale = processor.scale_for(assumed.pixels)
     if not tta:
-        return processor.maps(predict_logits(model, x, tile, progress, precision), image.shape[:2])
+        logits = looks.kept.get(scale) if looks is not None else None
+        return processor.maps(run(processor.rescale(normalised, scale)) if logits is None else logits, size, assumed)
 
     def told(n: int) -> Progress | None:
         return None if progress is None else lambda done, total: progress(n * total + done, 8 * total)
 
+    x = processor.rescale(normalised, scale)
     turned = [(k, flip) for flip in (False, True) for k in range(4)]
     total = torch.zeros(model.num_labels, *x.shape[1:])
     for n, (k, flip) in enumerate(turned):
         seen = np.rot90(x[:, :, ::-1] if flip else x, k, (1, 2))
-        logits = predict_logits(model, np.ascontiguousarray(seen), tile, told(n), precision)
-        logits = torch.rot90(logits, -k, (1, 2))
+        logits = torch.rot90(run(seen, told(n)), -k, (1, 2))
         total += logits.flip(2) if flip else logits
-    return processor.maps(total / len(turned), image.shape[:2])
+    return processor.maps(total / len(turned), size, assumed)
+
+
+def nuclear_diameter(
+    image: np.ndarray,
+    model: NucleiPreTrainedModel,
+    processor: NucleiImageProcessor,
+    pixel_size: tuple[float, float] | None = None,
+) -> Diameter:
+    """The typical nuclear diameter of an image, as `predict` finds it, without segmenting the image.
+
+    Args:
+        image, model, processor, pixel_size: See `predict`.
+    """
+    normalised = processor.normalised(to_rgb(np.asarray(image)))
+    run = partial(predict_logits, model)
+    return find_diameter(normalised.__getitem__, image.shape[:2], run, processor, pixel_size=pixel_size)[0]

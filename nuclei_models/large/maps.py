@@ -46,8 +46,8 @@ def maps_of(work: Workplace, window: Window) -> np.ndarray:
     x = rescale(x, axes, seen)
     logits = predict_logits(model, x.numpy(), tile=max(x.shape[1:]), precision=plan.settings.precision)
     inner = tuple(slice(c.start - s.start, c.stop - s.start) for c, s in zip(core, seen, strict=True))
-    probability, distance, _ = processor.maps(logits)
-    maps = [m[inner] for m in (probability, distance) if m is not None]
+    whole = processor.maps(logits)
+    maps = [m[inner] for m in (whole.probability, whole.distance) if m is not None]
     return rescale(torch.from_numpy(np.stack(maps)), axes_back, window).clamp_(0, 1).numpy()
 
 

@@ -232,7 +232,7 @@ class Run:
             "height": height,
             "width": width,
             **facts_of(table, plan.shape, found.left_out),
-            "diameter_assumed_px": None if plan.diameter is None else round(plan.diameter, 3),
+            **plan.diameter.facts(),
             "pixel_size_um": self.source.pixel_size,
             "plane": self.source.plane,
             "channels": self.source.channels,
@@ -247,10 +247,9 @@ class Run:
         model, processor = network.at(settings.level), network.processor
         low, high = processor.low_percentile, processor.high_percentile
         bottom, span = streamed_range(source, low, high, self._step("range of values"))
-        diameter = processor.diameter if settings.diameter is None else settings.diameter
-        if diameter is None:
-            diameter = streamed_diameter(source, processor, bottom, span, self._step("diameter"))
-        scale = processor.scale_for(diameter)
+        step = self._step("diameter")
+        diameter = streamed_diameter(source, model, processor, bottom, span, settings.diameter, step)
+        scale = processor.scale_for(diameter.pixels)
         if block is None:
             memory = memory or getattr(self.mapper, "memory", None) or by_default()
             n_bytes = source.dtype.itemsize * (3 if source.is_rgb else len(source.channels))
@@ -278,7 +277,8 @@ class Run:
     def _notes(self, found: Result) -> list[str]:
         step = shown_step(self.work.plan.shape)
         pictures = {"overlay", "coloured"} & set(self.work.plan.settings.save)
-        notes = [told(found.left_out)] if found.left_out else []
+        doubt = self.work.plan.diameter.doubt(facts_of(found.table, self.work.plan.shape, {})["median_diameter_px"])
+        notes = [note for note in (doubt, told(found.left_out) if found.left_out else "") if note]
         return notes + ([f"Pictures show every {step}th row and column."] if pictures and step > 1 else [])
 
     def _all(

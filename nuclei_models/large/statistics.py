@@ -3,18 +3,19 @@
 Both are found once, by reading the image window by window, so that all parts are normalised and rescaled alike.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
 from ..images.source import Source
-from ..model.diameter import MAX_SIDE, estimate, scale_features, starts
+from ..inference.scale import Step, find_diameter
+from ..inference.tiling import predict_logits
+from ..model.diameter import MAX_SIDE
 from ..model.image_processing_nuclei import NucleiImageProcessor
 from ..model.intensity import intensity_range, normalise, sample_step, to_rgb
-
-WINDOWS = 15  # that the diameter is estimated from, at most
-
-Step = Callable[[int, int], None]  # called with (windows read, windows in all)
+from ..model.modeling_nuclei import NucleiPreTrainedModel
+from ..model.scale import Diameter
 
 
 def streamed_range(source: Source, low: float, high: float, step: Step | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -42,33 +43,26 @@ def streamed_range(source: Source, low: float, high: float, step: Step | None = 
 
 
 def streamed_diameter(
-    source: Source, processor: NucleiImageProcessor, bottom: np.ndarray, span: np.ndarray, step: Step | None = None
-) -> float | None:
-    """Typical nuclear diameter in pixels, or `None` where this processor can't tell.
-
-    Of all windows of MAX_SIDE pixels the quarter that varies most is taken, of these at most 15 evenly spread over the
-    image, and of their estimates the median: the emptiest tell nothing, and a fold or a pen's mark is outvoted. Of an
-    image of up to four windows it is the one that varies most, as in `NucleiImageProcessor.estimate_diameter`.
+    source: Source,
+    model: NucleiPreTrainedModel,
+    processor: NucleiImageProcessor,
+    bottom: np.ndarray,
+    span: np.ndarray,
+    given: float | None = None,
+    step: Step | None = None,
+) -> Diameter:
+    """Typical nuclear diameter of an image that is never held whole, found as `inference.scale.find_diameter` does.
 
     Args:
         bottom, span: Of the whole image, see `intensity_range`.
+        given: Pixels, what the user says.
     """
-    if processor.diameter_estimator is None:
-        return None
-    height, width = source.shape
-    windows = [(_window(y, height), _window(x, width)) for y in starts(height) for x in starts(width)]
-    busy = []
-    for done, (y, x) in enumerate(windows, 1):
-        busy.append(float(normalise(to_rgb(source.read(y, x))[::4, ::4], bottom, span).std()))
-        if step:
-            step(done, len(windows))
-    quarter = np.sort(np.argsort(-np.array(busy), kind="stable")[: -(-len(windows) // 4)])
-    chosen = quarter[np.linspace(0, len(quarter) - 1, min(WINDOWS, len(quarter))).round().astype(int)]
-    found = []
-    for i in chosen:
-        normalised = normalise(to_rgb(source.read(*windows[i])), bottom, span)
-        found.append(estimate(scale_features(normalised), processor.diameter_estimator))
-    return float(np.median(found))
+
+    def read(window: tuple[slice, slice]) -> np.ndarray:
+        return normalise(to_rgb(source.read(*window)), bottom, span)
+
+    run = partial(predict_logits, model)
+    return find_diameter(read, source.shape, run, processor, given, source.pixel_size, step)[0]
 
 
 def _windows(shape: tuple[int, int]) -> Iterator[tuple[slice, list[slice]]]:

@@ -24,6 +24,7 @@ from ..images.source import Source
 from ..inference.network import Network
 from ..jobs.durable import PART, RunStopped
 from ..jobs.settings import Settings, network_for
+from ..model.scale import Diameter
 from .resample import Axis
 
 Window = tuple[slice, slice]
@@ -68,7 +69,7 @@ class Plan:
         source: The image's absolute path; `stamp` its size and time of the last change.
         shape: (height, width); `seen` is that of the image as the network sees it, rescaled.
         bottom, span: Of the whole image, see `intensity_range`.
-        diameter: Nuclear diameter assumed, pixels, if any.
+        diameter: The nuclear diameter assumed.
         min_area: Of a nucleus, pixels.
         block: Side of a block, pixels.
         largest_part: Side of the largest box around a connected part of the mask that is cut into nuclei as a whole.
@@ -81,7 +82,7 @@ class Plan:
     seen: tuple[int, int]
     bottom: tuple[float, ...]
     span: tuple[float, ...]
-    diameter: float | None
+    diameter: Diameter
     min_area: float
     block: int
     largest_part: int
@@ -108,7 +109,9 @@ class Plan:
     @staticmethod
     def from_json(text: str) -> "Plan":
         said = json.loads(text, object_hook=_with_tuples)
-        return Plan(**said | {"settings": Settings.from_dict(said["settings"])})
+        return Plan(
+            **said | {"settings": Settings.from_dict(said["settings"]), "diameter": Diameter(**said["diameter"])}
+        )
 
 
 def reached(window: Window, shape: tuple[int, int], reach: int) -> Window:

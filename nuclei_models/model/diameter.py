@@ -47,20 +47,6 @@ def scale_features(normalised: np.ndarray) -> np.ndarray:
     return features.T.ravel()
 
 
-def estimate(features: np.ndarray, weights: dict[str, str]) -> float:
-    """Diameter in pixels from `scale_features` by the perceptron `weights`.
-
-    Args:
-        features: (F,), float32.
-        weights: Numbers as text, blanks between: `mean` and `std` (F,) of the features; `hidden` (F * n,),
-            `hidden_bias` (n,), `out` (n,) and `out_bias` (1,), which give the diameter's base-2 logarithm.
-    """
-    w = {name: np.array(text.split(), np.float32) for name, text in weights.items()}
-    x = np.clip((features - w["mean"]) / w["std"], -6, 6)
-    hidden = np.maximum(x @ w["hidden"].reshape(len(x), -1) + w["hidden_bias"], 0)
-    return float(2.0 ** np.clip(hidden @ w["out"] + w["out_bias"][0], 1, 9))
-
-
 def _busiest_window(image: np.ndarray) -> np.ndarray:
     """The window of at most MAX_SIDE pixels a side that varies most; an empty corner tells nothing."""
     windows = [

@@ -16,10 +16,11 @@ from transformers.image_utils import ImageInput
 from transformers.processing_utils import ImagesKwargs, Unpack
 
 from .confidence import AGREEMENT, agreement, confidence, measured
-from .diameter import estimate, scale_features
+from .diameter import scale_features
 from .instances import find_instances
 from .intensity import intensity_range, normalise, to_rgb
 from .losses import class_count
+from .scale import PICTURE_OUTLIERS, Belief, Diameter, Evidence, look_features, perceive
 
 
 class Maps(NamedTuple):
@@ -30,11 +31,13 @@ class Maps(NamedTuple):
         distance: (H, W), float32, normalised distance to the nucleus's edge, or `None` if the network has no such
             channel.
         pixel_area: Of a pixel that the network saw, in pixels of the image: 1 where it wasn't rescaled.
+        diameter: The nuclear diameter that was assumed.
     """
 
     probability: np.ndarray
     distance: np.ndarray | None
     pixel_area: float = 1.0
+    diameter: Diameter = Diameter()
 
 
 class NucleiImageProcessorKwargs(ImagesKwargs, total=False):
@@ -44,6 +47,8 @@ class NucleiImageProcessorKwargs(ImagesKwargs, total=False):
     diameter (`float`, *optional*): Typical nuclear diameter in the given images, pixels. `None`: estimated.
     diameter_estimator (`dict`, *optional*): Weights of the estimate, see `diameter.py`. Without them an image whose
         diameter isn't given is not rescaled.
+    look_estimator (`dict`, *optional*): Weights by which what the network finds tells the diameter, see `scale.py`.
+        Without them the estimate is not checked.
     min_diameter, max_diameter (`float`): The range that the network knows. An image whose `diameter` lies outside is
         rescaled to the nearer end.
     channel_names (`list[str]`): What the network's channels mean, in order; see `losses.py`.
@@ -59,6 +64,7 @@ class NucleiImageProcessorKwargs(ImagesKwargs, total=False):
     high_percentile: float
     diameter: float | None
     diameter_estimator: dict | None
+    look_estimator: dict | None
     min_diameter: float
     max_diameter: float
     channel_names: list[str]
@@ -91,6 +97,7 @@ class NucleiImageProcessor(PilBackend):
     high_percentile = 99.8
     diameter = None
     diameter_estimator = None
+    look_estimator = None
     min_diameter = 16.0
     max_diameter = 36.0
     channel_names = ("background", "nucleus", "border", "distance")
@@ -131,9 +138,35 @@ class NucleiImageProcessor(PilBackend):
 
     def estimate_diameter(self, image: np.ndarray) -> float | None:
         """Typical nuclear diameter of an image (H, W[, C]) in pixels, or `None` where this processor can't tell."""
-        if self.diameter_estimator is None:
-            return None
-        return estimate(scale_features(self._normalised(image)), self.diameter_estimator)
+        return None if self.diameter_estimator is None else self.belief(self.normalised(image)).diameter
+
+    def belief(self, normalised: np.ndarray, pixel_size: tuple[float, float] | None = None) -> Belief:
+        """What the picture alone tells of its nuclear diameter.
+
+        Args:
+            normalised: (H, W, 3) float32, from `normalised`.
+            pixel_size: Height and width of a pixel in micrometres, where they are known.
+        """
+        belief = Belief(pixel_size)
+        if self.diameter_estimator is not None:
+            belief.add(perceive(scale_features(normalised), self.diameter_estimator, PICTURE_OUTLIERS))
+        return belief
+
+    def look(self, seen: np.ndarray, logits: torch.Tensor, diameter: float) -> Evidence:
+        """What the network's answer to an assumed diameter tells of the true one.
+
+        Args:
+            seen: (H, W, 3) float32, the image as the network saw it: normalised and rescaled.
+            logits: (C, H, W), its answer.
+            diameter: Pixels of the image, assumed.
+        """
+        if self.look_estimator is None:
+            raise ValueError("This processor has no look_estimator: fit one with train.fit.scale.")
+        maps = self.maps(logits)
+        assumed = diameter * self.scale_for(diameter)
+        features = look_features(seen, maps.probability, maps.distance, self.instances(maps), assumed)
+        ratio = perceive(features, self.look_estimator)
+        return ratio._replace(log2=ratio.log2 + float(np.log2(diameter)))
 
     def scale_for(self, diameter: float | None) -> float:
         """Factor that brings nuclei of this diameter (pixels) into the range that the network knows; 1 for `None`."""
@@ -153,17 +186,21 @@ class NucleiImageProcessor(PilBackend):
         Returns:
             (3, H', W'), float32.
         """
-        x = self._normalised(image)
+        x = self.normalised(image)
         diameter = self.diameter if diameter is None else diameter
         if diameter is None and self.diameter_estimator is not None:
-            diameter = estimate(scale_features(x), self.diameter_estimator)
-        scale = self.scale_for(diameter)
-        x = np.ascontiguousarray((x - self.image_mean).transpose(2, 0, 1) / self.image_std)
+            diameter = self.belief(x).diameter
+        return self.rescale(x, self.scale_for(diameter))
+
+    def rescale(self, normalised: np.ndarray, scale: float) -> np.ndarray:
+        """(H, W, 3) normalised to 0 .. 1 -> the network's (3, H', W'), float32, rescaled by `scale`."""
+        x = np.ascontiguousarray((normalised - self.image_mean).transpose(2, 0, 1) / self.image_std)
         if scale != 1:
             x = resize(torch.from_numpy(x), [max(1, round(n * scale)) for n in x.shape[1:]]).numpy()
         return x
 
-    def _normalised(self, image: np.ndarray) -> np.ndarray:
+    def normalised(self, image: np.ndarray) -> np.ndarray:
+        """(H, W[, C]) of any dtype -> (H, W, 3) float32, each channel's percentiles brought to 0 and 1."""
         rgb = to_rgb(image)
         return normalise(rgb, *intensity_range(rgb, self.low_percentile, self.high_percentile))
 
@@ -173,12 +210,13 @@ class NucleiImageProcessor(PilBackend):
 
     # logits -> maps -> instances
 
-    def maps(self, logits: torch.Tensor, size: tuple[int, int] | None = None) -> Maps:
+    def maps(self, logits: torch.Tensor, size: tuple[int, int] | None = None, diameter: Diameter | None = None) -> Maps:
         """Logits of one image -> maps.
 
         Args:
             logits: (C, H', W'), any float dtype.
             size: (height, width) to bring the maps to, that of the image before rescaling.
+            diameter: What was assumed, to be handed on.
         """
         names = list(self.channel_names)
         if len(logits) != len(names):
@@ -191,7 +229,8 @@ class NucleiImageProcessor(PilBackend):
         if size is not None and tuple(size) != seen:
             maps = list(resize(torch.stack(maps), list(size)))
         probability, *rest = (m.cpu().numpy() for m in maps)
-        return Maps(probability, rest[0] if rest else None, pixel_area(size or seen, seen))
+        distance = rest[0] if rest else None
+        return Maps(probability, distance, pixel_area(size or seen, seen), diameter or Diameter())
 
     def instances(
         self,

@@ -11,6 +11,7 @@ A piece of evidence says where the base-2 logarithm of the diameter lies, and ho
 and their weights are saved in `preprocessor_config.json`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -18,16 +19,70 @@ import numpy as np
 from scipy import ndimage
 
 GRID = np.arange(1.0, 9.01, 1 / 32)  # base-2 logarithms of diameters: 2 to 512 pixels
-OUTLIERS = 0.03  # share of the evidence that says nothing at all, whatever it claims
+HALF = round(np.log2(1.5) * 32)  # points to a factor of 1.5
+OUTLIERS = 0.03  # share of the looks whose evidence is worthless, whatever spread it claims
+PICTURE_OUTLIERS = 0.2  # the same of the picture's own evidence: texture is easily taken for nuclei
 SMALLEST_UM, LARGEST_UM = 4.0, 25.0  # nuclei, from yeast and lymphocytes to large cultured cells
 TRUSTED = 0.8  # a belief below this is doubtful
+NEAR = 0.4  # octaves: a look that tells a diameter this near to the answer speaks for it
+ALIKE = 0.25  # octaves: a look at a diameter this near to the answer serves as its result
+SURE = 0.3  # octaves: the spread below which a look confirms what it saw
+CONTRADICTION = 0.8  # octaves between the assumed diameter and that of the nuclei found
+UNKNOWN_SPREAD = 0.3  # octaves
+APART = 0.6  # octaves between two scales from which on a further look is worth its time
+USUAL, USUAL_SPREAD = 28.0, 1.5  # pixels and octaves: where to look when nothing better is known
 
 
 class Evidence(NamedTuple):
-    """Where the base-2 logarithm of the diameter (pixels) lies, by a Laplace distribution of this spread."""
+    """Where the base-2 logarithm of the diameter (pixels) lies, by a Laplace distribution of this spread, and how often
+    such evidence is worthless."""
 
     log2: float
     spread: float
+    outliers: float = OUTLIERS
+
+
+@dataclass(frozen=True)
+class Diameter:
+    """The typical nuclear diameter by which an image was rescaled.
+
+    Attributes:
+        pixels: Pixels of the image; `None` where nothing was known and the image was not rescaled.
+        trust: Probability that it is right within a factor of 1.5; 1 where it was given.
+        given: By the user, rather than estimated.
+        is_doubtful: Nothing confirmed the estimate: the nuclei may be of another size, and then most are missed or cut.
+        looks: How often the network looked to find it.
+    """
+
+    pixels: float | None = None
+    trust: float = 0.0
+    given: bool = False
+    is_doubtful: bool = False
+    looks: int = 0
+
+    def facts(self) -> dict[str, float | bool | None]:
+        """For a record: the assumed diameter, its trust, and whether it is doubtful."""
+        return {
+            "diameter_assumed_px": None if self.pixels is None else round(self.pixels, 3),
+            "diameter_trust": round(self.trust, 3),
+            "diameter_doubtful": self.is_doubtful,
+        }
+
+    def doubt(self, found: float | None) -> str:
+        """What a person is to be told before they count on the result; "" where there is nothing to tell.
+
+        Args:
+            found: Median diameter of the nuclei found, pixels; `None` where there are none.
+        """
+        if self.pixels is None:
+            return ""
+        about = f"Nuclei about {self.pixels:.0f} px across were {'given' if self.given else 'assumed'}"
+        advice = "Measure a nucleus in the picture and give its diameter."
+        if found is not None and abs(np.log2(found / self.pixels)) > CONTRADICTION:
+            return f"{about}; those found are {found:.0f} px. {advice}"
+        if self.is_doubtful:
+            return f"{about}, but nothing in the picture confirms it. {advice}"
+        return ""
 
 
 @dataclass
@@ -35,23 +90,24 @@ class Belief:
     """What is believed of an image's typical nuclear diameter.
 
     Args:
-        pixel_size: Micrometres, where it is known.
+        pixel_size: Height and width of a pixel in micrometres, where they are known.
     """
 
-    pixel_size: float | None = None
+    pixel_size: tuple[float, float] | None = None
     log_density: np.ndarray = field(init=False, repr=False)
 
     def __post_init__(self):
         self.log_density = np.zeros(len(GRID))
         if self.pixel_size:
-            low, high = np.log2(SMALLEST_UM / self.pixel_size), np.log2(LARGEST_UM / self.pixel_size)
+            size = float(np.sqrt(np.prod(self.pixel_size)))
+            low, high = np.log2(SMALLEST_UM / size), np.log2(LARGEST_UM / size)
             beyond = np.maximum(low - GRID, 0) + np.maximum(GRID - high, 0)
             self.log_density -= np.minimum(beyond / 0.25, 4)  # a stated size may be wrong too
 
     def add(self, evidence: Evidence) -> None:
         """Take a piece of evidence into account."""
         laplace = np.exp(-np.abs(GRID - evidence.log2) / evidence.spread) / (2 * evidence.spread)
-        self.log_density += np.log((1 - OUTLIERS) * laplace + OUTLIERS / (GRID[-1] - GRID[0]))
+        self.log_density += np.log((1 - evidence.outliers) * laplace + evidence.outliers / (GRID[-1] - GRID[0]))
 
     @property
     def density(self) -> np.ndarray:
@@ -61,24 +117,71 @@ class Belief:
 
     @property
     def diameter(self) -> float:
-        """Pixels: the middle of the factor 1.5 either way that holds most of the belief."""
-        return float(2.0 ** GRID[int(np.argmax(self._within()))])
+        """Pixels: where the belief is centred within the factor of 1.5 either way that holds most of it."""
+        middle, p = int(np.argmax(self._within())), self.density
+        near = slice(max(middle - HALF, 0), middle + HALF + 1)
+        return float(2.0 ** np.average(GRID[near], weights=p[near]))
 
     @property
     def trust(self) -> float:
         """The probability that the diameter is right within a factor of 1.5."""
-        return float(min(self._within().max(), 1.0))
-
-    @property
-    def is_doubtful(self) -> bool:
-        return self.trust < TRUSTED
+        return float(self._within().max())
 
     def _within(self) -> np.ndarray:
-        """For each point the belief that lies within a factor of 1.5; ties go to the middle of the belief."""
-        half = round(np.log2(1.5) * 32)
-        p = self.density
-        mass = np.convolve(p, np.ones(2 * half + 1), mode="same")
-        return mass + 1e-6 * ndimage.gaussian_filter1d(p, 8, mode="constant")
+        """For each point the belief that lies within a factor of 1.5."""
+        return np.convolve(self.density, np.ones(2 * HALF + 1), mode="same")
+
+
+def search(
+    belief: Belief, look: Callable[[float], Evidence], scale_for: Callable[[float], float], most: int = 6
+) -> Diameter:
+    """Look through the network where the nuclei are likely to be, until a look confirms what is believed.
+
+    Args:
+        belief: What is believed before; it takes in what each look says.
+        look: An assumed diameter in pixels to the evidence that the network gives there.
+        scale_for: An assumed diameter to the factor by which the image is rescaled for it: two diameters with about the
+            same factor look the same.
+        most: Looks, at most.
+    """
+    views: list[float] = []
+    seen: list[tuple[float, Evidence]] = []
+    while len(seen) < most:
+        place = _next_place(belief, views, scale_for)
+        if place is None:
+            break
+        evidence = look(2.0**place)
+        views.append(np.log2(scale_for(2.0**place)))
+        seen.append((place, evidence))
+        belief.add(evidence)
+        if _is_confirmed(belief, seen):
+            break
+    answer = np.log2(belief.diameter)
+    nearest = min((place for place, _ in seen), key=lambda place: abs(place - answer))
+    if abs(nearest - answer) <= ALIKE:  # what was seen there need not be computed again
+        answer = nearest
+    return Diameter(float(2.0**answer), belief.trust, is_doubtful=not _is_confirmed(belief, seen), looks=len(seen))
+
+
+def _is_confirmed(belief: Belief, seen: list[tuple[float, Evidence]]) -> bool:
+    answer = np.log2(belief.diameter)
+    sure = [e for place, e in seen if e.spread < SURE and abs(place - answer) < 1 and abs(e.log2 - answer) < NEAR]
+    return belief.trust >= TRUSTED and bool(sure)
+
+
+def _next_place(belief: Belief, views: list[float], scale_for: Callable[[float], float]) -> float | None:
+    """Where to look next, as a base-2 logarithm: at the likeliest diameter, or where nobody has looked."""
+
+    def is_new(place: float, apart: float) -> bool:
+        return all(abs(np.log2(scale_for(2.0**place)) - view) > apart for view in views)
+
+    likeliest = float(np.log2(belief.diameter))
+    if is_new(likeliest, NEAR):
+        return likeliest
+    usual = -(((GRID - np.log2(USUAL)) / USUAL_SPREAD) ** 2) / 2
+    promising = np.maximum(belief.log_density, belief.log_density.max() - 6) + usual
+    new = [i for i in range(0, len(GRID), 8) if is_new(GRID[i], APART)]
+    return float(GRID[max(new, key=lambda i: promising[i])]) if new else None
 
 
 def look_features(
@@ -147,20 +250,24 @@ def look_features(
     )
 
 
-def perceive(features: np.ndarray, weights: dict[str, str]) -> Evidence:
+def perceive(features: np.ndarray, weights: dict[str, str], outliers: float = OUTLIERS) -> Evidence:
     """Features to evidence by the perceptron `weights`.
 
     Args:
         features: (F,), float32.
         weights: Numbers as text, blanks between: `mean` and `std` (F,) of the features; `hidden` (F * n,),
             `hidden_bias` (n,), `out` (n * 2,) and `out_bias` (2,), which give the base-2 logarithm and the natural
-            logarithm of its spread.
+            logarithm of its spread. With `out` (n,), as saved by version 0.1, the spread is `UNKNOWN_SPREAD`.
+        outliers: How often such evidence is worthless.
     """
     w = {name: np.array(text.split(), np.float32) for name, text in weights.items()}
     x = np.clip((features - w["mean"]) / w["std"], -6, 6)
     hidden = np.maximum(x @ w["hidden"].reshape(len(x), -1) + w["hidden_bias"], 0)
-    log2, log_spread = hidden @ w["out"].reshape(-1, 2) + w["out_bias"]
-    return Evidence(float(log2), float(np.exp(np.clip(log_spread, -4, 2))))
+    told = hidden @ w["out"].reshape(len(hidden), -1) + w["out_bias"]
+    if len(told) == 1:
+        return Evidence(float(told[0]), UNKNOWN_SPREAD, outliers)
+    log2, log_spread = told
+    return Evidence(float(log2), float(np.exp(np.clip(log_spread, -3, 2))), outliers)
 
 
 def _edges(labels: np.ndarray) -> np.ndarray:

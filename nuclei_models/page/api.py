@@ -9,6 +9,7 @@ import gradio as gr
 import numpy as np
 
 from ..images.reader import read
+from ..inference.segmentation import median_diameter
 from ..inference.settings import RunSettings
 from ..output.export import label_tiff
 from ..version import __version__
@@ -67,9 +68,9 @@ class Api:
         used = self.networks[network]
         try:
             with self.watch(request) as check:
-                assumed = diameter or used.processor.diameter or used.processor.estimate_diameter(read_image.pixels)
-                settings = RunSettings(assumed, bool(tta))
-                maps = self.networks.predict(network, read_image.pixels, settings, check=check)
+                settings = RunSettings(diameter, bool(tta))
+                size = read_image.pixel_size
+                maps = self.networks.predict(network, read_image.pixels, settings, check=check, pixel_size=size)
             applied = used.processor.cut_values(maps.pixel_area, threshold, separation, min_area)
             labels: np.ndarray = used.processor.instances(maps, *applied)
         except Cancelled:
@@ -87,8 +88,10 @@ class Api:
             "threshold": applied[0],
             "separation": applied[1],
             "min_area": applied[2],
-            "diameter": None if assumed is None else round(float(assumed), 3),
+            "diameter": maps.diameter.facts()["diameter_assumed_px"],
             "diameter_given": diameter,
+            "diameter_trust": round(maps.diameter.trust, 3),
+            "doubt": maps.diameter.doubt(median_diameter(labels)),
             "tta": bool(tta),
             "plane": read_image.plane,
             "channels": list(read_image.channels),

@@ -8,13 +8,13 @@ key which result they are about, and are answered only while the page shows that
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from html import escape
 
 import gradio as gr
 
 from ..analysis.out_of_domain import read_domain, warning
 from ..inference.bundled import TITLES
+from ..inference.segmentation import median_diameter
 from ..inference.settings import Cut, RunSettings
 from . import files, numbers, pictures
 from .choosing import SKIP, Chooser, held, no_numbers, session_of
@@ -88,19 +88,19 @@ class Page:
                     progress((i + done / total) / 2, desc=f"{title}: {done / total:.0%}")
 
             start = time.perf_counter()
-            key, processor = network.key, network.processor
-            diameter = settings.diameter or processor.diameter or processor.estimate_diameter(picture.pixels)
-            known = replace(settings, diameter=diameter)
-            maps[key] = self.networks.predict(key, picture.pixels, known, tell, check)
-            seconds[key], diameters[key] = time.perf_counter() - start, diameter
+            key = network.key
+            maps[key] = self.networks.predict(key, picture.pixels, settings, tell, check, picture.pixel_size)
+            seconds[key], diameters[key] = time.perf_counter() - start, maps[key].diameter.pixels
         processors = {n.key: n.processor for n in self.networks}
         return Analysis(picture, maps, processors, settings, seconds, diameters, picture.pixel_size)
 
     def strange(self, analysis: Analysis) -> str:
         """What the visitor is warned of, as Markdown."""
         maps, labels = list(analysis.maps.values()), [analysis.labels(key, Cut()) for key in analysis.maps]
-        text = warning(self.domain, maps, labels, next(iter(analysis.diameters.values()), None))
-        return f"\n\n⚠️ **{text.split('. ', 1)[0]}.** {text.split('. ', 1)[1]}" if text else ""
+        texts = [warning(self.domain, maps, labels, next(iter(analysis.diameters.values()), None))]
+        doubts = (m.diameter.doubt(median_diameter(found)) for m, found in zip(maps, labels, strict=True))
+        texts.append(next(filter(None, doubts), None))
+        return "".join(f"\n\n⚠️ **{text.split('. ', 1)[0]}.** {text.split('. ', 1)[1]}" for text in texts if text)
 
     def cancel(self, request: gr.Request) -> str:
         """-> status. The visitor's run stops at its next layer, or before it has begun; what is shown stays."""

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import replace
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -76,6 +75,7 @@ class Networks:
         settings: RunSettings,
         progress: Progress | None = None,
         check: Callable[[], None] | None = None,
+        pixel_size: tuple[float, float] | None = None,
     ) -> Maps:
         """Run one network on an image.
 
@@ -85,6 +85,7 @@ class Networks:
             settings: See `RunSettings`; its level concerns U-Net++ only.
             progress: Called with (parts done, parts in all).
             check: Called before every layer; raise `Cancelled` from it to stop.
+            pixel_size: Height and width of a pixel in micrometres, where they are known: evidence for the diameter.
 
         Raises:
             ValueError: A setting is out of range, or it would be or is more work than `limits` allow.
@@ -93,16 +94,15 @@ class Networks:
         processor = network.processor
         diameter = settings.diameter or processor.diameter or processor.estimate_diameter(pixels)
         check_work(pixels.shape[:2], processor.scale_for(diameter), settings.tta)
-        settings = replace(settings, diameter=diameter)  # lest it be estimated again
         with self._one_at_a_time:
             self.runs += 1
             until = time_limit(check)
             if on_shared_gpu is not _predict:
-                return on_shared_gpu(id(network), pixels, settings)
+                return on_shared_gpu(id(network), pixels, settings, pixel_size)
             try:
                 model = network.at(settings.level)
                 with nullcontext() if is_streamed(model) else checked(model, until):  # bands report often enough
-                    return _predict(id(network), pixels, settings, told(until, progress))
+                    return _predict(id(network), pixels, settings, pixel_size, told(until, progress))
             finally:
                 give_back_memory()
 
@@ -151,8 +151,14 @@ def told(check: Callable[[], None], progress: Progress | None) -> Progress:
     return both
 
 
-def _predict(number: int, pixels: np.ndarray, settings: RunSettings, progress: Progress | None = None) -> Maps:
-    return LOADED[number].predict(pixels, settings, progress)
+def _predict(
+    number: int,
+    pixels: np.ndarray,
+    settings: RunSettings,
+    pixel_size: tuple[float, float] | None = None,
+    progress: Progress | None = None,
+) -> Maps:
+    return LOADED[number].predict(pixels, settings, pixel_size, progress)
 
 
 # On ZeroGPU, where many Spaces share GPUs, this runs in a process forked from this one and gets its arguments pickled:

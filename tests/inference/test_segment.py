@@ -10,9 +10,10 @@ from nuclei_models import NucleiImageProcessor, UNet, UNetConfig, UNetPlusPlus, 
 from nuclei_models.analysis.measurements import measure
 from nuclei_models.inference.segmentation import predict, segment
 from nuclei_models.inference.tiling import predict_logits, tiles
-from nuclei_models.model.diameter import estimate, scale_features
+from nuclei_models.model.diameter import scale_features
 from nuclei_models.model.instances import drop_small, find_instances
 from nuclei_models.model.intensity import intensity_range, normalise, to_rgb
+from nuclei_models.model.scale import perceive
 from nuclei_models.output.overlay import draw_overlay
 
 ID2LABEL = {0: "background", 1: "nucleus", 2: "border", 3: "distance"}
@@ -238,10 +239,22 @@ class TestDiameter:
             "std": "1 1",
             "hidden": "1 0 0 1",
             "hidden_bias": "0 0",
+            "out": "1 0 1 0",
+            "out_bias": "3 -1",
+        }
+        evidence = perceive(np.array([2.0, -5.0]), weights, outliers=0.2)
+        assert evidence == (pytest.approx(4), pytest.approx(np.exp(-1)), 0.2)
+
+    def test_perceptron_of_version_0_1_tells_no_spread(self):
+        weights = {
+            "mean": "1 0",
+            "std": "1 1",
+            "hidden": "1 0 0 1",
+            "hidden_bias": "0 0",
             "out": "1 1",
             "out_bias": "3",
         }
-        assert estimate(np.array([2.0, -5.0]), weights) == pytest.approx(2**4)
+        assert perceive(np.array([2.0, -5.0]), weights).log2 == pytest.approx(4)
 
 
 @pytest.mark.parametrize("kind", ["same", "mirror", "unetpp"])

@@ -23,7 +23,8 @@ from nuclei_models.analysis.filters import Filters, apply_filters
 from nuclei_models.analysis.measurements import measure
 from nuclei_models.images.reader import ImageError, read
 from nuclei_models.images.source import Source
-from nuclei_models.inference.segmentation import segment
+from nuclei_models.inference.loading import load
+from nuclei_models.inference.segmentation import nuclear_diameter, segment
 from nuclei_models.jobs.durable import RunStopped, locked
 from nuclei_models.jobs.mapper import one_by_one
 from nuclei_models.jobs.settings import network_for, settings_for
@@ -94,20 +95,21 @@ class TestStatistics:
             assert np.array_equal(found, expected)
 
     def test_diameter_is_that_of_the_whole(self, tmp_path):
-        processor = NucleiImageProcessor.from_pretrained(ROOT / "weights" / "unet-nuclei")
+        model, processor = load(ROOT / "weights" / "unet-nuclei")
         image = np.tile(blobs((600, 700)), (2, 2))
         tifffile.imwrite(tmp_path / "a.tif", image, rowsperstrip=50)
         source, values = Source(tmp_path / "a.tif"), intensity_range(to_rgb(image), 1, 99.8)
-        assert streamed_diameter(source, processor, *values) == pytest.approx(processor.estimate_diameter(image))
+        assert streamed_diameter(source, model, processor, *values) == nuclear_diameter(image, model, processor)
 
     def test_diameter_of_many_windows_is_the_usual_one(self, tmp_path):
-        processor = NucleiImageProcessor.from_pretrained(ROOT / "weights" / "unet-nuclei")
+        model, processor = load(ROOT / "weights" / "unet-nuclei")
         image = np.tile(blobs((1024, 1024)), (3, 3))
-        usual = processor.estimate_diameter(image[:1024, :1024])
+        usual = nuclear_diameter(image[:1024, :1024], model, processor).pixels
         image[1100:1600, 1100:1600] = np.random.default_rng(0).integers(0, 65535, (500, 500))  # dirt, which varies most
         tifffile.imwrite(tmp_path / "a.tif", image, tile=(256, 256))
         values = intensity_range(to_rgb(image), 1, 99.8)
-        assert 0.8 < streamed_diameter(Source(tmp_path / "a.tif"), processor, *values) / usual < 1.25
+        found = streamed_diameter(Source(tmp_path / "a.tif"), model, processor, *values).pixels
+        assert 0.8 < found / usual < 1.25
 
 
 class TestTheResults:

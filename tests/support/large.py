@@ -15,6 +15,7 @@ from nuclei_models.large.parts import EdgesJob, find_edges, join, share_out
 from nuclei_models.large.workplace import Plan, Workplace, plan_key, workplace
 from nuclei_models.model.confidence import FEATURES
 from nuclei_models.model.instances import find_instances
+from nuclei_models.model.scale import Diameter
 
 ID2LABEL = {0: "background", 1: "nucleus", 2: "border", 3: "distance"}
 CONFIDENCE = {  # made up, but every feature counts
@@ -91,7 +92,7 @@ def cut_by_blocks(
         seen=shape,
         bottom=(0.0,) * 3,
         span=(1.0,) * 3,
-        diameter=None,
+        diameter=Diameter(),
         min_area=min_area,
         block=block,
         largest_part=largest_part,

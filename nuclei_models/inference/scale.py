@@ -1,0 +1,149 @@
+"""Image -> its typical nuclear diameter, found by looking through the network, and how far it can be trusted.
+
+The strategy is `model/scale.py`'s; here are the looks. The first look at a small image sees all of it and is kept:
+where it confirms the estimate, as it mostly does, nothing is computed twice. Of a larger image windows are looked at,
+the same ones whether the image lies in memory or is read window by window.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from ..model.diameter import MAX_SIDE, starts
+from ..model.image_processing_nuclei import NucleiImageProcessor
+from ..model.scale import TRUSTED, Diameter, Evidence, search
+
+WHOLE = 1.0e6  # pixels that the network sees: up to here a first look sees all of a small image
+SIDE = 448  # pixels that the network sees, of the window that other looks are limited to
+WINDOWS = 5  # of a large image, at most
+
+Window = tuple[slice, slice]
+Run = Callable[[np.ndarray], torch.Tensor]  # pixel values (3, H, W) to logits (C, H, W)
+Read = Callable[[Window], np.ndarray]  # a window of an image to its normalised pixels (h, w, 3), float32
+Step = Callable[[int, int], None]  # called with (windows read, windows in all)
+
+
+class Looks:
+    """An image, or a window of one, at assumed diameters.
+
+    Args:
+        normalised: (H, W, 3) float32, from `NucleiImageProcessor.normalised`.
+        run: The network.
+        processor: The one saved with it; it must have a `look_estimator`.
+        keep: Look at all of it at first, if that is no more than `WHOLE` pixels, and keep the logits.
+    """
+
+    def __init__(self, normalised: np.ndarray, run: Run, processor: NucleiImageProcessor, keep: bool = True):
+        self.normalised, self.run, self.processor, self.keep = normalised, run, processor, keep
+        self.kept: dict[float, torch.Tensor] = {}  # scale to the logits of the whole image
+
+    def __call__(self, diameter: float) -> Evidence:
+        """What the network says of an assumed diameter (pixels)."""
+        scale = self.processor.scale_for(diameter)
+        height, width = self.normalised.shape[:2]
+        most = WHOLE if self.keep and not self.kept else SIDE**2
+        is_whole = height * width * scale**2 <= most
+        part = self.normalised if is_whole else self.normalised[busiest_window(self.normalised, int(SIDE / scale))]
+        x = self.processor.rescale(part, scale)
+        logits = self.run(x)
+        if is_whole:
+            self.kept[scale] = logits
+        window = busiest_window(x.transpose(1, 2, 0), SIDE)
+        seen = x[(slice(None), *window)].transpose(1, 2, 0) * self.processor.image_std + self.processor.image_mean
+        return self.processor.look(seen, logits[(slice(None), *window)], diameter)
+
+
+def find_diameter(
+    read: Read,
+    shape: tuple[int, int],
+    run: Run,
+    processor: NucleiImageProcessor,
+    given: float | None = None,
+    pixel_size: tuple[float, float] | None = None,
+    step: Step | None = None,
+) -> tuple[Diameter, Looks | None]:
+    """The typical nuclear diameter of an image.
+
+    Of an image of several windows of `MAX_SIDE` pixels the quarter that varies most is taken, of these at most
+    `WINDOWS` evenly spread, and of their diameters the median: the emptiest tell nothing, and a fold or a pen's mark is
+    outvoted.
+
+    Args:
+        read: The image, normalised by the range of the whole.
+        shape: Its (height, width).
+        run, processor: The network, and the processor saved with it.
+        given: Pixels: what the user says; it goes before the processor's own setting, and that before any estimate.
+        pixel_size: Height and width of a pixel in micrometres, where the file states them: nuclei are some 4 to 25
+            micrometres across.
+        step: See `Step`.
+
+    Returns:
+        The diameter; and of an image that fits one window its looks, which may have kept what is asked for next.
+
+    Raises:
+        ValueError: The given diameter is out of range.
+    """
+    given = processor.diameter if given is None else given
+    if given is not None:
+        processor.scale_for(given)
+        return Diameter(float(given), 1.0, given=True), None
+    if processor.diameter_estimator is None:
+        return Diameter(), None
+    windows = [(_window(y, shape[0]), _window(x, shape[1])) for y in starts(shape[0]) for x in starts(shape[1])]
+    if len(windows) == 1:
+        looks = Looks(read(windows[0]), run, processor)
+        return _of_window(looks, pixel_size), looks
+    busy = []
+    for done, window in enumerate(windows, 1):
+        busy.append(float(read(window)[::4, ::4].std()))
+        if step:
+            step(done, len(windows))
+    quarter = np.sort(np.argsort(-np.array(busy), kind="stable")[: -(-len(windows) // 4)])
+    chosen = quarter[np.linspace(0, len(quarter) - 1, min(WINDOWS, len(quarter))).round().astype(int)]
+    looked = [Looks(read(windows[i]), run, processor, keep=False) for i in chosen]
+    return _together([_of_window(looks, pixel_size) for looks in looked]), None
+
+
+def _of_window(looks: Looks, pixel_size: tuple[float, float] | None) -> Diameter:
+    processor = looks.processor
+    belief = processor.belief(looks.normalised, pixel_size)
+    if processor.look_estimator is None:
+        return Diameter(belief.diameter, belief.trust, is_doubtful=belief.trust < TRUSTED)
+    return search(belief, looks, processor.scale_for)
+
+
+def _together(found: list[Diameter]) -> Diameter:
+    """The median of those that are not doubtful; where most are, of all, and doubtful."""
+    sure = [d for d in found if not d.is_doubtful]
+    is_doubtful = 2 * len(sure) < len(found)
+    counted = found if is_doubtful else sure
+    pixels, trust = (float(np.median([getattr(d, name) for d in counted])) for name in ("pixels", "trust"))
+    return Diameter(pixels, trust, is_doubtful=is_doubtful, looks=sum(d.looks for d in found))
+
+
+def busiest_window(image: np.ndarray, side: int) -> Window:
+    """The window of at most `side` pixels a side that varies most, for an empty corner tells nothing.
+
+    Args:
+        image: (H, W, C).
+    """
+    side = max(side, 1)
+    step = max(1, side // 128)
+    windows = [
+        (slice(y, y + side), slice(x, x + side))
+        for y in _every(image.shape[0], side)
+        for x in _every(image.shape[1], side)
+    ]
+    if len(windows) == 1:
+        return windows[0]
+    return windows[int(np.argmax([image[w][::step, ::step].std(axis=(0, 1)).sum() for w in windows]))]
+
+
+def _every(length: int, side: int) -> list[int]:
+    last = max(length - side, 0)
+    return sorted({*range(0, last, max(side // 2, 1)), last})
+
+
+def _window(start: int, length: int) -> slice:
+    return slice(start, min(start + MAX_SIDE, length))

@@ -10,7 +10,7 @@ from typing import Any
 from nuclei_models.analysis.filters import Filters
 from nuclei_models.batch.inputs import Inputs, find_inputs, name_results
 from nuclei_models.batch.job import Done, Job, is_done, run, segment_large_job, strangers
-from nuclei_models.batch.overview import FAILURES, OVERVIEWS, failures_csv, overview
+from nuclei_models.batch.overview import FAILURES, OVERVIEWS, overview
 from nuclei_models.batch.records import FOLDER, read_records
 from nuclei_models.images.reader import ImageError, inspect
 from nuclei_models.inference.bundled import DEFAULT
@@ -192,10 +192,9 @@ class Run:
             self.write_overviews()
 
     def write_overviews(self) -> None:
-        files = overview(self.settings, self.records.values(), console.command())
-        if self.plan.failures:
-            files[FAILURES] = failures_csv(self.plan.failures)
-        else:
+        failures = self.plan.failures
+        files = overview(self.settings, self.records.values(), console.command(), failures, self.out)
+        if not failures:
             durable.remove(self.out / FAILURES)
         durable.write_all({self.out / name: data for name, data in files.items()})
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..analysis.figures import figures_of, saturated
 from ..analysis.filters import Kept, apply_filters, told
 from ..analysis.measurements import measure
 from ..images.planes import other_channels
@@ -22,11 +23,12 @@ from ..inference.network import Network
 from ..inference.segmentation import Segmentation
 from ..jobs import durable
 from ..jobs.mapper import Mapper, one_by_one
-from ..jobs.settings import Settings, facts_of, network_for
+from ..jobs.settings import Settings, network_for
 from ..jobs.stamps import hashed, stamp
 from ..output.files import KINDS, Table, make_files
+from ..output.overlay import thumbnail
 from .inputs import LARGE_FOLDER
-from .records import Record, begin, finish, target
+from .records import Record, begin, finish, picture_path, target
 
 LARGE_PIXELS = 64_000_000  # of a plane
 
@@ -119,15 +121,25 @@ def segment_job(job: Job) -> Done:
     digest = hashed(job.source)
     if stamp(job.source) != as_planned:
         raise ImageError(f"{image.name}: It was changed while it was read. Give the command again.")
-    save(job, Record(job.name, str(job.source), *as_planned, digest, settings.identity, {}, facts), files)
+    save(
+        job,
+        Record(job.name, str(job.source), *as_planned, digest, settings.identity, {}, facts),
+        files,
+        thumbnail(image.pixels, kept.labels),
+    )
     return Done(kept.labels.size, facts["nuclei"], facts["seconds"])
 
 
-def save(job: Job, record: Record, files: dict[str, bytes]) -> None:
-    """Write the files of a job, by their endings, between a record that names them and one that says they are whole."""
+def save(job: Job, record: Record, files: dict[str, bytes], picture: bytes) -> None:
+    """Write the files of a job, by their endings, between a record that names them and one that says they are whole.
+
+    Args:
+        picture: A small one of the result, for the report.
+    """
     named = {job.file(ending): data for ending, data in files.items()}
     stale = begin(job.out, record, named)
-    durable.write_all({target(job.out, job.name) / name: data for name, data in named.items()})
+    written = {target(job.out, job.name) / name: data for name, data in named.items()}
+    durable.write_all(written | {picture_path(job.out, job.name): picture})
     finish(job.out, record, named, stale)
 
 
@@ -151,6 +163,7 @@ def segment_large_job(job: Job, mapper: Mapper, progress: Callable[[str, int, in
     folder = target(job.out, job.name)
     made = segment_large(job.source, folder, job.settings, mapper, name=Path(job.name).name, progress=progress)
     durable.sync_folder(folder)
+    durable.write_all({picture_path(job.out, job.name): made.thumbnail})
     finish(job.out, replace(record, facts=made.facts), names, stale)
     return Done(made.facts["height"] * made.facts["width"], made.nuclei, made.facts["seconds"])
 
@@ -189,7 +202,8 @@ def _facts(image: MicroscopyImage, kept: Kept, found: Segmentation) -> dict[str,
     return {
         "height": height,
         "width": width,
-        **facts_of(kept.table, (height, width), kept.left_out),
+        **figures_of(kept.table, (height, width), kept.left_out),
+        "saturated": saturated(image.pixels),
         **found.maps.diameter.facts(),
         "pixel_size_um": image.pixel_size,
         "plane": image.plane,

@@ -2,9 +2,10 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from ..jobs.settings import Settings, network_for
@@ -13,9 +14,10 @@ from ..output.files import FILES, README
 from ..output.provenance import network_facts, versions
 from ..output.tables import to_csv
 from .records import Record, settings_id
+from .report import REPORT, report
 
 SETTINGS, SUMMARY, FAILURES = "settings.json", "summary.csv", "failures.csv"
-OVERVIEWS = (README, SETTINGS, SUMMARY, FAILURES)
+OVERVIEWS = (README, SETTINGS, SUMMARY, FAILURES, REPORT)
 FIGURES = (
     "nuclei",
     "left_out",
@@ -29,13 +31,17 @@ FIGURES = (
 )
 
 
-def overview(settings: Settings, records: Iterable[Record], command: str) -> dict[str, bytes]:
-    """README.txt, settings.json and summary.csv.
+def overview(
+    settings: Settings, records: Iterable[Record], command: str, failures: Sequence[tuple[str, str]], out: Path
+) -> dict[str, bytes]:
+    """README.txt, settings.json, summary.csv, report.html, and failures.csv where anything failed.
 
     Args:
         settings: Of the last run.
         records: Of all images in the folder of results.
         command: The last run's.
+        failures: Image and what is wrong with it, of the last run.
+        out: The folder of results.
     """
     records = list(records)
     this, counts = settings_id(settings.identity), Counter(record.settings_id for record in records)
@@ -49,22 +55,27 @@ def overview(settings: Settings, records: Iterable[Record], command: str) -> dic
         f"{network.title}, settings {this}: {counts[this]} images": network_facts(
             network, cut, settings.diameter, settings.tta, settings.level
         )
-        | {f"{axis}, from 0": "automatic" if n is None else n for axis, n in _plane(settings).items()},
+        | {f"{axis}, from 0": "automatic" if n is None else n for axis, n in _plane(settings).items()}
+        | _kept(settings),
     }
     for other in sorted(counts.keys() - {this}):
         facts[f"Earlier runs, settings {other}: {counts[other]} images"] = made[other]
     facts["Versions"] = versions()
+    told = dict(facts)
     facts["Files"] = {
         SUMMARY: "one row an image; left_out: nuclei that the filters did not let through; covered: share of the "
         "pixels; settings: as above",
+        REPORT: "all of it to look at, the doubtful images first",
         SETTINGS: "the above, for programs",
         FAILURES: "images that couldn't be segmented in the last run, if there were any",
     } | FILES
-    return {
+    files = {
         README: readme(facts),
         SETTINGS: json.dumps({"last": this, "settings": made, "versions": versions()}, indent=1).encode() + b"\n",
         SUMMARY: summary_csv(records, settings.decimal),
+        REPORT: report(records, failures, told, out),
     }
+    return files | ({FAILURES: failures_csv(failures)} if failures else {})
 
 
 def summary_csv(records: Iterable[Record], decimal: str = ".") -> bytes:
@@ -83,6 +94,13 @@ def summary_csv(records: Iterable[Record], decimal: str = ".") -> bytes:
 def failures_csv(failures: Iterable[tuple[str, str]]) -> bytes:
     """Image and what is wrong with it, one row each."""
     return to_csv(["image", "failure"], failures)
+
+
+def _kept(settings: Settings) -> dict[str, object]:
+    """Which nuclei are kept, and how wide a ring is measured."""
+    filters = {name.replace("_", " "): value for name, value in asdict(settings.filters).items() if value}
+    said: dict[str, object] = {"nuclei kept": ", ".join(f"{k} {v}" for k, v in filters.items()) or "all"}
+    return said | ({"ring, pixels": f"{settings.ring:g}"} if settings.ring else {})
 
 
 def _plane(settings: Settings) -> dict[str, int | None]:

@@ -92,6 +92,11 @@ def record_path(out: Path, name: str) -> Path:
     return out / FOLDER / f"{name}.json"
 
 
+def picture_path(out: Path, name: str) -> Path:
+    """Where a small picture of an image's result lies, for the report."""
+    return out / FOLDER / f"{name}.jpg"
+
+
 def target(out: Path, name: str) -> Path:
     """The folder that an image's results lie in."""
     return (out / name).parent

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from ..analysis.filters import Filters
-from ..analysis.measurements import Table
 from ..inference.bundled import bundled
 from ..inference.loading import PROCESSOR, parse_model_id
 from ..inference.network import Network, load_network
@@ -130,28 +129,3 @@ def settings_for(
         min_area=min_area,
         **options,
     )
-
-
-def facts_of(table: Table, size: tuple[int, int], left_out: Mapping[str, int]) -> dict[str, Any]:
-    """What the summary tells of an image's nuclei.
-
-    Args:
-        table: From `measure`, of those that were kept.
-        size: Height and width of the image.
-        left_out: See `filters.Kept`.
-    """
-    n = len(table["label"])
-
-    def median(name: str) -> float | None:
-        values = table.get(name, np.zeros(0))
-        values = values[np.isfinite(values)]
-        return round(float(np.median(values)), 4) if len(values) else None
-
-    return {
-        "nuclei": n,
-        "left_out": dict(left_out),
-        "median_diameter_px": median("diameter_px"),
-        "median_intensity": median("mean_intensity"),
-        "mean_confidence": round(float(table["confidence"].mean()), 4) if n and "confidence" in table else None,
-        "covered": round(float(table["area_px"].sum() / (size[0] * size[1])), 6),
-    }

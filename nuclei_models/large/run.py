@@ -12,19 +12,20 @@ from typing import Any
 
 import numpy as np
 
+from ..analysis.figures import figures_of, saturated
 from ..analysis.filters import renumbered, told, wanted
 from ..analysis.measurements import Table
 from ..images.reader import ImageError
 from ..images.source import Source
 from ..jobs.durable import RunStopped, locked
 from ..jobs.mapper import J, Mapper, R, one_by_one
-from ..jobs.settings import Settings, facts_of, network_for
+from ..jobs.settings import Settings, network_for
 from ..jobs.stamps import stamp
 from ..model.image_processing_nuclei import pixel_area
 from ..output.display import to_display
 from ..output.export import Outline, coloured_png, png
 from ..output.files import KINDS
-from ..output.overlay import draw_overlay
+from ..output.overlay import draw_overlay, thumbnail
 from . import sinks
 from .maps import MapsJob, make_maps
 from .measuring import MeasureJob, boxes_of, measure_block, shown, shown_step, table_of
@@ -48,11 +49,13 @@ class Large:
     Attributes:
         files: Results by the kind that was asked for. Of an image of more than 4,096 pixels a side, pictures show every
             few pixels.
+        thumbnail: See `overlay.thumbnail`.
         facts: As in the records of `batch`: "nuclei", "height", "width", "median_diameter_px", ..; and "block_px" and
             "parts_too_large", connected parts of the mask that had to be cut in cells.
     """
 
     files: dict[str, Path]
+    thumbnail: bytes
     facts: dict[str, Any]
 
     @property
@@ -124,7 +127,7 @@ def segment_large(
         raise RunStopped(
             f"The disk is full, {out}: make room, then start it again: it goes on where it was."
         ) from error
-    return Large(files, facts)
+    return Large(files, thumbnail(measured.pixels, measured.labels), facts)
 
 
 @dataclass(frozen=True)
@@ -231,7 +234,8 @@ class Run:
         return {
             "height": height,
             "width": width,
-            **facts_of(table, plan.shape, found.left_out),
+            **figures_of(table, plan.shape, found.left_out),
+            "saturated": saturated(found.pixels),
             **plan.diameter.facts(),
             "pixel_size_um": self.source.pixel_size,
             "plane": self.source.plane,

@@ -1,7 +1,11 @@
 """Labels and picture -> coloured overlay. Pixels for the eye; nothing is measured here."""
 
+import io
+
 import numpy as np
 from PIL import Image
+
+from .display import to_display
 
 # Okabe and Ito's palette without black, yellow last: told apart with any colour vision
 PALETTE = np.array(
@@ -71,6 +75,28 @@ def draw_overlay(
     """
     edge = edges(labels, width) if outline else None
     return draw_classes(picture, colour_index(labels), PALETTE, opacity if filled else 0.0, edge)
+
+
+def thumbnail(pixels: np.ndarray, labels: np.ndarray, side: int = 320) -> bytes:
+    """A small picture with the nuclei's edges, as JPEG.
+
+    Args:
+        pixels: (H, W) or (H, W, C), native values.
+        labels: (H, W), integers.
+        side: Its longer side, pixels, at most.
+    """
+    height, width = labels.shape
+    scale = min(1.0, side / max(height, width))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    rows, cols = (
+        np.minimum(((np.arange(n) + 0.5) / scale).astype(int), m - 1)
+        for n, m in zip(size[::-1], (height, width), strict=True)
+    )
+    small = Image.fromarray(to_display(pixels)).resize(size, Image.Resampling.BOX)
+    drawn = draw_overlay(np.asarray(small), labels[np.ix_(rows, cols)], filled=False)
+    file = io.BytesIO()
+    Image.fromarray(drawn).save(file, "jpeg", quality=82)
+    return file.getvalue()
 
 
 def draw_classes(

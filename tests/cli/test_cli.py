@@ -73,6 +73,7 @@ def test_a_folder_of_images(nuclei, images, model, tmp_path, segmented):
         assert len(rows_of(out / f"x{seed}_measurements.csv")) == labels.max() > 3
         assert Image.open(out / f"x{seed}_overlay.png").size == (96, 96)
         assert rows_of(out / "summary.csv")[seed]["nuclei"] == str(labels.max())
+    assert (out / "report.html").read_text().count("<article") == 3
     settings = json.loads((out / "settings.json").read_text())
     made = settings["settings"][settings["last"]]
     assert made["images"] == 3 and made["weights_sha256"] in (out / "README.txt").read_text()

@@ -44,6 +44,8 @@ def of_its_own(facts: dict) -> list[str]:
         said.append(f"Confidence: that of {doubtful} of {n} nuclei is below 0.5.")
     if size and assumed and abs(np.log2(size / assumed)) > OFF:
         said.append(f"Scale: nuclei of {assumed:.0f} pixels were assumed, and of {size:.0f} were found.")
+    elif assumed and facts.get("diameter_doubtful"):
+        said.append(f"Scale: nuclei of {assumed:.0f} pixels were assumed, and nothing in the picture confirms it.")
     if n >= 4 and facts.get("at_edge", 0) > AT_EDGE * n:
         said.append(f"Edge: {facts['at_edge']} of {n} nuclei touch it.")
     if facts.get("saturated", 0) > SATURATED:

@@ -281,7 +281,7 @@ class Run:
     def _notes(self, found: Result) -> list[str]:
         step = shown_step(self.work.plan.shape)
         pictures = {"overlay", "coloured"} & set(self.work.plan.settings.save)
-        doubt = self.work.plan.diameter.doubt(facts_of(found.table, self.work.plan.shape, {})["median_diameter_px"])
+        doubt = self.work.plan.diameter.doubt(figures_of(found.table, self.work.plan.shape, {})["median_diameter_px"])
         notes = [note for note in (doubt, told(found.left_out) if found.left_out else "") if note]
         return notes + ([f"Pictures show every {step}th row and column."] if pictures and step > 1 else [])
 

@@ -39,6 +39,7 @@ def record(name: str, **facts) -> Record:
         ({"nuclei": 0}, "No nuclei"),
         ({"doubtful": 40}, "Confidence: that of 40 of 100 nuclei"),
         ({"median_diameter_px": 40.0}, "nuclei of 21 pixels were assumed, and of 40 were found"),
+        ({"diameter_doubtful": True}, "nothing in the picture confirms"),
         ({"at_edge": 60}, "Edge: 60 of 100"),
         ({"saturated": 0.2}, "Saturation: 20%"),
         ({"doubtful": None, "diameter_assumed_px": None}, None),

@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 
 NETWORK, PLANE, KEPT, NUMBERS, RUN = "Network", "Plane of the file", "Nuclei that are kept", "Numbers", "Run"
+HELD_OUT, TRUTH = "What is measured on", "Truth"
 Model = Annotated[
     str | None,
     typer.Option(
@@ -140,6 +141,52 @@ def segment(
     kept |= {"min_roundness": min_roundness, "min_confidence": min_confidence}
     options["save"] = tuple(dict.fromkeys(kind.strip() for kind in save.split(",") if kind.strip()))
     raise typer.Exit(segment_images(images, out, recursive, model, options, kept, scheduler, overwrite, quiet))
+
+
+@app.command()
+def train(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Your images with their truth.")],
+    out: Annotated[Path, _option("Folder of the new model.", metavar="DIR")],
+    model: Annotated[
+        str | None,
+        _option("The network to begin with, as for segment. Default: unet-nuclei.", metavar="MODEL"),
+    ] = None,
+    minutes: Annotated[
+        float, _option("Time for everything together; it is kept.", metavar="MINUTES", min=0.1, show_default=True)
+    ] = 20.0,
+    held_out: Annotated[
+        Path | None, _option("Measure on these images; none of them is trained on.", HELD_OUT, "FOLDER")
+    ] = None,
+    group: Annotated[
+        str | None,
+        _option("What names of one patient or slide share; such images stay on one side.", HELD_OUT, "REGEX"),
+    ] = None,
+    binary_masks: Annotated[
+        bool, _option("Take the connected parts of masks for nuclei.", TRUTH, flags=("--binary-masks",))
+    ] = False,
+    channel: Annotated[int | None, _option("As for segment.", PLANE, "N", min=0)] = None,
+    seed: Annotated[int, _option("Of all that is drawn at random.", RUN, "N", show_default=True)] = 0,
+    device: Annotated[
+        str | None, _option("cpu: leave a GPU alone. Default: a GPU if there is one.", RUN, "cpu")
+    ] = None,
+    overwrite: Annotated[bool, _option("Begin anew; replace what is in DIR.", RUN, flags=("--overwrite",))] = False,
+    quiet: Annotated[bool, _option("Say only what fails.", RUN, flags=("--quiet", "-q"))] = False,
+) -> None:
+    """Train a network on your own images, and keep it only if it is better than the one it began with.
+
+    FOLDER holds images/ and labels/ or masks/, or x.tif beside x_labels.tif, x_masks.tif, x_seg.npy, x_rois.zip or
+    x.geojson, or the Bowl's folders. All is checked first. A part of the images is held out, and what is better there,
+    before or after training, becomes DIR: a model for segment --model DIR, with README.md and report.html.
+
+    Ctrl-C keeps the best so far. Given again, the command goes on where it stopped.
+
+    Exit code: 0 all is done, 2 wrong usage or images, 3 stopped before the end, 130 stopped by you.
+    """
+    from .train import train_model
+
+    options: dict[str, Any] = {"held_out": held_out, "group": group, "binary_masks": binary_masks, "channel": channel}
+    options |= {"device": device, "overwrite": overwrite}
+    raise typer.Exit(train_model(folder, out, model, minutes, seed, options, quiet))
 
 
 @app.command()

@@ -19,13 +19,21 @@ def read_labels(path: Path) -> np.ndarray:
         ImageError: It can't be read, or its values are no nuclei's numbers.
     """
     image = read(path, max_pixels=MAX_PIXELS)
-    pixels = image.pixels
+    return to_labels(image.pixels, image.name)
+
+
+def to_labels(pixels: np.ndarray, name: str) -> np.ndarray:
+    """The pixels of a label image -> (H, W) int64, as `read_labels`; `name` is the file's.
+
+    Raises:
+        ImageError: The values are no nuclei's numbers.
+    """
     if pixels.ndim != 2:
-        raise ImageError(f"{image.name}: It has {pixels.shape[2]} colours, expected a label image: one number a pixel.")
+        raise ImageError(f"{name}: It has {pixels.shape[2]} colours, expected a label image: one number a pixel.")
     if pixels.dtype.kind == "f" and not (np.isfinite(pixels).all() and (pixels == np.round(pixels)).all()):
-        raise ImageError(f"{image.name}: Its values aren't whole, expected a label image: one number a nucleus.")
+        raise ImageError(f"{name}: Its values aren't whole, expected a label image: one number a nucleus.")
     if pixels.min() < 0:
-        raise ImageError(f"{image.name}: It has values below 0, expected a label image: one number a nucleus.")
+        raise ImageError(f"{name}: It has values below 0, expected a label image: one number a nucleus.")
     numbers, labels = np.unique(pixels, return_inverse=True)
     return labels.reshape(pixels.shape) + int(numbers[0] != 0)
 

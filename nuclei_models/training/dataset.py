@@ -63,9 +63,8 @@ def weights(ids: list[str], strata: list[str], shares: dict[str, float] | None) 
     Raises:
         ValueError: A laboratory among the ids has no share, or a share has no image.
     """
-    laboratories = np.array([laboratory(i) for i in ids])
-    if shares is None:
-        shares = dict.fromkeys(laboratories.tolist(), 1.0)
+    laboratories = np.array(["" if shares is None else laboratory(i) for i in ids])
+    shares = {"": 1.0} if shares is None else shares
     if set(shares) != set(laboratories.tolist()):
         raise ValueError(
             f"Shares are given for {sorted(shares)}, but the images are of {sorted(set(laboratories.tolist()))}: "

@@ -3,6 +3,7 @@
 import numpy as np
 from PIL import Image
 
+from ..model.intensity import intensity_range, normalise, to_rgb
 from .samples import Sample
 
 SAME = 0.97  # correlation of thumbnails from which on two images count as near-duplicates
@@ -23,10 +24,17 @@ def stratum(image: np.ndarray) -> str:
     return f"{modality(image)}-{image.shape[0]}x{image.shape[1]}"
 
 
+def _thumbnail(image: np.ndarray) -> np.ndarray:
+    """(H, W) or (H, W, C) of any type -> (32, 32) float, grey."""
+    if image.dtype != np.uint8 or (image.ndim == 3 and image.shape[2] != 3):
+        rgb = to_rgb(image)
+        image = (np.clip(normalise(rgb, *intensity_range(rgb)), 0, 1) * 255).astype(np.uint8)
+    return np.asarray(Image.fromarray(image).convert("L").resize((32, 32)), float)
+
+
 def near_duplicates(samples: list[Sample]) -> list[int]:
     """Group number of each sample: equal for images whose 32 x 32 thumbnails correlate in one of the 8 symmetries."""
-    side = 32
-    thumbs = np.stack([np.asarray(Image.fromarray(s.image).convert("L").resize((side, side)), float) for s in samples])
+    thumbs = np.stack([_thumbnail(sample.image) for sample in samples])
     symmetries = [np.rot90(t, k, (1, 2)) for t in (thumbs, thumbs[:, :, ::-1]) for k in range(4)]
 
     def standard(t: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from ..analysis.metrics import bowl_map, count_mask, iou_matrix
 from ..model import NucleiImageProcessor
 
 EMA_FILE = "ema.safetensors"
+BEST = "best"
 
 
 class Ema(TrainerCallback):
@@ -93,12 +95,25 @@ class NucleiTrainer(Trainer):
         validation: (item, labels) pairs, see `validation_item`.
         processor: Turns logits into nuclei for validation, and is saved with the weights.
         ema: The averaged weights.
+        keep: What is kept under `best/`: the "best" weights on the validation crops, or the "last".
+        judged_by: The figure that says which weights are best.
+        callbacks: Further ones; what they save comes before the averaged weights, which make a checkpoint whole.
     """
 
-    def __init__(self, *args, validation: list, processor: NucleiImageProcessor, ema: Ema, **kwargs):
-        super().__init__(*args, eval_dataset=[item for item, _ in validation], callbacks=[ema], **kwargs)
+    def __init__(
+        self,
+        *args,
+        validation: list,
+        processor: NucleiImageProcessor,
+        ema: Ema,
+        keep: str = "best",
+        judged_by: str = "eval_map",
+        callbacks: Sequence[TrainerCallback] = (),
+        **kwargs,
+    ):
+        super().__init__(*args, eval_dataset=[item for item, _ in validation], callbacks=[*callbacks, ema], **kwargs)
         self.truth = [labels for _, labels in validation]
-        self.processor, self.ema = processor, ema
+        self.processor, self.ema, self.keep, self.judged_by = processor, ema, keep, judged_by
 
     def _get_train_sampler(self, *args, **kwargs):
         return SequentialSampler(self.train_dataset)  # the dataset is random itself
@@ -119,6 +134,7 @@ class NucleiTrainer(Trainer):
                     ious.append(count_mask(labels, found).iou)
                     aps.append(bowl_map(iou_matrix(labels, found)))
             metrics = {"eval_loss": np.mean(losses), "eval_iou": np.mean(ious), "eval_map": np.mean(aps)}
+            metrics["eval_score"] = (metrics["eval_iou"] + metrics["eval_map"]) / 2
             metrics = {k: float(v) for k, v in metrics.items()}
             self._keep_if_best(metrics)
         model.train(was_training)
@@ -132,13 +148,18 @@ class NucleiTrainer(Trainer):
             yield self._prepare_inputs(self.data_collator(self.eval_dataset[i : i + size])), self.truth[i : i + size]
 
     def _keep_if_best(self, metrics: dict[str, float]) -> None:
-        """Save the weights if their validation mAP is the best of this run so far."""
+        """Save the weights if they are the best of this run so far, or if the last are kept; whole or not at all."""
         if not self.is_world_process_zero():
             return
-        folder = Path(self.args.output_dir) / "best"
+        folder = Path(self.args.output_dir) / BEST
         record = folder / "validation.json"
-        best = json.loads(record.read_text())["eval_map"] if record.is_file() else -1.0
-        if metrics["eval_map"] > best:
-            self.model.save_pretrained(folder)
-            self.processor.save_pretrained(folder)
-            record.write_text(json.dumps({"step": self.state.global_step, **metrics}, indent=2) + "\n")
+        best = json.loads(record.read_text())[self.judged_by] if record.is_file() else -1.0
+        if self.keep == "best" and not metrics[self.judged_by] > best:
+            return
+        part = folder.with_name(f"{BEST}.part")
+        shutil.rmtree(part, ignore_errors=True)
+        self.model.save_pretrained(part)
+        self.processor.save_pretrained(part)
+        (part / "validation.json").write_text(json.dumps({"step": self.state.global_step, **metrics}, indent=2) + "\n")
+        shutil.rmtree(folder, ignore_errors=True)
+        part.rename(folder)

@@ -1,0 +1,123 @@
+"""Outlines -> label image: ImageJ's ROIs and QuPath's GeoJSON.
+
+In both the first pixel reaches from 0 to 1: a pixel is inside where its centre, at .5, is.
+"""
+
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import roifile
+from skimage.draw import polygon
+
+from .samples import DataError
+
+Rings = list[np.ndarray]  # closed rings of x, y; what an even number of them surrounds is outside
+_AREAS = {"POLYGON", "RECT", "OVAL", "FREEHAND", "TRACED"}
+
+
+def draw(objects: list[Rings], shape: tuple[int, int], name: str) -> tuple[np.ndarray, list[str]]:
+    """Number the objects 1 .. n in their order; a pixel of two is the later's.
+
+    Args:
+        objects: The rings of each.
+        shape: Height and width of the image.
+        name: The file's, for what is said.
+
+    Returns:
+        (H, W) int32 labels, and sentences about objects that are not in them.
+
+    Raises:
+        DataError: Every object lies outside the image.
+    """
+    labels = np.zeros(shape, np.int32)
+    outside = 0
+    for number, rings in enumerate(objects, 1):
+        corners = np.concatenate(rings)
+        low = np.maximum(np.floor(corners.min(0)).astype(int) - 1, 0)
+        high = np.minimum(np.ceil(corners.max(0)).astype(int) + 1, shape[::-1])
+        if (high <= low).any():
+            outside += 1
+            continue
+        inside = np.zeros((high[1] - low[1], high[0] - low[0]), bool)
+        for ring in rings:
+            x, y = (ring - 0.5 - low).T
+            at = polygon(y, x, inside.shape)
+            inside[at] ^= True
+        if not inside.any():
+            outside += 1
+        labels[low[1] : high[1], low[0] : high[0]][inside] = number
+    if outside == len(objects) and objects:
+        raise DataError(
+            f"{name}: None of its {len(objects)} outlines lies in the image, which is {shape[0]} x {shape[1]} pixels "
+            "(height x width): it belongs to another image, or is in micrometres."
+        )
+    hidden = len(objects) - outside - len(np.unique(labels[labels > 0]))
+    notes = [f"{name}: {outside} outline(s) outside the image or without a pixel are left out."] if outside else []
+    notes += [f"{name}: {hidden} outline(s) lie wholly under others and are left out."] if hidden else []
+    return labels, notes
+
+
+def read_rois(path: Path) -> tuple[list[Rings], list[str]]:
+    """The areas of an ImageJ `.roi`, or of a zip of them, and sentences about what else is in it.
+
+    Raises:
+        DataError: The file is damaged or holds no area.
+    """
+    try:
+        if path.suffix.lower() == ".zip":
+            with zipfile.ZipFile(path) as archive:
+                names = [n for n in archive.namelist() if n.lower().endswith(".roi") and not n.startswith("__MACOSX")]
+                rois = [roifile.ImagejRoi.frombytes(archive.read(name)) for name in names]
+        else:
+            rois = [roifile.ImagejRoi.frombytes(path.read_bytes())]
+        areas = [roi for roi in rois if roi.roitype.name in _AREAS]
+        objects = [_rings(roi) for roi in areas]
+    except Exception as error:  # of any type: what a damaged file comes to depends on where it is damaged
+        raise DataError(f"{path.name}: It holds no ImageJ ROIs that can be read ({error}). Save it again.") from error
+    others = len(rois) - len(areas)
+    notes = [f"{path.name}: {others} line(s) or point(s) are no nuclei and are left out."] if others else []
+    if not areas:
+        raise DataError(f"{path.name}: It holds no outline of an area. Draw the nuclei as polygons, freehand or ovals.")
+    return objects, notes
+
+
+def _rings(roi: roifile.ImagejRoi) -> Rings:
+    rings = roi.coordinates(multi=True)
+    return [np.asarray(ring, float) for ring in rings if len(ring) > 2]
+
+
+def read_geojson(path: Path) -> tuple[list[Rings], list[str]]:
+    """The nuclei of QuPath's GeoJSON, and sentences about what else is in it.
+
+    Of cells the nucleus is taken. Where there are detections or cells, annotations are regions, and left out.
+
+    Raises:
+        DataError: The file isn't GeoJSON or holds no polygon.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+        features = content if isinstance(content, list) else content.get("features", [content])
+        kinds = [f.get("properties", {}).get("objectType", "annotation") for f in features]
+        found = {"detection", "cell"} & set(kinds)
+        chosen = [f for f, kind in zip(features, kinds, strict=True) if not found or kind in ("detection", "cell")]
+        objects = [rings for f in chosen if (rings := list(_polygons(f.get("nucleusGeometry") or f["geometry"])))]
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise DataError(
+            f"{path.name}: It isn't GeoJSON of objects ({error!r}). Export it from QuPath again."
+        ) from error
+    if not objects:
+        raise DataError(f"{path.name}: It holds no polygon. In QuPath: File > Export objects as GeoJSON.")
+    left = len(features) - len(objects)
+    return objects, [f"{path.name}: {left} object(s) that are no nuclei are left out."] if left else []
+
+
+def _polygons(geometry: dict[str, Any]) -> Iterator[np.ndarray]:
+    kind, coordinates = geometry["type"], geometry.get("coordinates", [])
+    polygons = coordinates if kind == "MultiPolygon" else [coordinates] if kind == "Polygon" else []
+    for rings in polygons:
+        for ring in rings:
+            yield np.asarray(ring, float).reshape(len(ring), -1)[:, :2]

@@ -1,0 +1,178 @@
+"""The truth of one image, of any kind -> label image, and what is to be said of it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from ..images.label_images import to_labels
+from ..images.reader import ImageError, MicroscopyImage, read
+from .cellpose import read_masks
+from .folders import CELLPOSE, GEOJSON, LABELS, PER_NUCLEUS, Pair
+from .outlines import draw, read_geojson, read_rois
+from .samples import DataError
+
+FEW_VALUES, MANY_PARTS = 5, 4  # so few numbers, each on so many parts: classes, not nuclei
+_TOUCHING = np.ones((3, 3), bool)
+_AS_NUMBERS = "Save the label image itself, one number a nucleus, as TIFF or PNG (docs/your-own-images.md says how)."
+
+
+@dataclass(frozen=True)
+class BinaryMask:
+    """A mask of all nuclei where a label image is expected, and how many connected parts it has."""
+
+    name: str
+    values: str
+    parts: int
+
+
+@dataclass
+class Truth:
+    """What the truth of an image comes to.
+
+    Attributes:
+        labels: (H, W), int32; 0 is background, 1 .. n one number a nucleus.
+        notes: Sentences that name the file.
+        mask: Set where the file is a mask of all nuclei; the labels are then its connected parts.
+    """
+
+    labels: np.ndarray
+    notes: list[str]
+    mask: BinaryMask | None = None
+
+
+def read_truth(pair: Pair, shape: tuple[int, int]) -> Truth:
+    """Read the truth of an image.
+
+    Args:
+        shape: Height and width of the image.
+
+    Raises:
+        DataError, ImageError: It can't be read or isn't one; the message names the file and says what to do.
+    """
+    first = pair.truth[0]
+    if pair.kind == PER_NUCLEUS:
+        return _per_nucleus(pair.truth, shape)
+    if pair.kind == LABELS:
+        pixels, notes = _label_pixels(first)
+    elif pair.kind == CELLPOSE:
+        pixels, notes = read_masks(first), []
+    else:
+        objects, notes = (read_geojson if pair.kind == GEOJSON else read_rois)(first)
+        labels, more = draw(objects, shape, first.name)
+        return Truth(labels, notes + more)
+    check_shape(pixels, shape, first.name, pair.image.name)
+    return _numbered(pixels, first.name, notes)
+
+
+def check_shape(pixels: np.ndarray, shape: tuple[int, int], name: str, image: str) -> None:
+    """Raise a DataError with both sizes unless the truth has its image's."""
+    if pixels.shape == shape:
+        return
+    if pixels.ndim != 2:
+        raise DataError(
+            f"{name}: It has the shape {pixels.shape}, expected one plane of {shape[0]} x {shape[1]} pixels (height x "
+            f"width) as {image} has: save the plane that belongs to the image."
+        )
+    turned = " It may be turned by 90 degrees." if pixels.shape == shape[::-1] else ""
+    raise DataError(
+        f"{name}: It is {pixels.shape[0]} x {pixels.shape[1]} pixels (height x width), but its image {image} is "
+        f"{shape[0]} x {shape[1]}.{turned} Give the truth at the size of the image."
+    )
+
+
+def _label_pixels(path: Path) -> tuple[np.ndarray, list[str]]:
+    """The numbers in a label image (H, W), of whatever kind of file."""
+    image = read(path)
+    if image.format == "JPEG":
+        raise DataError(f"{path.name}: It is a JPEG, which changes the numbers of the nuclei. {_AS_NUMBERS}")
+    if image.pixels.ndim == 2:
+        return image.pixels, []
+    if (indices := _palette_indices(path)) is not None:
+        return indices, [f"{path.name}: The numbers of its palette's colours are taken for the numbers of nuclei."]
+    if (image.pixels == image.pixels[..., :1]).all():
+        return image.pixels[..., 0], []
+    raise DataError(
+        f"{path.name}: It is a colour picture of labels ({_colours(image)} colours), expected numbers. {_AS_NUMBERS}"
+    )
+
+
+def _colours(image: MicroscopyImage) -> int:
+    return len(np.unique(image.pixels.reshape(-1, image.pixels.shape[2]), axis=0))
+
+
+def _palette_indices(path: Path) -> np.ndarray | None:
+    """What an image with a palette stores, which its colours don't tell."""
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image) if image.mode == "P" else None
+    except (OSError, SyntaxError, ValueError):
+        return None
+
+
+def _numbered(pixels: np.ndarray, name: str, notes: list[str]) -> Truth:
+    """Label image or mask, told apart."""
+    labels = to_labels(pixels, name).astype(np.int32)
+    top = int(labels.max(initial=0))
+    if not 1 <= top <= FEW_VALUES:
+        return Truth(labels, notes + _scattered(labels, name))
+    parts, n = ndimage.label(labels > 0, _TOUCHING)
+    if top == 1 and n > 1:
+        mask = BinaryMask(name, f"0 and {pixels.max():g}", n)
+        return Truth(parts.astype(np.int32), notes, mask)
+    apart = [ndimage.label(labels == number, _TOUCHING)[1] for number in range(1, top + 1)]
+    if top > 1 and min(apart) >= MANY_PARTS:
+        raise DataError(
+            f"{name}: It has {top} numbers on {sum(apart)} parts: they seem to be classes of pixels, expected one "
+            f"number a nucleus. Give a mask of the nuclei alone, with --binary-masks, or a label image."
+        )
+    return Truth(labels, notes + _scattered(labels, name))
+
+
+def _scattered(labels: np.ndarray, name: str) -> list[str]:
+    """A note where many nuclei lie in several parts."""
+    top = int(labels.max(initial=0))
+    parts = sum(ndimage.label(labels[box] == i, _TOUCHING)[1] > 1 for i, box in _boxes(labels))
+    if parts <= max(1, 0.1 * top):
+        return []
+    return [f"{name}: {parts} of {top} nuclei lie in several parts: numbers may have been given twice."]
+
+
+def _boxes(labels: np.ndarray):
+    return ((i, box) for i, box in enumerate(ndimage.find_objects(labels), 1) if box is not None)
+
+
+def _per_nucleus(files: tuple[Path, ...], shape: tuple[int, int]) -> Truth:
+    """One mask file a nucleus; a pixel of two masks belongs to the later. A single file may be a label image."""
+    if len(files) == 1:
+        pixels, notes = _label_pixels(files[0])
+        check_shape(pixels, shape, files[0].name, "of the folder beside")
+        truth = _numbered(pixels, files[0].name, notes)
+        n = int(truth.labels.max(initial=0))
+        if n > 1 and truth.mask is None:
+            where = f"{files[0].parent.parent.name}/masks/{files[0].name}"
+            truth.notes.append(f"{where}: It is one label image of {n} nuclei, not a mask of one nucleus.")
+        return truth
+    labels = np.zeros(shape, np.int32)
+    empty, number = [], 0
+    for path in files:
+        pixels, _ = _label_pixels(path)
+        check_shape(pixels, shape, path.name, "of the folder beside")
+        if len(np.unique(pixels[pixels > 0])) > 1:
+            raise DataError(
+                f"{path.name}: It has several numbers, but it is one of {len(files)} files in masks/, where each is a "
+                f"mask of one nucleus: give one label image alone, or masks."
+            )
+        number += bool(pixels.any())
+        empty += [] if pixels.any() else [path.name]
+        labels[pixels > 0] = number
+    notes = [f"{len(empty)} empty mask(s) are left out: {', '.join(empty[:5])}."] if empty else []
+    hidden = number - len(np.unique(labels[labels > 0]))
+    if hidden:
+        notes.append(f"{files[0].parent.parent.name}/masks: {hidden} mask(s) lie wholly under others.")
+    return Truth(to_labels(labels, files[0].name).astype(np.int32), notes)
+
+
+__all__ = ["BinaryMask", "ImageError", "Truth", "read_truth"]

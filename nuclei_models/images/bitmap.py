@@ -1,11 +1,8 @@
-"""PNG, JPEG, BMP, WebP and GIF -> pixels, by Pillow.
-
-Pillow reduces PNGs of 16-bit RGB, RGBA and grey with alpha to 8 bits. Its decoder is told to unpack them twice instead,
-once for the high bytes and once for the low ones.
-"""
+"""PNG, JPEG, BMP, WebP and GIF -> pixels, by Pillow; PNGs of 16-bit colour, which it would reduce, by imagecodecs."""
 
 from typing import BinaryIO, cast
 
+import imagecodecs
 import numpy as np
 from PIL import Image, ImageFile
 from PIL.BmpImagePlugin import BmpImageFile
@@ -26,9 +23,8 @@ _PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
 }
 MAX_JPEG_SCANS = 100  # a progressive JPEG has about ten; thousands of empty ones would take minutes
 
-# Pillow's name for the stored samples -> names under which it gives their high and their low bytes
-_DEEP = {"RGB;16B": ("RGB;16B", "RGB;16L"), "RGBA;16B": ("RGBA;16B", "RGBA;16L")}
 _DEEP_GREY_ALPHA = "LA;16B"
+_DEEP = ("RGB;16B", "RGBA;16B", _DEEP_GREY_ALPHA)  # Pillow's names for samples that it reduces
 
 _DTYPES = {"I;16": "u2", "I;16B": "u2", "I;16L": "u2", "I": "i4", "F": "f4"}
 _ORIENTATION = 0x0112
@@ -65,7 +61,7 @@ def open_bitmap(file: BinaryIO, format: str) -> Series:
     stored = _stored(image)
     turn = _orientation(image)
     width, height = image.size[::-1] if turn >= 5 else image.size
-    deep = stored in _DEEP or stored == _DEEP_GREY_ALPHA or (format == "PNG" and image.mode == "I")
+    deep = stored in _DEEP or (format == "PNG" and image.mode == "I")
     is_rgb = image.mode not in ("1", "L", "LA", "La", *_DTYPES) and stored != _DEEP_GREY_ALPHA
     if image.mode in ("P", "PA"):
         is_rgb = not _is_grey_palette(image)
@@ -142,10 +138,10 @@ def _pixels(image: ImageFile.ImageFile, file: BinaryIO, is_rgb: bool) -> tuple[n
     transparent = "transparency" in image.info
     stored = _stored(image)
     if stored in _DEEP:
-        high, low = (_unpacked_as(file, name) for name in _DEEP[stored])
-        pixels = high.astype(np.uint16) << 8 | low
-    elif stored == _DEEP_GREY_ALPHA:
-        pixels = _unpacked_as(file, "RGBA").view(">u2").astype(np.uint16)
+        file.seek(0)
+        pixels = imagecodecs.png_decode(file.read())
+        if pixels.dtype != np.uint16 or pixels.shape[:2] != image.size[::-1]:
+            raise ValueError(f"{stored} unpacked to {pixels.dtype} {pixels.shape}")
     else:
         image.load()
         if image.mode == "CMYK":
@@ -168,11 +164,3 @@ def _plain(image: Image.Image, is_rgb: bool) -> Image.Image:
     if image.mode in ("1", "L", "LA", "RGB", "RGBA", *_DTYPES):
         return image
     return image.convert("RGB")
-
-
-def _unpacked_as(file: BinaryIO, stored: str) -> np.ndarray:
-    """A PNG's samples taken for others of as many bytes. (H, W, channels), uint8."""
-    image = _open(file, "PNG")
-    image.tile = [tile._replace(args=stored) for tile in image.tile]
-    image.load()
-    return np.asarray(image)

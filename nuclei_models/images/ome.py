@@ -29,6 +29,7 @@ class OmeImage:
         sizes: Planes along each; colours count as channels.
         planes: Those in this file.
         pixel_size: (y, x) in micrometres.
+        notes: Sentences for the user.
     """
 
     name: str
@@ -37,6 +38,7 @@ class OmeImage:
     planes: list[Planes]
     channel_names: tuple[str, ...]
     pixel_size: tuple[float, float] | None
+    notes: tuple[str, ...]
 
 
 def read_ome(xml: str, file_name: str) -> list[OmeImage]:
@@ -64,6 +66,7 @@ def read_ome(xml: str, file_name: str) -> list[OmeImage]:
                     own.append(_planes(data))
             axes = pixels.attrib["DimensionOrder"][:1:-1]
             channels = [c.get("Name") or "" for c in _children(pixels, "Channel")]
+            size, notes = _pixel_size(pixels)
             images.append(
                 OmeImage(
                     name=image.get("Name") or "",
@@ -71,7 +74,8 @@ def read_ome(xml: str, file_name: str) -> list[OmeImage]:
                     sizes={axis: int(pixels.attrib[f"Size{axis}"]) for axis in axes},
                     planes=own,
                     channel_names=tuple(channels),
-                    pixel_size=_pixel_size(pixels),
+                    pixel_size=size,
+                    notes=notes,
                 )
             )
     return images
@@ -94,15 +98,19 @@ def _planes(data: ElementTree.Element) -> Planes:
     )
 
 
-def _pixel_size(pixels: ElementTree.Element) -> tuple[float, float] | None:
-    sizes = []
+def _pixel_size(pixels: ElementTree.Element) -> tuple[tuple[float, float] | None, tuple[str, ...]]:
+    """(y, x), and what is to be said of it."""
+    sizes = {}
     for axis in "YX":
         unit = MICROMETRES.get(pixels.get(f"PhysicalSize{axis}Unit", "µm"))
-        size = pixels.get(f"PhysicalSize{axis}")
-        if unit is None or size is None:
-            return None
-        sizes.append(float(size) * unit)
-    return plausible(*sizes)
+        stated = pixels.get(f"PhysicalSize{axis}")
+        if unit is not None and stated is not None:
+            sizes[axis] = float(stated) * unit
+    if len(sizes) == 1:
+        (axis, size), other = next(iter(sizes.items())), "Y" if "X" in sizes else "X"
+        note = f"It says how large a pixel is along {axis} ({size:g} µm) and not along {other}: taken for square."
+        return (found, (note,)) if (found := plausible(size, size)) else (None, ())
+    return (plausible(*sizes.values()) if sizes else None), ()
 
 
 def _children(element: ElementTree.Element, name: str) -> Iterator[ElementTree.Element]:

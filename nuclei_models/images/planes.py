@@ -15,7 +15,7 @@ COLOURS = ("red", "green", "blue")
 if TYPE_CHECKING:
     from .reader import ImageInfo
 
-_NUCLEAR = re.compile(r"dapi|hoechst|h3+42|draq|nucle|dna|h2[ab]|syto|to-?pro|propidium", re.IGNORECASE)
+NUCLEAR = re.compile(r"dapi|hoechst|h3+42|draq|nucle|dna|h2[ab]|syto|to-?pro|propidium", re.IGNORECASE)
 
 Indices = int | Sequence[int] | slice | str | None  # of planes: one, several, "all", or `None` for the default
 
@@ -53,6 +53,16 @@ class Asked:
         self.channels = (
             None if channel is None else [operator.index(c) for c in np.atleast_1d(np.asarray(channel)).tolist()]
         )
+
+    def settled(self, found: Series) -> Series:
+        """Where a file doesn't say what its pages are, the one of `z`, `t` and `channel` that is asked for says it."""
+        asked = {"Z": self.z, "T": self.t, "C": self.channels}
+        axes = [axis for axis, what in asked.items() if what is not None and found.sizes[axis] == 1]
+        if found.guessed and asked[found.guessed] is not None:
+            return found.with_pages_as(found.guessed)
+        if not found.guessed or len(axes) != 1 or (found.is_rgb and axes == ["C"]):
+            return found
+        return found.with_pages_as(axes[0])
 
     def one(self, found: Series, max_pixels: int) -> Plane:
         """The first plane that this comes to. Errors as `every`."""
@@ -137,7 +147,7 @@ def _chosen(
 def _channels(channels: list[int] | None, found: Series, max_pixels: int, notes: list[str]) -> list[int]:
     n, names = found.sizes["C"], found.channel_names
     if channels is None:
-        named = next((c for c, name in enumerate(names) if _NUCLEAR.search(name)), None)
+        named = next((c for c, name in enumerate(names) if NUCLEAR.search(name)), None)
         if n > 1:
             listed = f" ({', '.join(name or 'unnamed' for name in names[:8])})" if any(names) else ""
             why = "" if named is None else ", for its name"

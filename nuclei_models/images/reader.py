@@ -25,8 +25,10 @@ from PIL.Image import DecompressionBombError
 from .bitmap import open_bitmap
 from .ngff import is_zarr, open_zarr
 from .planes import ALL, Asked, Indices, Plane, channel_choices, several
+from .sandbox import open_there
 from .series import MAX_PIXELS, ImageError, Series
-from .tiff_series import open_tiff
+from .tiff import NotHere, open_tiff
+from .vendor import EXTENSIONS, KINDS, open_vendor
 
 __all__ = [
     "MAX_PIXELS",
@@ -39,7 +41,19 @@ __all__ = [
     "read",
 ]
 
-SUPPORTED_EXTENSIONS = (".tif", ".tiff", ".btf", ".tf8", ".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif")
+SUPPORTED_EXTENSIONS: tuple[str, ...] = (
+    ".tif",
+    ".tiff",
+    ".btf",
+    ".tf8",
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".bmp",
+    ".webp",
+    ".gif",
+)
+SUPPORTED_EXTENSIONS += (".svs", ".ndpi", ".scn", ".qptiff", ".lsm", ".stk", *EXTENSIONS)
 
 _FORMATS = {
     b"II*\0": "TIFF",
@@ -51,13 +65,10 @@ _FORMATS = {
     b"BM": "BMP",
     b"GIF87a": "GIF",
     b"GIF89a": "GIF",
-}
+} | KINDS
 _CONVERT = "Open it in Fiji (File > Import > Bio-Formats) and save it as TIFF or OME-TIFF."
 # where, first bytes, what it is, what to do
 _REFUSED = [
-    (0, b"ZISRAWFILE", "a Zeiss CZI file", _CONVERT),
-    (0, b"\x70\0\0\0", "a Leica LIF file", _CONVERT),
-    (0, b"\xda\xce\xbe\x0a", "a Nikon ND2 file", _CONVERT),
     (0, b"\0\0\0\x0cjP", "a JPEG 2000 or old Nikon ND2 file", _CONVERT),
     (0, b"\xff\x4f\xff\x51", "a JPEG 2000 file", _CONVERT),
     (0, b"\xd0\xcf\x11\xe0", "an Olympus OIB, Zeiss ZVI or Office file", _CONVERT),
@@ -90,6 +101,8 @@ class ImageInfo:
         channel_names: As many as channels, or none.
         pixel_size: (y, x) in micrometres, or `None`.
         channel_choices: A label for each channel that can be asked for: of a colour image its three colours.
+        guessed: What the pages were taken for, "C", "Z" or "T", where the file doesn't say what they are; else "".
+            Whatever `read` is asked for there, `z`, `t` or `channel`, means the pages.
         series: A label for each image of the file that is no plane of another; most files have one.
         notes: Sentences for the user.
     """
@@ -104,6 +117,7 @@ class ImageInfo:
     channel_names: tuple[str, ...]
     channel_choices: tuple[str, ...]
     pixel_size: tuple[float, float] | None
+    guessed: str
     series: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -147,6 +161,7 @@ def inspect(path: str | os.PathLike, series: int | None = None) -> ImageInfo:
             channel_names=found.channel_names,
             channel_choices=channel_choices(found),
             pixel_size=found.pixel_size,
+            guessed=found.guessed,
             series=tuple(labels),
             notes=found.notes,
         )
@@ -175,6 +190,7 @@ def read(
     """
     asked = Asked(None if z is None else operator.index(z), None if t is None else operator.index(t), channel)
     with opened(path, series) as (name, labels, found):
+        found = asked.settled(found)
         return _image(name, labels, found, series, asked.one(found, max_pixels), max_pixels)
 
 
@@ -198,6 +214,7 @@ def planes(
     """
     asked = Asked(z, t, channel)
     with opened(path, series) as (name, labels, found):
+        found = asked.settled(found)
         for plane in asked.every(found, max_pixels):
             yield _image(name, labels, found, series, plane, max_pixels)
 
@@ -248,31 +265,55 @@ def opened(path: str | os.PathLike, series: int | None) -> Iterator[tuple[str, l
         if file is None:
             labels, found = open_zarr(Path(path), max(series, 0))
         else:
-            size = os.fstat(file.fileno()).st_size
-            format = _sniff(file, size)
-            if format == "TIFF":
-                labels, found = open_tiff(file, size, Path(path).name, max(series, 0))
-            else:
-                bitmap = open_bitmap(file, format)
-                labels, found = [bitmap.label], bitmap if series == 0 else None
+            labels, found = _opened(file, Path(path), max(series, 0), trusted=False)
         if found is None or series < 0:
             raise ImageError(f"Series {series} was asked for, it has {len(labels)}: give 0 to {len(labels) - 1}.")
         yield name, labels, found
 
 
+def open_trusted(path: Path, which: int) -> tuple[BinaryIO, list[str], Series | None]:
+    """A file with all that can read it, in the sandbox: the open file, its images' labels and the header of one."""
+    file = path.open("rb")
+    return file, *_opened(file, path, which, trusted=True)
+
+
+def _opened(file: BinaryIO, path: Path, which: int, trusted: bool) -> tuple[list[str], Series | None]:
+    size = os.fstat(file.fileno()).st_size
+    format = _sniff(file, size)
+    if format in KINDS.values():
+        return open_vendor(path, format, which) if trusted else open_there(path, which)
+    if format == "TIFF":
+        try:
+            return open_tiff(file, size, path.name, which, trusted)
+        except NotHere:
+            return open_there(path, which)
+    bitmap = open_bitmap(file, format)
+    return [bitmap.label], bitmap if which == 0 else None
+
+
 @contextmanager
 def explained(name: str) -> Iterator[None]:
-    """Around whatever reads an image. Here, and only here, any error becomes an ImageError, which has the name."""
+    """Around whatever reads an image: any error becomes an ImageError, which has the name."""
     try:
-        yield
+        with plain_words():
+            yield
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from error.__cause__
+
+
+@contextmanager
+def plain_words() -> Iterator[None]:
+    """Any error becomes an ImageError for people."""
+    try:
+        yield
+    except ImageError:
+        raise
     except (MemoryError, DecompressionBombError) as error:
-        raise ImageError(f"{name}: It is too large for the memory here. Crop it or give a smaller image.") from error
+        raise ImageError("It is too large for the memory here. Crop it or give a smaller image.") from error
     except Exception as error:
         raise ImageError(
-            f"{name}: It can't be read: it is damaged, cut short or of a rare kind. Copy or download it again, or open "
-            f"it in Fiji and save it as TIFF."
+            "It can't be read: it is damaged, cut short or of a rare kind. Copy or download it again, or open it in "
+            "Fiji and save it as TIFF."
         ) from error
 
 

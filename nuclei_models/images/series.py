@@ -1,7 +1,7 @@
 """What the readers of the formats and `images.py` share: the error, the limits, and an image not yet decoded."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -33,6 +33,7 @@ class Series:
         decode: (t, z, c, max_pixels) -> pixels, (H, W) or (H, W, 3), and more notes.
         window: (t, z, c) -> a reader of windows of that plane, (rows, columns) -> pixels; `None` where only the whole
             can be decoded.
+        guessed: The axis that the file's pages were taken for, as it doesn't say what they are; else "".
     """
 
     format: str
@@ -47,6 +48,29 @@ class Series:
     notes: tuple[str, ...]
     decode: Callable[[int, int, int, int], tuple[np.ndarray, list[str]]]
     window: Callable[[int, int, int], Callable[[slice, slice], np.ndarray]] | None = None
+    guessed: str = ""
+
+    def with_pages_as(self, axis: str) -> "Series":
+        """The same, with the pages of the guessed axis along one that is known: that one, or one of one position."""
+        old, decode, window = self.guessed, self.decode, self.window
+        notes = tuple(note for note in self.notes if "doesn't say what its" not in note)
+        if axis == old:
+            return replace(self, notes=notes, guessed="")
+
+        def moved(t: int, z: int, c: int) -> tuple[int, int, int]:
+            at = {"T": t, "Z": z, "C": c}
+            at[old], at[axis] = at[axis], 0
+            return at["T"], at["Z"], at["C"]
+
+        return replace(
+            self,
+            sizes=self.sizes | {axis: self.sizes[old], old: 1},
+            channel_names=(),
+            notes=notes,
+            decode=lambda t, z, c, max_pixels: decode(*moved(t, z, c), max_pixels),
+            window=None if window is None else lambda t, z, c: window(*moved(t, z, c)),
+            guessed="",
+        )
 
 
 def check_size(width: int, height: int, bytes_per_pixel: float, max_pixels: int) -> None:

@@ -43,6 +43,7 @@ class Source:
         self._files = ExitStack()
         self.name, labels, found = self._files.enter_context(opened(path, series))
         with explained(self.name):
+            found = asked.settled(found)
             plane = asked.one(found, MAX_PIXELS**2)
             self.shape = found.height, found.width
             self.dtype, self.pixel_size = found.dtype, found.pixel_size

@@ -1,165 +1,118 @@
-"""A TIFF page -> pixels: plain bytes to numbers, and numbers to grey, colour or a channel."""
+"""A TIFF page's samples -> what they mean: grey, colour or a channel."""
 
-import math
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from . import tiff
-from .series import ImageError, check_size
-from .tiff import Layout, Page
-from .tiff_codecs import RESAVE, unpack
-
-_SMALL = 1 << 24  # pixels of padding that are no harm
+from .series import ImageError
+from .tiff_page import DAMAGED, PageWindows
 
 
-def read_page(
-    page: Page, lay: Layout, max_pixels: int, sample: int = 0, shift: int = 0, palette_is_display: bool = False
-) -> tuple[np.ndarray, list[str]]:
-    """Read a page's pixels.
+class PageReader:
+    """Reads a page, or windows of it.
+
+    Attributes:
+        height, width, dtype, is_rgb: Of what `read` gives.
+        kind: "grey", "rgb", "cmyk", "palette" or "channels".
+        n_channels: Channels to choose from; 1 for colour.
 
     Args:
-        max_pixels: Largest plane that is unpacked.
-        sample: Which channel, where the layout's kind is "channels".
-        shift: Bytes from the page's own pixels to those wanted (planes without a page of their own).
-        palette_is_display: Whether a palette only colours a grey image for the eye, as in ImageJ.
-
-    Returns:
-        (H, W) or, for colour, (H, W, 3); and sentences for the user.
+        samples: Of the page.
+        as_stored: Whether a palette only colours a grey image for the eye, and white as zero only shows it inverted, as
+            in ImageJ.
 
     Raises:
-        ImageError: Too large, cut short, damaged or of a kind that isn't read.
+        ImageError: Its colours are of a kind that isn't read.
     """
-    check_size(lay.width, lay.height, lay.samples * lay.dtype.itemsize, max_pixels)
-    if math.prod(lay.padded) > 4 * lay.width * lay.height + _SMALL:
-        raise ImageError(
-            f"Its tiles of {lay.tile} (height, width) are far larger than its {lay.width} x {lay.height} pixels: it is "
-            f"damaged. Export it again."
-        )
-    if lay.photometric == 6 and lay.compression != 7:
-        raise ImageError(f"Its colours are YCbCr without JPEG compression, which isn't read. {RESAVE}")
-    if lay.planar:
-        wanted = [sample] if lay.kind == "channels" else range(lay.samples)
-        samples = np.concatenate([_plane(page, lay, plane, shift) for plane in wanted], axis=2)
-    else:
-        samples = _plane(page, lay, 0, shift)
-        samples = samples[..., sample : sample + 1] if lay.kind == "channels" else samples
-    return _meaning(page, lay, samples, palette_is_display)
+
+    def __init__(self, samples: PageWindows, as_stored: bool = False):
+        self.samples, self.page, self.as_stored = samples, samples.page, as_stored
+        self.height, self.width, stored = samples.height, samples.width, samples.stored
+        extra = tuple(self.page.extrasamples or ())
+        self.kind, self.alpha = _kind(int(self.page.photometric), samples.samples, extra)
+        self.palette = self._palette() if self.kind == "palette" else None
+        self.n_channels = samples.samples - self.alpha if self.kind == "channels" else 1
+        self.is_rgb = self.kind in ("rgb", "cmyk") or (self.palette is not None and self.palette.ndim == 2)
+        self.dtype = np.dtype(np.uint8) if self.palette is not None or stored.kind == "b" else stored
+        self.top = self._top(stored)
+
+    def whole(self, channel: int, max_pixels: int) -> tuple[np.ndarray, list[str]]:
+        """(H, W) of a channel or (H, W, 3) colour, and sentences for the user. Raises ImageError as `read`, or if it is
+        larger than `max_pixels`."""
+        self.samples.check(max_pixels)
+        return self._window(slice(0, self.height), slice(0, self.width), channel)
+
+    def read(self, rows: slice, cols: slice, channel: int = 0) -> np.ndarray:
+        """(h, w) of a channel or (h, w, 3) colour. Raises ImageError as `PageWindows.read`."""
+        return self._window(rows, cols, channel)[0]
+
+    def _window(self, rows: slice, cols: slice, channel: int) -> tuple[np.ndarray, list[str]]:
+        pixels, notes = self._meaning(rows, cols, channel)
+        return (pixels * np.uint8(255) if pixels.dtype.kind == "b" else pixels), notes
+
+    def _meaning(self, rows: slice, cols: slice, channel: int) -> tuple[np.ndarray, list[str]]:
+        samples, notes = self.samples.read(rows, cols, channel if self.kind == "channels" else None), []
+        if self.alpha and self.kind != "channels":
+            if (samples[..., -1] != self.top).any():
+                notes.append("It has transparent parts: the transparency is ignored.")
+            samples = samples[..., :-1]
+        if self.kind == "rgb":
+            if samples.shape[2] > 3:
+                notes.append(
+                    f"It has {samples.shape[2] - 3} more channels beside red, green and blue: they are ignored."
+                )
+            return samples[..., :3], notes
+        if self.kind == "cmyk":
+            if samples.dtype != np.uint8:
+                raise ImageError(f"Its colours are CMYK of type {samples.dtype}, expected 8-bit. Save it as RGB.")
+            image = Image.fromarray(np.ascontiguousarray(samples[..., :4]), "CMYK")
+            return np.asarray(image.convert("RGB")), ["Its CMYK colours were converted to RGB."]
+        grey = samples[..., 0]
+        if self.kind == "palette":
+            if self.palette is not None:
+                return self.palette[grey.astype(np.uint16)], notes
+            notes.append("Its colour table only colours grey values for the eye: the values beneath are used.")
+        if self.page.photometric == 0 and grey.dtype.kind in "ub":
+            if self.as_stored:
+                notes.append("Its lookup table shows 0 as white: the values beneath are used as they are.")
+            else:
+                grey = ~grey if grey.dtype.kind == "b" else self.top - grey
+                notes.append("It is stored with 0 as white: it was inverted.")
+        return grey, notes
+
+    def _palette(self) -> np.ndarray | None:
+        """The colours of a palette: (n, 3) or, if all are grey, (n,), uint8. `None` where the palette only colours the
+        stored values for the eye: ImageJ's lookup table, or any that rises in all colours."""
+        table = np.asarray([] if self.page.colormap is None else self.page.colormap)
+        if self.samples.stored.kind not in "ub" or table.size != 3 << min(self.page.bitspersample, 17):
+            expected = 3 << min(self.page.bitspersample, 16)
+            raise ImageError(f"Its palette has {table.size} numbers, expected {expected}. {DAMAGED}")
+        colours = table.reshape(3, -1).T.astype(np.uint16)
+        if self.as_stored or (np.diff(colours.astype(np.int32), axis=0) >= 0).all():
+            return None
+        colours = (colours >> 8 if colours.max() > 255 else colours).astype(np.uint8)
+        return colours[:, 0] if (colours == colours[:, :1]).all() else colours
+
+    def _top(self, dtype: np.dtype) -> Any:
+        """The highest value of a sample; 1 for reals."""
+        if dtype.kind in "bf":
+            return dtype.type(1)
+        return dtype.type((1 << self.page.bitspersample - (dtype.kind == "i")) - 1)
 
 
-# stored bytes -> numbers
-
-
-def _plane(page: Page, lay: Layout, plane: int, shift: int) -> np.ndarray:
-    """The samples that are stored together: (H, W, samples_together), the layout's dtype."""
-    data = unpack(page, lay, plane, shift)
-    predictor = 1 if lay.compression in (1, 7) else lay.predictor
-    if predictor not in (1, 2, 3) or (predictor != 1 and lay.bits < 8) or (predictor == 3 and lay.dtype.kind != "f"):
-        raise ImageError(
-            f"It is compressed with predictor {predictor} on {lay.dtype} pixels, which isn't read. {RESAVE}"
-        )
-    if predictor == 3:
-        samples = _undo_float_predictor(data, lay)
-    else:
-        samples = _numbers(data, lay, page.order)
-        samples = _undo_predictor(samples, lay) if predictor == 2 else samples
-    return samples[: lay.height, : lay.width]
-
-
-def _numbers(data: np.ndarray, lay: Layout, order: str) -> np.ndarray:
-    """(H, bytes) uint8 -> (H, W, samples_together) of the layout's dtype, padding included."""
-    height, width = lay.padded
-    samples = lay.samples_together
-    if lay.bits in (8, 16, 32, 64):
-        stored = np.dtype(order + lay.dtype.str[1:])
-        return data.view(stored).reshape(height, width, samples).astype(lay.dtype, copy=False)
-    block_width = lay.tile[1] if lay.tile else width
-    blocks = data.reshape(height, -1, lay.row_bytes(block_width))
-    numbers = np.zeros((height, blocks.shape[1], block_width * samples), lay.dtype)
-    for row, out in zip(blocks, numbers, strict=True):  # a row at a time: a bit takes a byte here
-        bits = np.unpackbits(row, axis=-1)[:, : out.shape[1] * lay.bits].reshape(*out.shape, lay.bits)
-        for i in range(lay.bits):
-            out |= bits[..., i].astype(lay.dtype) << lay.dtype.type(lay.bits - 1 - i)
-    return numbers.reshape(height, width, samples)
-
-
-def _undo_predictor(samples: np.ndarray, lay: Layout) -> np.ndarray:
-    """Predictor 2 stores the differences of neighbours in a row of a strip or tile. (H, W, S) to the same."""
-    integers = np.array(samples).view(f"u{lay.dtype.itemsize}")
-    block_width = lay.tile[1] if lay.tile else samples.shape[1]
-    for left in range(0, samples.shape[1], block_width):
-        block = integers[:, left : left + block_width]
-        np.cumsum(block, axis=1, dtype=block.dtype, out=block)
-    return integers.view(lay.dtype)
-
-
-def _undo_float_predictor(data: np.ndarray, lay: Layout) -> np.ndarray:
-    """Predictor 3 (Adobe Photoshop's TIFF technical note 3) stores, of a row of a strip or tile, all the highest bytes,
-    then all the next, whatever the byte order, and of these the differences. (H, bytes) uint8 -> (H, W, S)."""
-    height, width = lay.padded
-    samples, size = lay.samples_together, lay.dtype.itemsize
-    out = np.empty((height, width, samples), lay.dtype)
-    block_width = lay.tile[1] if lay.tile else width
-    for left in range(0, width, block_width):
-        block = data[:, left * samples * size : (left + block_width) * samples * size]
-        differences = block.reshape(height, -1, samples)
-        by_byte = np.cumsum(differences, axis=1, dtype=np.uint8).reshape(height, size, -1)
-        floats = np.ascontiguousarray(by_byte.swapaxes(1, 2)).view(f">f{size}")
-        out[:, left : left + block_width] = floats.reshape(height, -1, samples)
-    return out
-
-
-# numbers -> what they mean
-
-
-def palette(page: Page, lay: Layout, is_display: bool) -> np.ndarray | None:
-    """The colours of a palette: (n, 3) or, if all are grey, (n,), uint8. `None` where the stored values are the image.
-
-    That is so if the palette only colours them for the eye: ImageJ's lookup table, or any that rises in all colours.
-    """
-    table = page.values(tiff.COLOR_MAP)
-    if lay.bits > 16 or len(table) != 3 << lay.bits:
-        raise ImageError(f"Its palette has {len(table)} numbers, expected {3 << min(lay.bits, 16)}. Export it again.")
-    colours = table.reshape(3, -1).T.astype(np.uint16)
-    if is_display or (np.diff(colours.astype(np.int32), axis=0) >= 0).all():
-        return None
-    colours = (colours >> 8 if colours.max() > 255 else colours).astype(np.uint8)
-    return colours[:, 0] if (colours == colours[:, :1]).all() else colours
-
-
-def _meaning(page: Page, lay: Layout, samples: np.ndarray, palette_is_display: bool) -> tuple[np.ndarray, list[str]]:
-    """(H, W, S) as stored -> (H, W) grey or (H, W, 3) colour, and what was done."""
-    notes = []
-    if lay.alpha and lay.kind != "channels":
-        if (samples[..., -1] != _top(lay)).any():
-            notes.append("It has transparent parts: the transparency is ignored.")
-        samples = samples[..., :-1]
-    if lay.kind == "rgb":
-        if samples.shape[2] > 3:
-            notes.append(f"It has {samples.shape[2] - 3} more channels beside red, green and blue: they are ignored.")
-        return samples[..., :3], notes
-    if lay.kind == "cmyk":
-        if lay.dtype != np.uint8:
-            raise ImageError(f"Its colours are CMYK of type {lay.dtype}, expected 8-bit. Save it as RGB.")
-        image = Image.fromarray(np.ascontiguousarray(samples[..., :4]), "CMYK")
-        return np.asarray(image.convert("RGB")), ["Its CMYK colours were converted to RGB."]
-    grey = samples[..., 0]
-    if lay.kind == "palette":
-        table = palette(page, lay, palette_is_display)
-        if table is not None:
-            return table[grey], notes
-        notes.append("Its colour table only colours grey values for the eye: the values beneath are used.")
-    if lay.photometric == 0 and lay.dtype.kind == "u":
-        grey = (_top(lay) - grey).astype(lay.dtype)
-        notes.append("It is stored with 0 as white: it was inverted.")
-    if lay.bits == 1:
-        grey = grey * np.uint8(255)
-    return grey, notes
-
-
-def _top(lay: Layout) -> Any:
-    """The highest value of a sample; 1 for reals."""
-    if lay.dtype.kind == "f":
-        return lay.dtype.type(1)
-    return lay.dtype.type((1 << lay.bits - (lay.dtype.kind == "i")) - 1)
+def _kind(photometric: int, samples: int, extra: tuple[int, ...]) -> tuple[str, bool]:
+    """What the samples of a pixel mean, and whether the last of them is opacity."""
+    if photometric == 3 and samples == 1:
+        return "palette", False
+    if photometric in (2, 6) and samples >= 3:
+        return "rgb", samples > 3 and (1 in extra or 2 in extra)
+    if photometric == 5 and samples >= 4:
+        return "cmyk", False
+    if photometric in (0, 1, 2, 4, 5) or (photometric == 3 and samples > 1):
+        alpha = samples > 1 and bool(extra) and extra[-1] in (1, 2)
+        return ("grey" if samples - alpha == 1 else "channels"), alpha
+    raise ImageError(
+        f"Its colours are stored as TIFF photometric interpretation {photometric}, expected grey, RGB, CMYK or a "
+        f"palette. Open it in Fiji, set Image > Type > RGB Color and save it as TIFF."
+    )

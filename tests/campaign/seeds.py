@@ -4,6 +4,7 @@ import io
 import zlib
 from functools import cache
 
+import imagecodecs
 import numpy as np
 import tifffile
 from PIL import Image
@@ -19,7 +20,51 @@ STACK = _RANDOM.integers(0, 65536, (2, 3, 2, 8, 9)).astype(np.uint16)  # T, Z, C
 @cache
 def seeds() -> dict[str, bytes]:
     """By what they are, in a fixed order."""
-    return {**_by_pillow(), **_by_tifffile()}
+    return {**_by_pillow(), **_by_tifffile(), **_of_rare_kinds()}
+
+
+def _of_rare_kinds() -> dict[str, bytes]:
+    """Compressions that are unpacked in the sandbox, slides, and vendors' formats."""
+    packers = {
+        "JPEG 2000": (34712, lambda p: _packed(p, "JPEG2000", irreversible=False, no_jp2=True)),
+        "JPEG 2000, Aperio": (33003, lambda p: _packed(p, "JPEG2000", irreversible=True, no_jp2=True)),
+        "WebP": (50001, lambda p: _packed(p, "WEBP", lossless=True)),
+        "JPEG XR": (22610, imagecodecs.jpegxr_encode),
+        "JPEG XL": (50002, lambda p: imagecodecs.jpegxl_encode(p, lossless=True)),
+        "LERC": (34887, imagecodecs.lerc_encode),
+        "PNG": (34933, imagecodecs.png_encode),
+        "JPEG": (7, lambda p: _packed(p, "JPEG")),
+    }
+    block = np.pad(RGB, ((0, 4), (0, 2), (0, 0)), mode="edge")
+    files = {}
+    for name, (scheme, pack) in packers.items():
+        form = tags(14, 12, 8, 3, 2, t259=(3, [scheme]), t322=(4, [16]), t323=(4, [16]))
+        files[f"TIFF {name}"] = tiff_bytes((form, [pack(block)]))
+    around = imagecodecs.zstd_encode(imagecodecs.lerc_encode(DEEP[..., 0]))
+    files["TIFF LERC in zstd"] = tiff_bytes((tags(14, 12, 16, t259=(3, [34887]), t50674=(4, [4, 2])), [around]))
+    jpeg = tags(14, 12, 8, 3, 6, t259=(3, [7]), t322=(4, [16]), t323=(4, [16]), t530=(3, [1, 1]))
+    tile = [_packed(block, "JPEG", subsampling=0)]
+    aperio = jpeg | {270: _text("Aperio Image Library|MPP = 0.5")}
+    small = tags(7, 6, 8, 3, 2, t254=(4, [1])), [bytes(126)]
+    files["SVS"] = tiff_bytes((aperio, tile), small, (aperio, tile), small)
+    xml = (
+        '<scn><collection><image name="a"><pixels><dimension r="0" ifd="0"/><dimension r="1" ifd="1"/></pixels></image>'
+    )
+    files["SCN"] = tiff_bytes((jpeg | {270: _text(f"{xml}</collection></scn>"), 305: _text("Leica")}, tile), small)
+    akoya = {305: _text("PerkinElmer-QPI"), 322: (4, [16]), 323: (4, [16])}
+    named = [_text(f"<PerkinElmer-QPI-ImageDescription><Name>{n}</Name>") for n in ("DAPI", "FITC")]
+    pages = [(tags(14, 12, 16) | akoya | {270: name}, [bytes(512)]) for name in named]
+    files["QPTIFF"] = tiff_bytes(*pages, small, (tags(7, 6, 16) | akoya, [bytes(512)]))
+    files["NDPI"] = tiff_bytes((jpeg | {271: _text("Hamamatsu"), 65420: (4, [1])}, tile))
+    return files
+
+
+def _packed(pixels: np.ndarray, format: str, **options) -> bytes:
+    return _saved(Image.fromarray(pixels), format, options)
+
+
+def _text(text: str) -> tuple[int, list[int]]:
+    return 2, list(text.encode() + b"\0")
 
 
 def _by_pillow() -> dict[str, bytes]:

@@ -9,7 +9,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from nuclei_models.images.reader import inspect, read
+from nuclei_models.images.reader import inspect, planes, read
 from tests.support.image_files import float_predicted, lzw, tags, tiff_bytes
 from tests.support.images import DEEP, GREY, RGB, RNG, STACK, H, Save, W, check, fails
 
@@ -143,18 +143,30 @@ def test_several_channels(save: Save):
         fails(path, "0 to 4", channel=[])
 
 
-def test_plain_pages_are_z_planes(save: Save):
+@pytest.mark.parametrize("options", [{"metadata": None}, {}])
+def test_few_pages_without_a_word_are_channels(save: Save, options: dict):
     pages = STACK[0, :, 0]
-    image = check(save(pages, photometric="minisblack", metadata=None), pages[1])
-    assert image.sizes == {"T": 1, "Z": 3, "C": 1} and image.plane == {"T": 0, "Z": 1}
-    assert image.notes == ("3 Z planes: plane 2 is used.",)
-    fails(save(pages, photometric="minisblack", metadata=None), "number 3", "it has 3", "0 to 2", z=3)
+    path = save(pages, photometric="minisblack", **options)
+    image = check(path, pages[0])
+    assert image.sizes == {"T": 1, "Z": 1, "C": 3} and inspect(path).guessed == "C"
+    assert image.notes == (
+        "It doesn't say what its 3 pages are: they are taken for channels.",
+        "3 channels: channel 1 is used.",
+    )
+    for axis in ("channel", "z", "t"):  # whatever a user takes them for
+        image = read(path, **{axis: 2})
+        assert image.notes == () and np.array_equal(image.pixels, pages[2])
+        fails(path, "3 was asked for" if axis != "channel" else "[3]", "it has 3", "0 to 2", **{axis: 3})
+    assert [image.plane["Z"] for image in planes(path, z="all", t=None)] == [0, 1, 2]
 
 
 def test_twelve_planes_show_the_seventh(save: Save):
     pages = RNG.integers(0, 99, (12, 9, 8)).astype(np.int16)
     image = check(save(pages, photometric="minisblack"), pages[6])
-    assert image.notes == ("12 Z planes: plane 7 is used.",)
+    assert image.notes == (
+        "It doesn't say what its 12 pages are: they are taken for Z planes.",
+        "12 Z planes: plane 7 is used.",
+    )
 
 
 @pytest.mark.parametrize("order", "<>")
@@ -262,8 +274,8 @@ def test_ome_of_a_renamed_file(save: Save):
 )
 def test_ome_that_lies_is_not_believed(save: Save, xml: str):
     pages = STACK[0, :, 0]
-    image = check(save(pages, description=xml, metadata=None, photometric="minisblack"), pages[1])
-    assert image.sizes == {"T": 1, "Z": 3, "C": 1} and "doesn't fit" in image.notes[0]
+    image = check(save(pages, description=xml, metadata=None, photometric="minisblack"), pages[0])
+    assert image.sizes == {"T": 1, "Z": 1, "C": 3} and "doesn't fit" in image.notes[0]
 
 
 @pytest.mark.parametrize("text", ["channels=7\nslices=5", "images=1000000000", "frames=-2\nslices=99999999999999999"])

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 import zarr
 
-from nuclei_models.images import tiff_window
+from nuclei_models.images import tiff_page
 from nuclei_models.images.reader import ImageError, inspect, read
 from nuclei_models.images.source import Source
 from tests.support.images import RNG, STACK, check, check_windows, fails
@@ -148,7 +148,7 @@ def test_of_a_pyramid_the_finest_level(tmp_path):
 
 
 def test_strips_that_only_the_whole_can_be_read_of(tmp_path, monkeypatch):
-    monkeypatch.setattr(tiff_window, "MAX_PIXELS", 50 * 83)
+    monkeypatch.setattr(tiff_page, "MAX_PIXELS", 50 * 83)
     tifffile.imwrite(tmp_path / "one.tif", PLANE, compression="zlib", rowsperstrip=61)
     with pytest.raises(ImageError, match=r"one\.tif: .* save it in tiles"):
         Source(tmp_path / "one.tif").read(slice(0, 5), slice(0, 5))
@@ -160,9 +160,9 @@ def test_strips_that_only_the_whole_can_be_read_of(tmp_path, monkeypatch):
 
 def test_only_what_a_window_touches_is_read(tmp_path, monkeypatch):
     sizes = []
-    read_exactly = tiff_window.tiff.read_exactly
+    read = tiff_page.PageWindows._bytes
     monkeypatch.setattr(
-        tiff_window.tiff, "read_exactly", lambda f, n, at, size: sizes.append(size) or read_exactly(f, n, at, size)
+        tiff_page.PageWindows, "_bytes", lambda page, at, size: sizes.append(size) or read(page, at, size)
     )
     big = np.zeros((1000, 1000), np.uint16)
     for options in (

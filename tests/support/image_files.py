@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 # TIFF field types by their number of bytes
-_CODES = {1: "B", 2: "B", 3: "H", 4: "L", 5: "L", 12: "d"}
+_CODES = {1: "B", 2: "B", 3: "H", 4: "L", 5: "L", 7: "B", 11: "f", 12: "d"}
 Tags = dict[int, tuple[int, list]]
 
 

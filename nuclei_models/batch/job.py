@@ -186,7 +186,7 @@ def run(
 def _measured(source: Path, image: MicroscopyImage, found: Segmentation, network: Network, settings: Settings) -> Table:
     """Every nucleus in every channel of the file."""
     z, t = image.plane["Z"], image.plane["T"]
-    others = other_channels(inspect(source, settings.series), image.channels)
+    others = other_channels(inspect(source, settings.series, settings.z, settings.t, settings.channel), image.channels)
     return measure(
         found.labels,
         image.pixels,

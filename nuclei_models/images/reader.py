@@ -147,9 +147,25 @@ class MicroscopyImage:
     notes: tuple[str, ...]
 
 
-def inspect(path: str | os.PathLike, series: int | None = None) -> ImageInfo:
-    """What is in an image file: its axes and sizes, from its header. Of any size. Raises ImageError as `read` does."""
+def inspect(
+    path: str | os.PathLike,
+    series: int | None = None,
+    z: Indices = None,
+    t: Indices = None,
+    channel: int | Sequence[int] | None = None,
+) -> ImageInfo:
+    """What is in an image file: its axes and sizes, from its header. Of any size.
+
+    Args:
+        series, z, t, channel: What `read` is going to be asked for. Where a file doesn't say what its pages are, that
+            says it.
+
+    Raises:
+        ImageError: As in `read`.
+    """
+    asked = Asked(z, t, channel)
     with opened(path, series) as (name, labels, found):
+        found = asked.settled(found)
         return ImageInfo(
             name=name,
             format=found.format,

@@ -1,6 +1,6 @@
 """An image file of any size -> its pixels, window by window, native values.
 
-TIFF by its strips or tiles (`images/tiff_window.py`) and OME-Zarr by its chunks (`images/ngff.py`); other formats can
+TIFF by its strips or tiles (`images/tiff_page.py`) and OME-Zarr by its chunks (`images/ngff.py`); other formats can
 only be decoded whole, and are small enough for it. The readers are those of `images.read`: same checks, same meaning.
 """
 

@@ -157,10 +157,13 @@ class Workplace:
     @cached_property
     def others(self) -> dict[str, Source]:
         """The image's other channels by name, to be measured."""
-        taken, series = self.source, self.plan.settings.series
+        taken, s = self.source, self.plan.settings
+        series = s.series
         return {
             name: Source(self.plan.source, taken.plane["Z"], taken.plane["T"], number, series)
-            for number, name in other_channels(inspect(self.plan.source, series), taken.channels).items()
+            for number, name in other_channels(
+                inspect(self.plan.source, series, s.z, s.t, s.channel), taken.channels
+            ).items()
         }
 
     @cached_property

@@ -1,5 +1,6 @@
 """`nuclei segment`: plan, run, and tell."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Any
 from nuclei_models.analysis.filters import Filters
 from nuclei_models.batch.inputs import Inputs, find_inputs, name_results
 from nuclei_models.batch.job import Done, Job, is_done, run, segment_large_job, strangers
-from nuclei_models.batch.overview import FAILURES, OVERVIEWS, overview
+from nuclei_models.batch.overview import FAILURES, OVERVIEWS, SUMMARY, overview
 from nuclei_models.batch.records import FOLDER, read_records
 from nuclei_models.images.reader import ImageError, inspect
 from nuclei_models.inference.bundled import DEFAULT
@@ -22,6 +23,8 @@ from nuclei_models.output.files import KINDS
 
 from . import console
 from .console import Bar, Usage, complain, explain, say
+
+TAKEN = ("is used.", "is used, for its name.")  # how the reader's notes on its own choices end
 
 
 @dataclass
@@ -129,6 +132,7 @@ class Run:
                 self.work(mapper)
             elif not self.quiet:
                 say("Nothing is left to be done.")
+        self.tell_notes()
         self.tell_failures()
         return console.SOME_FAILED if self.plan.failures else console.OK
 
@@ -212,6 +216,19 @@ class Run:
         large = self.plan.jobs(large=True)
         if large and not self.quiet:
             say(f"{len(large):,} of them are larger than memory may hold: segmented part by part.")
+
+    def tell_notes(self) -> None:
+        """What was taken of the images, and what is doubtful about them: each sentence once."""
+        done = [self.records[job.name] for job in self.plan.pixels if job.name in self.records]
+        notes = Counter(note for record in done for note in record.facts.get("notes", ()))
+        if self.quiet or not notes:
+            return
+        for note, n in notes.most_common(console.SHOWN):
+            say(f"{console.count(n, 'image')}: {note}")
+        if len(notes) > console.SHOWN:
+            say(f"{len(notes) - console.SHOWN:,} more notes are in {SUMMARY}.")
+        if any(note.endswith(TAKEN) for note in notes):
+            say("--series, --z, --t and --channel take another one; nuclei info FILE tells what there is.")
 
     def tell_failures(self) -> None:
         failures = self.plan.failures

@@ -15,6 +15,8 @@ from .intensity import Planes, background_of, background_sample, intensity_colum
 
 Table = dict[str, np.ndarray]
 
+SMALLEST_NUCLEUS, LARGEST_NUCLEUS = 1.0, 200.0  # micrometres across; beyond, the pixel size is doubted
+
 
 def measure(
     labels: np.ndarray,
@@ -112,3 +114,21 @@ def _eccentricity(yy: np.ndarray, xx: np.ndarray, xy: np.ndarray) -> np.ndarray:
     half_sum, root = (yy + xx) / 2, np.sqrt(((yy - xx) / 2) ** 2 + xy**2)
     major, minor = half_sum + root, np.maximum(half_sum - root, 0)
     return np.sqrt(1 - np.divide(minor, major, out=np.ones_like(major), where=major > 1e-9))
+
+
+def pixel_size_doubt(diameter: float | None, pixel_size: tuple[float, float] | None) -> str:
+    """What a person is to be told of a pixel size by which nuclei come out as none are; "" where all is well.
+
+    Args:
+        diameter: Median of the nuclei found, pixels; `None` where there are none.
+        pixel_size: Height and width of a pixel in micrometres, as the file states it.
+    """
+    if not diameter or pixel_size is None:
+        return ""
+    across = diameter * (pixel_size[0] * pixel_size[1]) ** 0.5
+    if SMALLEST_NUCLEUS <= across <= LARGEST_NUCLEUS:
+        return ""
+    return (
+        f"By the file's pixel size, {pixel_size[1]:.3g} µm, the nuclei are {across:,.3g} µm across. The pixel size "
+        f"is probably wrong, and with it every length and area in micrometres."
+    )

@@ -102,18 +102,29 @@ def _is_free(path: Path, record: Record | None) -> bool:
 
 
 def _matches(pattern: str, out: Path) -> tuple[list[Path], Path]:
-    """What a glob matches but for results, and the folder that it starts from."""
-    root = _absolute(os.path.dirname(re.split(r"[*?[]", pattern, maxsplit=1)[0]))  # noqa: PTH120
-    matches = [_absolute(match) for match in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207
+    """What a glob matches but for results, and the folder that it starts from. What is there by that name, as a folder
+    "day [1]", is no pattern."""
+    parts, root = Path(os.path.expanduser(pattern)).parts, Path()  # noqa: PTH111
+    taken: list[str] = []
+    for i, part in enumerate(parts):
+        is_there = root == Path(*parts[:i]) and (root / part).exists()
+        root = root / part if is_there else root
+        taken.append(glob.escape(part) if is_there else part)
+    root = _absolute(str(root))
+    matches = [_absolute(match) for match in sorted(glob.glob(str(Path(*taken)), recursive=True))]  # noqa: PTH207
     return [match for match in matches if not _is_result(match, root, out)], root
 
 
 def _listed(folder: Path, out: Path, recursive: bool, left_out: Counter[str]) -> Iterable[Path]:
-    for at, folders, names in os.walk(folder):
+    seen = {_identity(folder)}  # links are followed, and may lead in a circle
+    for at, folders, names in os.walk(folder, followlinks=True):
         here = Path(at)
         images = sorted(f for f in folders if f.endswith(LARGE_FOLDER))
         inside = [f for f in folders if not f.startswith(".") and f not in images]
         inside = sorted(f for f in inside if not _is_result(here / f, folder, out))
+        found = {_identity(here / f): f for f in reversed(inside)}
+        inside = sorted(f for identity, f in found.items() if identity not in seen)
+        seen |= found.keys()
         for name in sorted(n for n in names if not n.startswith(".")):
             if name.lower().endswith(SUPPORTED_EXTENSIONS):
                 yield here / name
@@ -123,6 +134,12 @@ def _listed(folder: Path, out: Path, recursive: bool, left_out: Counter[str]) ->
         folders[:] = inside if recursive else []
         if not recursive and inside:
             left_out["folder(s) inside (--recursive looks into them)"] += len(inside)
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    """Equal for one folder under several names."""
+    found = folder.stat()
+    return found.st_dev, found.st_ino
 
 
 def _is_result(path: Path, root: Path, out: Path) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..analysis.figures import figures_of, saturated
 from ..analysis.filters import Kept, apply_filters, told
-from ..analysis.measurements import measure
+from ..analysis.measurements import measure, pixel_size_doubt
 from ..images.planes import other_channels
 from ..images.reader import ImageError, MicroscopyImage, display_name, inspect, read
 from ..inference.network import Network
@@ -199,14 +199,16 @@ def _measured(source: Path, image: MicroscopyImage, found: Segmentation, network
 
 def _facts(image: MicroscopyImage, kept: Kept, found: Segmentation) -> dict[str, Any]:
     height, width = kept.labels.shape
+    facts = figures_of(kept.table, (height, width), kept.left_out)
+    doubts = found.doubt, pixel_size_doubt(facts["median_diameter_px"], image.pixel_size)
     return {
         "height": height,
         "width": width,
-        **figures_of(kept.table, (height, width), kept.left_out),
+        **facts,
         "saturated": saturated(image.pixels),
         **found.maps.diameter.facts(),
         "pixel_size_um": image.pixel_size,
         "plane": image.plane,
         "channels": image.channels,
-        "notes": [*image.notes, *filter(None, [found.doubt, told(kept.left_out) if kept.left_out else ""])],
+        "notes": [*image.notes, *filter(None, [*doubts, told(kept.left_out) if kept.left_out else ""])],
     }

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..analysis.figures import figures_of, saturated
 from ..analysis.filters import renumbered, told, wanted
-from ..analysis.measurements import Table
+from ..analysis.measurements import Table, pixel_size_doubt
 from ..images.reader import ImageError
 from ..images.source import Source
 from ..jobs.durable import RunStopped, locked
@@ -281,8 +281,9 @@ class Run:
     def _notes(self, found: Result) -> list[str]:
         step = shown_step(self.work.plan.shape)
         pictures = {"overlay", "coloured"} & set(self.work.plan.settings.save)
-        doubt = self.work.plan.diameter.doubt(figures_of(found.table, self.work.plan.shape, {})["median_diameter_px"])
-        notes = [note for note in (doubt, told(found.left_out) if found.left_out else "") if note]
+        median = figures_of(found.table, self.work.plan.shape, {})["median_diameter_px"]
+        doubts = self.work.plan.diameter.doubt(median), pixel_size_doubt(median, self.source.pixel_size)
+        notes = [note for note in (*doubts, told(found.left_out) if found.left_out else "") if note]
         return notes + ([f"Pictures show every {step}th row and column."] if pictures and step > 1 else [])
 
     def _all(

@@ -12,6 +12,7 @@ from html import escape
 
 import gradio as gr
 
+from ..analysis.measurements import pixel_size_doubt
 from ..analysis.out_of_domain import read_domain, warning
 from ..inference.bundled import TITLES
 from ..inference.segmentation import median_diameter
@@ -100,6 +101,7 @@ class Page:
         texts = [warning(self.domain, maps, labels, next(iter(analysis.diameters.values()), None))]
         doubts = (m.diameter.doubt(median_diameter(found)) for m, found in zip(maps, labels, strict=True))
         texts.append(next(filter(None, doubts), None))
+        texts.append(pixel_size_doubt(next(map(median_diameter, labels), None), analysis.picture.pixel_size))
         return "".join(f"\n\n⚠️ **{text.split('. ', 1)[0]}.** {text.split('. ', 1)[1]}" for text in texts if text)
 
     def cancel(self, request: gr.Request) -> str:

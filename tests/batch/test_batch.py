@@ -232,3 +232,50 @@ def test_a_record_that_makes_no_sense_is_none(tmp_path):
         (tmp_path / FOLDER).mkdir(exist_ok=True)
         record_path(tmp_path, name).write_text(text)
     assert read_records(tmp_path) == {}
+
+
+# what was named
+
+
+def test_brackets_in_a_name_are_no_pattern(tmp_path: Path):
+    folder = tmp_path / "day [1]"
+    wanted = [write_image(folder / name) for name in ("a.tif", "b [2].tif")]
+    write_image(tmp_path / "day 1" / "c.tif")
+    for given in (folder / "*.tif", folder, folder / "?*"):
+        inputs = find_inputs([str(given)], tmp_path / "out")
+        assert inputs.files == wanted and inputs.root == folder and not inputs.missing
+    assert find_inputs([str(wanted[1])], tmp_path / "out").files == [wanted[1]]
+
+
+def test_linked_folders_are_looked_into_once(tmp_path: Path):
+    image = write_image(tmp_path / "elsewhere" / "a.tif")
+    folder = tmp_path / "here"
+    folder.mkdir()
+    (folder / "day1").symlink_to(image.parent)
+    (folder / "again").symlink_to(image.parent)
+    (folder / "circle").symlink_to(folder)
+    assert find_inputs([str(folder)], tmp_path / "out", recursive=True).files == [folder / "again" / "a.tif"]
+    assert find_inputs([str(folder)], tmp_path / "out").files == []
+
+
+def test_slides_in_a_folder(tmp_path: Path):
+    names = ["a.svs", "b.ndpi", "c.scn", "d.QPTIFF", "e.czi", "f.lif", "g.nd2", "h.btf"]
+    for name in [*names, "notes.xml"]:
+        (tmp_path / name).write_bytes(b"x")
+    inputs = find_inputs([str(tmp_path)], tmp_path / "out")
+    assert [path.name for path in inputs.files] == names and inputs.left_out == {".xml file(s)": 1}
+
+
+def test_a_pixel_size_that_no_nucleus_fits_is_doubted(tmp_path: Path, model: str):
+    job = make_job(tmp_path, model)
+    for size, doubted in [(0.5, False), (84.67, True), (0.001, True)]:
+        tifffile.imwrite(
+            job.source,
+            as_type(blobs(96, 96), np.uint16),
+            imagej=True,
+            resolution=(1 / size,) * 2,
+            metadata={"unit": "um"},
+        )
+        assert segment_job(job).nuclei
+        notes = " ".join(read_records(job.out)["x"].facts["notes"])
+        assert ("pixel size is probably wrong" in notes) == doubted

@@ -84,6 +84,24 @@ def test_a_folder_of_images(nuclei, images, model, tmp_path, segmented):
     assert len(segmented) == 6
 
 
+def test_what_was_taken_is_said_and_another_can_be(nuclei, model, tmp_path):
+    pages = np.stack([as_type(blobs(96, 96, seed=seed), np.uint16) for seed in range(3)])
+    for name in "ab":
+        tifffile.imwrite(tmp_path / f"{name}.tif", pages, photometric="minisblack", metadata=None)
+    _, printed = nuclei("segment", "a.tif", "b.tif", "--out", "out", "--model", model)
+    printed = " ".join(printed.split())
+    assert "2 images: It doesn't say what its 3 pages are: they are taken for channels." in printed
+    assert "2 images: 3 channels: channel 1 is used." in printed and "--channel take another one" in printed
+    first = tifffile.imread(tmp_path / "out" / "a_labels.tif")
+    for option in ("--z", "--channel", "--t"):
+        _, printed = nuclei("segment", "a.tif", "--out", option[2:], "--model", model, option, "2")
+        assert "is used" not in printed
+        third = tifffile.imread(tmp_path / option[2:] / "a_labels.tif")
+        assert not np.array_equal(first, third)
+    code, printed = nuclei("segment", "a.tif", "--out", "none", "--model", model, "--series", "1")
+    assert code == 1 and "Series 1 was asked for" in " ".join(printed.split())
+
+
 def test_other_settings_and_changed_images_are_done_again(nuclei, images, model, tmp_path, segmented):
     nuclei("segment", "images", "--out", "out", "--model", model)
     tifffile.imwrite(images / "x1.tif", as_type(blobs(96, 96, seed=7), np.uint16))

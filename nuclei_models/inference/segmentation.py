@@ -12,7 +12,7 @@ import torch
 
 from ..model.channels import check_pair
 from ..model.image_processing_nuclei import Maps, NucleiImageProcessor
-from ..model.intensity import to_rgb
+from ..model.intensity import pixels_of, to_channels
 from ..model.modeling_nuclei import NucleiPreTrainedModel
 from ..model.scale import Diameter
 from .scale import find_diameter
@@ -128,7 +128,7 @@ def predict(
         ValueError: See `segment`; or model and processor don't belong together.
     """
     check_pair(model, processor)
-    image = to_rgb(np.asarray(image))
+    image = to_channels(pixels_of(image), processor.num_channels)
     size = image.shape[:2]
     normalised = processor.normalised(image)
 
@@ -165,6 +165,8 @@ def nuclear_diameter(
     Args:
         image, model, processor, pixel_size: See `predict`.
     """
-    normalised = processor.normalised(to_rgb(np.asarray(image)))
+    check_pair(model, processor)
+    image = to_channels(pixels_of(image), processor.num_channels)
+    normalised = processor.normalised(image)
     run = partial(predict_logits, model)
     return find_diameter(normalised.__getitem__, image.shape[:2], run, processor, pixel_size=pixel_size)[0]

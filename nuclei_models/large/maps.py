@@ -56,8 +56,7 @@ def network_input(work: Workplace, window: Window) -> torch.Tensor:
     plan, processor = work.plan, work.network.processor
     bottom, span = (np.array(values, np.float32) for values in (plan.bottom, plan.span))
     x = normalise(to_rgb(work.source.read(*window)), bottom, span)
-    # as `NucleiImageProcessor.prepare`
-    return torch.from_numpy(np.ascontiguousarray((x - processor.image_mean).transpose(2, 0, 1) / processor.image_std))
+    return torch.from_numpy(processor.standardise(x))
 
 
 def widened(core: Window, size: tuple[int, int], margin: int, stride: int) -> Window:

@@ -249,6 +249,11 @@ class Run:
         source = Source(path, settings.z, settings.t, settings.channel, settings.series)
         network = network_for(settings.model, settings.device)
         model, processor = network.at(settings.level), network.processor
+        if processor.num_channels != 3:
+            raise ValueError(
+                f"{network.source} takes images of {processor.num_channels} channels: images larger than memory are "
+                f"segmented by networks of three alone."
+            )
         low, high = processor.low_percentile, processor.high_percentile
         bottom, span = streamed_range(source, low, high, self._step("range of values"))
         step = self._step("diameter")

@@ -17,7 +17,7 @@ def scale_features(normalised: np.ndarray) -> np.ndarray:
     """How much structure there is at each scale, and of which sign.
 
     Args:
-        normalised: (H, W, 3), float32, from `intensity.normalise`.
+        normalised: (H, W, C), float32, from `intensity.normalise`.
 
     Returns:
         (4 * (len(SIGMAS) - 1),), float32: for each pair of neighbouring scales the log of the standard deviation of
@@ -25,7 +25,8 @@ def scale_features(normalised: np.ndarray) -> np.ndarray:
         deviation, and log kurtosis. The skewness is turned so that its sum is positive: bright nuclei on a dark ground
         and dark ones on a bright ground give the same features.
     """
-    smooth = np.clip(_busiest_window(normalised), -0.5, 1.5) @ np.full(3, 1 / 3, np.float32)
+    channels = normalised.shape[2]
+    smooth = np.clip(_busiest_window(normalised), -0.5, 1.5) @ np.full(channels, 1 / channels, np.float32)
     spacing, reached, moments = 1.0, 0.0, []  # pixels of the image to one of `smooth`, and the sigma it has had
     previous = None
     for sigma in SIGMAS:

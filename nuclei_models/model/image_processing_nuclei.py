@@ -4,7 +4,8 @@ Its settings (normalisation, the range of diameters the network was trained for,
 in `preprocessor_config.json`.
 """
 
-from typing import NamedTuple
+import copy
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,12 +16,15 @@ from transformers.image_processing_base import BatchFeature
 from transformers.image_utils import ImageInput
 from transformers.processing_utils import ImagesKwargs, Unpack
 
+from .collation import collate
 from .confidence import AGREEMENT, agreement, confidence, measured
 from .diameter import scale_features
 from .instances import find_instances
-from .intensity import intensity_range, normalise, to_rgb
+from .intensity import intensity_range, normalise, pixels_of, to_channels
 from .losses import class_count
+from .processor_settings import OF_THE_IMAGE, refuse_late, refuse_sizes, refuse_steps
 from .scale import PICTURE_OUTLIERS, Belief, Diameter, Evidence, look_features, perceive
+from .targets import targets_of
 
 
 class Maps(NamedTuple):
@@ -51,7 +55,9 @@ class NucleiImageProcessorKwargs(ImagesKwargs, total=False):
         Without them the estimate is not checked.
     min_diameter, max_diameter (`float`): The range that the network knows. An image whose `diameter` lies outside is
         rescaled to the nearer end.
-    channel_names (`list[str]`): What the network's channels mean, in order; see `losses.py`.
+    num_channels (`int`): Channels of the images that the network takes. Three are made of any image; for another number
+        an image must have as many.
+    channel_names (`list[str]`): What the network's channels mean, in order; see `channels.py`.
     distance_sigma (`float`): Of the Gaussian that smooths the distance map, pixels at the network's scale; what it
         smooths away are maxima too small to be a nucleus. Fitted on validation.
     threshold, separation (`float`): Defaults of `find_instances`, fitted on validation.
@@ -60,18 +66,19 @@ class NucleiImageProcessorKwargs(ImagesKwargs, total=False):
         validation; "alone" for one network, and "agreement" where a second one was run.
     """
 
-    low_percentile: float
-    high_percentile: float
-    diameter: float | None
+    low_percentile: float | int
+    high_percentile: float | int
+    diameter: float | int | None
     diameter_estimator: dict | None
     look_estimator: dict | None
-    min_diameter: float
-    max_diameter: float
+    min_diameter: float | int
+    max_diameter: float | int
+    num_channels: int
     channel_names: list[str]
-    distance_sigma: float
-    threshold: float
-    separation: float
-    min_area: float
+    distance_sigma: float | int
+    threshold: float | int
+    separation: float | int
+    min_area: float | int
     confidence_model: dict | None
 
 
@@ -87,7 +94,7 @@ class NucleiImageProcessor(PilBackend):
 
     valid_kwargs = NucleiImageProcessorKwargs
     model_input_names = ["pixel_values"]
-    do_convert_rgb = False  # `to_rgb` does it, at any bit depth
+    do_convert_rgb = False  # `pixels_of` and `to_channels` do it, at any bit depth
     do_resize = False
     do_rescale = False
     do_normalize = True
@@ -100,6 +107,7 @@ class NucleiImageProcessor(PilBackend):
     look_estimator = None
     min_diameter = 16.0
     max_diameter = 36.0
+    num_channels = 3
     channel_names = ("background", "nucleus", "border", "distance")
     distance_sigma = 0.0
     threshold = 0.5
@@ -112,19 +120,34 @@ class NucleiImageProcessor(PilBackend):
 
     # pixels -> tensor
 
-    def preprocess(self, images: ImageInput, **kwargs: Unpack[NucleiImageProcessorKwargs]) -> BatchFeature:
+    def preprocess(
+        self,
+        images: ImageInput,
+        segmentation_maps: ImageInput | None = None,
+        **kwargs: Unpack[NucleiImageProcessorKwargs],
+    ) -> BatchFeature:
         """Normalise an image, or several, by its own percentiles, and rescale it if its nuclei ask for it.
 
         Args:
-            images: (H, W) or (H, W, C) arrays of any integer or float dtype, PIL images, or a list of them.
+            images: (H, W) or (H, W, C) arrays of any integer or float dtype, PIL images of any mode, or a list of them.
+            segmentation_maps: The truth, to train on: for each image a label image, (H, W) integers or a PIL image, in
+                which 0 is background, every nucleus has a number, and -1 is where nobody knows.
+            kwargs: Settings for this call. Those of what follows the network are refused.
 
         Returns:
-            `pixel_values`: (B, 3, H', W') float32, with `return_tensors`; else a list of (3, H', W') arrays.
+            `pixel_values`: (B, 3, H', W') float32, with `return_tensors`; else a list of (3, H', W') arrays. With
+            `segmentation_maps` also `labels`, rescaled alike: (B, len(channel_names), H', W') float32, or a list, the
+            network's `labels`. Images and labels of unequal sizes go into a batch by `collate`.
 
         Raises:
-            ValueError: An image of another shape, or a setting out of range.
+            ValueError: An image or label image of another shape, or a setting that is out of range or has no meaning.
         """
-        return super().preprocess(images, **kwargs)
+        refuse_late(kwargs)
+        return super().preprocess(images, segmentation_maps, **kwargs)
+
+    def _standardize_kwargs(self, **kwargs: Any) -> dict:
+        refuse_steps(kwargs)
+        return super()._standardize_kwargs(**kwargs)
 
     def _prepare_images_structure(self, images: ImageInput, **kwargs) -> list:
         """One image or several -> a list; unlike transformers' own, a plain (H, W) array is an image too."""
@@ -132,9 +155,27 @@ class NucleiImageProcessor(PilBackend):
         several = isinstance(images, list | tuple) or getattr(images, "ndim", 0) == 4
         return list(images) if several else [images]
 
-    def process_image(self, image, **kwargs) -> np.ndarray:
-        """One image of any kind -> (H, W, 3), native values."""
-        return to_rgb(np.asarray(image))
+    def _preprocess_image_like_inputs(
+        self, images: ImageInput, segmentation_maps: ImageInput | None = None, *, return_tensors=None, **settings: Any
+    ) -> BatchFeature:
+        with_settings = copy.copy(self)
+        vars(with_settings).update({name: settings[name] for name in OF_THE_IMAGE})
+        pixels = [pixels_of(image) for image in self._prepare_images_structure(images)]
+        data = {"pixel_values": [with_settings.prepare(image) for image in pixels]}
+        if segmentation_maps is not None:
+            several = isinstance(segmentation_maps, list | tuple) or np.ndim(segmentation_maps) > 2
+            truth = list(segmentation_maps) if several else [segmentation_maps]
+            if len(truth) != len(pixels):
+                raise ValueError(f"{len(truth)} segmentation maps for {len(pixels)} images: give one each.")
+            data["labels"] = [
+                targets_of(np.asarray(labels), image.shape[:2], x.shape[1:], list(with_settings.channel_names))
+                for labels, image, x in zip(truth, pixels, data["pixel_values"], strict=True)
+            ]
+        if return_tensors is not None:
+            refuse_sizes([x.shape[1:] for x in data["pixel_values"]])
+        return BatchFeature(data=data, tensor_type=return_tensors)
+
+    collate = staticmethod(collate)
 
     def estimate_diameter(self, image: np.ndarray) -> float | None:
         """Typical nuclear diameter of an image (H, W[, C]) in pixels, or `None` where this processor can't tell."""
@@ -184,7 +225,7 @@ class NucleiImageProcessor(PilBackend):
             diameter: Typical nuclear diameter, pixels; `None` takes the processor's, and without one the estimate.
 
         Returns:
-            (3, H', W'), float32.
+            (3, H', W'), float32; of another number of channels where the network takes another.
         """
         x = self.normalised(image)
         diameter = self.diameter if diameter is None else diameter
@@ -194,19 +235,25 @@ class NucleiImageProcessor(PilBackend):
 
     def rescale(self, normalised: np.ndarray, scale: float) -> np.ndarray:
         """(H, W, 3) normalised to 0 .. 1 -> the network's (3, H', W'), float32, rescaled by `scale`."""
-        x = np.ascontiguousarray((normalised - self.image_mean).transpose(2, 0, 1) / self.image_std)
+        x = self.standardise(normalised)
         if scale != 1:
             x = resize(torch.from_numpy(x), [max(1, round(n * scale)) for n in x.shape[1:]]).numpy()
         return x
 
-    def normalised(self, image: np.ndarray) -> np.ndarray:
-        """(H, W[, C]) of any dtype -> (H, W, 3) float32, each channel's percentiles brought to 0 and 1."""
-        rgb = to_rgb(image)
-        return normalise(rgb, *intensity_range(rgb, self.low_percentile, self.high_percentile))
+    def standardise(self, normalised: np.ndarray) -> np.ndarray:
+        """(H, W, C) normalised to 0 .. 1 -> the network's (C, H, W), float32, by `image_mean` and `image_std`."""
+        mean, std = (np.asarray(value, np.float32) for value in (self.image_mean, self.image_std))
+        if not {mean.size, std.size} <= {1, normalised.shape[2]}:
+            raise ValueError(
+                f"image_mean={self.image_mean}, image_std={self.image_std}: expected a number, or one for each of "
+                f"{normalised.shape[2]} channels."
+            )
+        return np.ascontiguousarray(((normalised - mean) / std).transpose(2, 0, 1))
 
-    def _preprocess(self, images: list[np.ndarray], diameter: float | None, return_tensors=None, **kwargs):
-        pixel_values = [self.prepare(image, diameter) for image in images]
-        return BatchFeature(data={"pixel_values": pixel_values}, tensor_type=return_tensors)
+    def normalised(self, image: np.ndarray) -> np.ndarray:
+        """(H, W[, C]) of any dtype -> (H, W, num_channels) float32, each channel's percentiles brought to 0 and 1."""
+        x = to_channels(image, self.num_channels)
+        return normalise(x, *intensity_range(x, self.low_percentile, self.high_percentile))
 
     # logits -> maps -> instances
 

@@ -1,6 +1,9 @@
 """Native pixel values -> normalised RGB. The same arithmetic in training and in use."""
 
 import numpy as np
+from PIL import Image, ImageCms
+
+PLAIN_MODES = ("L", "RGB", "I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 
 
 def to_rgb(image: np.ndarray) -> np.ndarray:
@@ -33,19 +36,56 @@ def to_rgb(image: np.ndarray) -> np.ndarray:
     return image[..., :3]
 
 
+def pixels_of(image) -> np.ndarray:
+    """An image of any kind -> (H, W) or (H, W, C), native values; of a PIL image what is seen, without transparency.
+
+    Args:
+        image: A PIL image of any mode, an array or a tensor.
+    """
+    if not isinstance(image, Image.Image):
+        return np.asarray(image)
+    if image.mode == "1":
+        return np.asarray(image) * np.uint8(255)
+    if image.mode in ("LA", "La"):
+        return np.asarray(image.convert("LA"))[..., 0]
+    if image.mode == "LAB":
+        lab, rgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        image = ImageCms.profileToProfile(image, lab, rgb, outputMode="RGB")
+    return np.asarray(image if image.mode in PLAIN_MODES else image.convert("RGB"))
+
+
+def to_channels(image: np.ndarray, count: int) -> np.ndarray:
+    """Bring an image to so many channels, values untouched: three as `to_rgb`, any other number as it is.
+
+    Raises:
+        ValueError: As `to_rgb`; or the image has another number of channels.
+    """
+    rgb = to_rgb(image)
+    if count == 3:
+        return rgb
+    if image.ndim == 2:
+        image = image[..., None]
+    if image.shape[2] != count:
+        raise ValueError(
+            f"An image of shape {image.shape}: expected {count} channel{'s' if count > 1 else ''}, which is what this "
+            f"network takes."
+        )
+    return image
+
+
 def intensity_range(rgb: np.ndarray, low: float = 1.0, high: float = 99.8) -> tuple[np.ndarray, np.ndarray]:
     """The values of a whole image that are brought to 0 and 1, a channel at a time, which also evens out the stain.
 
     Args:
-        rgb: (H, W, 3), any dtype; NaN and infinities are ignored.
+        rgb: (H, W, 3) or any other number of channels, any dtype; NaN and infinities are ignored.
         low, high: Percentiles.
 
     Returns:
-        `bottom` and `span`, each (3,) float32. The span of a nearly empty channel is at least a quarter of the widest
-        channel's, lest its noise be blown up; that of a constant image is 1.
+        `bottom` and `span`, each (3,) float32, a number for each channel. The span of a nearly empty channel is at
+        least a quarter of the widest channel's, so that its noise is not blown up; that of a constant image is 1.
     """
     step = sample_step(*rgb.shape[:2])
-    sample = _float32(rgb[::step, ::step].reshape(-1, 3))
+    sample = _float32(rgb[::step, ::step].reshape(-1, rgb.shape[2]))
     if not np.isfinite(sample).all():
         sample = np.where(np.isfinite(sample), sample, np.nan)
         if np.isnan(sample).all(0).any():

@@ -10,8 +10,8 @@ import numpy as np
 from skimage.color import hed2rgb, rgb2hed
 
 from ..model.intensity import intensity_range, normalise, to_rgb
+from ..model.targets import split_apart
 from .samples import Sample
-from .targets import split_apart
 
 cv2.setNumThreads(0)  # the loader's workers are the parallelism
 

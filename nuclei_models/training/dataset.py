@@ -10,10 +10,10 @@ from torch.utils.data import Dataset
 
 from ..model.image_processing_nuclei import NucleiImageProcessor, resize
 from ..model.intensity import normalise
+from ..model.targets import UNLABELLED, make_targets, split_apart
 from .augment import AugmentConfig, Crops
 from .likeness import stratum
 from .samples import Sample, laboratory
-from .targets import UNLABELLED, make_targets, split_apart
 
 
 class TrainingCrops(Dataset):
@@ -80,8 +80,7 @@ def weights(ids: list[str], strata: list[str], shares: dict[str, float] | None) 
 
 def to_item(image: np.ndarray, targets: np.ndarray, processor: NucleiImageProcessor) -> dict[str, torch.Tensor]:
     """(H, W, 3) normalised to 0 .. 1 and (C, H, W) -> `pixel_values` (3, H, W) and `labels` (C, H, W), float32."""
-    x = ((image - processor.image_mean) / processor.image_std).transpose(2, 0, 1)
-    return {"pixel_values": torch.from_numpy(np.ascontiguousarray(x)), "labels": torch.from_numpy(targets)}
+    return {"pixel_values": torch.from_numpy(processor.standardise(image)), "labels": torch.from_numpy(targets)}
 
 
 def collate(items: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nuclei_models.model.targets import edge_distance, make_targets, normalised_distance
 from nuclei_models.training import packed
 from nuclei_models.training.augment import AugmentConfig, Crops, median_diameter
 from nuclei_models.training.likeness import modality, near_duplicates
 from nuclei_models.training.samples import DataError, Sample
-from nuclei_models.training.targets import edge_distance, make_targets, normalised_distance
 from train import data
 from train.make_splits import draw_validation
 

@@ -11,11 +11,11 @@ from scipy import ndimage
 from nuclei_models import NucleiImageProcessor
 from nuclei_models.analysis.metrics import bowl_map, iou_matrix
 from nuclei_models.model.losses import IGNORED, segmentation_loss
+from nuclei_models.model.targets import UNLABELLED, make_targets, split_apart
 from nuclei_models.training import packed
 from nuclei_models.training.augment import AugmentConfig, Crops, dim_some, empty_corner
 from nuclei_models.training.dataset import validation_item, weights
 from nuclei_models.training.samples import DataError, Sample
-from nuclei_models.training.targets import UNLABELLED, make_targets, split_apart
 
 NAMES = ["background", "nucleus", "border", "distance"]
 

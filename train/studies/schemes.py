@@ -17,7 +17,7 @@ from skimage.segmentation import watershed
 
 from nuclei_models.model.instances import find_instances
 from nuclei_models.model.losses import class_count, segmentation_loss
-from nuclei_models.training.targets import make_targets
+from nuclei_models.model.targets import make_targets
 
 OFFSET_UNIT = 16.0  # pixels at the network's scale to an offset of 1
 THRESHOLDS = (0.4, 0.5, 0.6, 0.7, 0.8)

@@ -1,10 +1,10 @@
-"""Label image -> what the network is trained to say, one map a channel (see `nuclei_models/model/losses.py`)."""
+"""Label image -> what the network is trained to say, one map a channel (see `losses.py`)."""
 
 import numpy as np
 from scipy import ndimage
-from skimage import measure
+from skimage import measure, segmentation
 
-from ..model.losses import IGNORED
+from .losses import IGNORED
 
 BORDER_WIDTH = 2  # pixels
 UNLABELLED = -1  # in a label image: neither nucleus nor background, left out of the loss
@@ -32,6 +32,65 @@ def make_targets(labels: np.ndarray, names: list[str]) -> np.ndarray:
     targets = np.stack([maps[name]() for name in names]).astype(np.float32)
     targets[:, labels == UNLABELLED] = IGNORED
     return targets
+
+
+def targets_of(labels: np.ndarray, size: tuple[int, int], seen: tuple[int, int], names: list[str]) -> np.ndarray:
+    """Targets for a whole image as the network sees it.
+
+    Args:
+        labels: (H, W), integers, see `check_label_image`.
+        size: Height and width of the image.
+        seen: Those of the image as the network sees it, rescaled.
+        names: See `make_targets`.
+
+    Returns:
+        (len(names), *seen), float32.
+    """
+    return make_targets(resize_labels(check_label_image(labels, size, names), seen), names)
+
+
+def check_label_image(labels: np.ndarray, size: tuple[int, int], names: list[str]) -> np.ndarray:
+    """A label image as a user gives it -> (H, W) int32, 0 is background, a number each nucleus.
+
+    Args:
+        labels: (H, W), integers or booleans.
+        size: Height and width of its image.
+        names: The network's channels, see `make_targets`.
+
+    Raises:
+        ValueError: It is of another type or size; or it is a mask in which nuclei have no numbers, but the network is
+            to tell them apart.
+    """
+    if labels.ndim != 2 or labels.dtype.kind not in "bui":
+        raise ValueError(
+            f"A segmentation map of shape {labels.shape} and type {labels.dtype}: expected a label image, (height, "
+            f"width) of integers, in which 0 is background and every nucleus has a number."
+        )
+    if labels.shape != tuple(size):
+        raise ValueError(
+            f"A segmentation map of {labels.shape[0]} x {labels.shape[1]} pixels for an image of {size[0]} x "
+            f"{size[1]}: give both at one size."
+        )
+    if labels.max(initial=0) > np.iinfo(np.int32).max:
+        labels = segmentation.relabel_sequential(labels)[0]
+    labels = labels.astype(np.int32)
+    told_apart = {"border", "distance"} & set(names)
+    value = labels.max(initial=0)
+    if told_apart and value in (1, 255) and not ((labels > 0) & (labels != value)).any():
+        parts = measure.label(labels > 0, connectivity=2, return_num=True)[1]
+        if parts > 1:
+            raise ValueError(
+                f"A segmentation map has the number {value} on all of its {parts} separate parts: it is a mask, and "
+                f"the channels {', '.join(sorted(told_apart))} need a number for each nucleus. If no two nuclei touch, "
+                f"skimage.measure.label(mask > 0) gives them."
+            )
+    return labels
+
+
+def resize_labels(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(H, W) -> `size`, each pixel that of the nearest centre, as torch's "nearest-exact"."""
+    rows, columns = (((np.arange(n) + 0.5) * (old / n)).astype(int) for n, old in zip(size, labels.shape, strict=True))
+    return labels[rows[:, None], columns]
 
 
 def split_apart(labels: np.ndarray) -> np.ndarray:

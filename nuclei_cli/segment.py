@@ -10,14 +10,14 @@ from typing import Any
 
 from nuclei_models.analysis.filters import Filters
 from nuclei_models.batch.inputs import Inputs, find_inputs, name_results
-from nuclei_models.batch.job import Done, Job, is_done, run, segment_large_job, strangers
-from nuclei_models.batch.overview import FAILURES, OVERVIEWS, SUMMARY, overview
-from nuclei_models.batch.records import FOLDER, read_records
+from nuclei_models.batch.job import Done, Job, is_done, remove_work, run, segment_large_job, strangers
+from nuclei_models.batch.overview import overview
+from nuclei_models.batch.records import FAILURES, FOLDER, OVERVIEWS, SUMMARY, changed_by_hand, clean, read_records
 from nuclei_models.images.reader import ImageError, inspect
 from nuclei_models.inference.bundled import DEFAULT
 from nuclei_models.jobs import durable
 from nuclei_models.jobs.mapper import Mapper, one_by_one
-from nuclei_models.jobs.settings import Settings, network_for, settings_for
+from nuclei_models.jobs.settings import Settings, network_of, settings_for
 from nuclei_models.model.repository import HubError
 from nuclei_models.output.files import KINDS
 
@@ -34,11 +34,13 @@ class Plan:
     Attributes:
         pixels: Of a plane, by job; the jobs in order.
         skipped: Images that an earlier run has done.
+        kept: How many of these have results that a person has changed since.
         failures: (image, what is wrong with it).
     """
 
     pixels: dict[Job, int] = field(default_factory=dict)
     skipped: int = 0
+    kept: int = 0
     failures: list[tuple[str, str]] = field(default_factory=list)
 
     def jobs(self, large: bool) -> list[Job]:
@@ -69,7 +71,7 @@ def segment_images(
         settings = checked_settings(model, options, kept)
         check_folder(out, overwrite)
         with durable.locked(out, out / FOLDER / "lock"):
-            durable.clean(out)
+            clean(out)
             return Run(inputs, out, settings, overwrite, quiet).go(scheduler)
     except (Usage, HubError) as error:
         complain(f"Error: {error}")
@@ -114,6 +116,7 @@ class Run:
         self.inputs, self.out, self.settings = inputs, out, settings
         self.overwrite, self.quiet = overwrite, quiet
         self.records = read_records(out)
+        self.network = network_of(settings)  # as the run begins; its files may be changed meanwhile
         self.plan = Plan(
             failures=[(text, "There is no such file. Check its name and folder.") for text in inputs.missing]
         )
@@ -140,11 +143,17 @@ class Run:
         """Sort out what is done, what can't be, and what is to be done."""
         plan, foreign = self.plan, []
         for source, name in name_results(self.inputs, self.records).items():
-            job, record = Job(source, name, self.out, self.settings), self.records.get(name)
+            job = Job(source, name, self.out, self.settings, self.overwrite)
+            record = self.records.get(name)
             try:
+                changed = record.changed(self.out) if record and not self.overwrite else []
                 if not self.overwrite and is_done(job, record):
+                    remove_work(job)
                     plan.skipped += 1
+                    plan.kept += bool(changed)
                     continue
+                if changed:
+                    raise ImageError(changed_by_hand(changed))
                 info = inspect(source, self.settings.series)
             except ImageError as error:
                 self.failed(source, error)
@@ -196,15 +205,15 @@ class Run:
             self.write_overviews()
 
     def write_overviews(self) -> None:
-        failures = self.plan.failures
-        files = overview(self.settings, self.records.values(), console.command(), failures, self.out)
+        failures, records = self.plan.failures, self.records.values()
+        files = overview(self.settings, self.network, records, console.command(), failures, self.out)
         if not failures:
             durable.remove(self.out / FAILURES)
         durable.write_all({self.out / name: data for name, data in files.items()})
 
     def tell_model(self) -> None:
         if not self.quiet:
-            network = network_for(self.settings.model, self.settings.device)
+            network = self.network
             revision = f" at {network.revision[:12]}" if network.revision else ""
             say(f"{network.title} from {network.source}{revision}, weights {network.sha256[:12]}, on {network.device}.")
 
@@ -212,6 +221,8 @@ class Run:
         if not self.quiet:
             skipped = self.plan.skipped
             done = f", {skipped:,} done before and skipped" if skipped else ""
+            if self.plan.kept:
+                done += f", of which {self.plan.kept:,} with results changed by hand, which are kept"
             say(f"{console.count(len(self.inputs.files), 'image')}{done}.{_left_out(self.inputs)}")
         large = self.plan.jobs(large=True)
         if large and not self.quiet:

@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from ..images.reader import SUPPORTED_EXTENSIONS
-from .records import Record
+from .records import FOLDER, Record, read_records, results
 
 LARGE_FOLDER = ".zarr"  # a folder that is one image
 _MADE = re.compile(r"_(labels|overlay|coloured)$")
@@ -37,8 +37,9 @@ class Inputs:
 def find_inputs(given: Sequence[str], out: Path, recursive: bool = False) -> Inputs:
     """The images that files, folders and globs name.
 
-    Of a folder, what has an image's extension, isn't hidden and doesn't lie in `out`. A file called as another with
-    "_labels", "_overlay" .. behind its name is that one's label image or picture, and left out.
+    Of a folder, what has an image's extension, isn't hidden and doesn't lie in `out`. What a run has made is left out,
+    in whatever folder and however it was named: the records of that folder tell. So is a file called as another with
+    "_labels", "_overlay" .. behind its name: that one's label image or picture, by whomever.
 
     Args:
         given: As on the command line; "**" in a glob is any depth.
@@ -60,6 +61,10 @@ def find_inputs(given: Sequence[str], out: Path, recursive: bool = False) -> Inp
         for path in named:
             is_folder = path.is_dir() and not _is_image_folder(path)
             files |= dict.fromkeys(_listed(path, out, recursive, left_out) if is_folder else [path])
+    made = _Made()
+    for path in [path for path in files if path in made]:
+        del files[path]
+        left_out["result(s) of an earlier run"] += 1
     stems = {path.with_suffix("") for path in files}
     for path in list(files):
         base = _MADE.sub("", path.stem)
@@ -68,6 +73,21 @@ def find_inputs(given: Sequence[str], out: Path, recursive: bool = False) -> Inp
             left_out["label image(s) or picture(s) of another image"] += 1
     root = Path(os.path.commonpath(roots)) if roots else Path.cwd()
     return Inputs(list(files), root, missing, left_out)
+
+
+class _Made:
+    """The results of runs, wherever they lie."""
+
+    def __init__(self) -> None:
+        self._of: dict[Path, set[Path]] = {}
+
+    def __contains__(self, path: Path) -> bool:
+        return any(path in self._in(folder) for folder in path.parents)
+
+    def _in(self, out: Path) -> set[Path]:
+        if out not in self._of:
+            self._of[out] = results(out, read_records(out)) if (out / FOLDER).is_dir() else set()
+        return self._of[out]
 
 
 def name_results(inputs: Inputs, records: Mapping[str, Record]) -> dict[Path, str]:

@@ -4,14 +4,16 @@
         ...  # a `Done`, or the exception that this image came to
 
 A job can be pickled and its work is a function of this module, so a mapper may run it anywhere that sees the files. The
-work writes its own results, durably, and last of all the image's record, which says that it is done.
+work writes its results into a folder that is this run's alone; the process that began the run, which has locked the
+folder of results, gives them their names, and writes the image's record, which says that it is done.
 """
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 from ..analysis.figures import figures_of, saturated
@@ -22,13 +24,14 @@ from ..images.reader import ImageError, MicroscopyImage, display_name, inspect, 
 from ..inference.network import Network
 from ..inference.segmentation import Segmentation
 from ..jobs import durable
-from ..jobs.mapper import Mapper, one_by_one
-from ..jobs.settings import Settings, network_for
-from ..jobs.stamps import hashed, stamp
+from ..jobs.identity import Identity
+from ..jobs.mapper import Mapper, check, one_by_one
+from ..jobs.settings import Settings, network_of
+from ..jobs.stamps import hashed, stamp, work_folder
 from ..output.files import KINDS, Table, make_files
 from ..output.overlay import thumbnail
 from .inputs import LARGE_FOLDER
-from .records import Record, begin, finish, picture_path, target
+from .records import Made, Record, known_names, publish, stage, target
 
 LARGE_PIXELS = 64_000_000  # of a plane
 
@@ -40,12 +43,16 @@ class Job:
     Attributes:
         source: The image, an absolute path.
         name: Of its results in the folder `out`, without endings: "day 1/well A1".
+        overwrite: Whether files that a person has made or changed are replaced.
+        stage: Where its results are written before they get their names; `run` sets it.
     """
 
     source: Path
     name: str
     out: Path
     settings: Settings
+    overwrite: bool = False
+    stage: Path | None = field(default=None, compare=False)
 
     def file(self, ending: str) -> str:
         """Name of one of its results; they lie beside each other in `target`."""
@@ -65,48 +72,63 @@ class Job:
 
 @dataclass(frozen=True)
 class Done:
-    """What became of a job. Its files and its record are on the disk."""
+    """What became of a job.
+
+    Attributes:
+        record: Without the files.
+        made: Results that wait for their names, see `publish`; none where they have them.
+        picture: A small one of the result, for the report.
+    """
 
     pixels: int
     nuclei: int
     seconds: float
+    record: Record
+    made: dict[str, tuple[Path, Made]]
+    picture: bytes
 
 
 def is_done(job: Job, record: Record | None) -> bool:
-    """Whether an earlier run made all of a job's results, of the same image with the same settings.
+    """Whether an earlier run made all of a job's results, of the same image, by the same network, settings and code. A
+    result that a person has changed since counts.
 
     Raises:
         ImageError: There is no such image any more.
     """
-    if record is None or record.settings != job.settings.identity:
+    if record is None or record.older is not None or record.settings != job.settings.identity.to_dict():
         return False
-    wanted = set(job.files(record.facts.get("height", 0) * record.facts.get("width", 0)))
-    return wanted <= set(record.files) and record.is_whole(job.out) and record.is_of(job.source)
+    wanted = job.files(record.facts.get("height", 0) * record.facts.get("width", 0))
+    folder = target(job.out, job.name)
+    there = all(name in record.files and (folder / name).exists() for name in wanted)
+    return there and record.is_of(job.source)
+
+
+def remove_work(job: Job) -> None:
+    """Remove what is left of the work on a large image that is done, if the run was killed just then."""
+    durable.remove(target(job.out, job.name) / work_folder(Path(job.name).name))
 
 
 def strangers(job: Job, record: Record | None, pixels: int) -> list[Path]:
     """Files where a job's results go that no run made."""
-    known = record.files if record else {}
-    folder = target(job.out, job.name)
+    known, folder = known_names(record), target(job.out, job.name)
     return [folder / name for name in job.files(pixels) if name not in known and (folder / name).exists()]
 
 
 def segment_job(job: Job) -> Done:
-    """Segment one image and write its files, the record last.
+    """Segment one image and write its results, without their names.
 
     Raises:
         ImageError, ValueError, ..: This image can't be segmented.
-        RunStopped: No image can be: the disk is full, or the weights aren't those that the run began with.
+        RunStopped: No image can be: the disk is full, or the network isn't the one that the run began with.
+        Unwanted: Nobody waits for it any more.
     """
     start = time.perf_counter()
     settings = job.settings
-    network = network_for(settings.model, settings.device)
-    if network.sha256 != settings.weights_sha256:
-        raise durable.RunStopped(f"The weights of {settings.model} have changed since the run began: start it again.")
+    network = network_of(settings)
     as_planned = stamp(job.source)
     chosen = {"series": settings.series, "z": settings.z, "t": settings.t, "channel": settings.channel}
     image = read(job.source, max_pixels=LARGE_PIXELS, **chosen)
-    found = network.segment(image.pixels, settings, settings, image.pixel_size)
+    found = network.segment(image.pixels, settings, settings, image.pixel_size, check)
     kept = apply_filters(found.labels, _measured(job.source, image, found, network, settings), settings.filters)
     files = make_files(
         kept.labels,
@@ -121,26 +143,19 @@ def segment_job(job: Job) -> Done:
     digest = hashed(job.source)
     if stamp(job.source) != as_planned:
         raise ImageError(f"{image.name}: It was changed while it was read. Give the command again.")
-    save(
-        job,
-        Record(job.name, str(job.source), *as_planned, digest, settings.identity, {}, facts),
-        files,
-        thumbnail(image.pixels, kept.labels),
-    )
-    return Done(kept.labels.size, facts["nuclei"], facts["seconds"])
+    record = Record(job.name, str(job.source), *as_planned, digest, settings.identity.to_dict(), {}, facts)
+    made = staged(job, settings.identity.of(digest), files)
+    picture = thumbnail(image.pixels, kept.labels)
+    return Done(kept.labels.size, facts["nuclei"], facts["seconds"], record, made, picture)
 
 
-def save(job: Job, record: Record, files: dict[str, bytes], picture: bytes) -> None:
-    """Write the files of a job, by their endings, between a record that names them and one that says they are whole.
-
-    Args:
-        picture: A small one of the result, for the report.
-    """
-    named = {job.file(ending): data for ending, data in files.items()}
-    stale = begin(job.out, record, named)
-    written = {target(job.out, job.name) / name: data for name, data in named.items()}
-    durable.write_all(written | {picture_path(job.out, job.name): picture})
-    finish(job.out, record, named, stale)
+def staged(job: Job, identity: Identity, files: dict[str, bytes]) -> dict[str, tuple[Path, Made]]:
+    """Write the results of a job, by their endings, where they wait for their names. -> for `publish`."""
+    assert job.stage is not None, "run() says where results are written"
+    check()
+    parts = {ending: job.stage / f"{identity.key}-{token_hex(8)}-{ending}" for ending in files}
+    durable.stage({parts[ending]: data for ending, data in files.items()})
+    return {job.file(ending): (part, Made.at(part)) for ending, part in parts.items()}
 
 
 def segment_large_job(job: Job, mapper: Mapper, progress: Callable[[str, int, int], None]) -> Done:
@@ -157,30 +172,58 @@ def segment_large_job(job: Job, mapper: Mapper, progress: Callable[[str, int, in
             f'{name}: So large an image needs more packages ({error}): pip install "nuclei-models[large]".'
         ) from error
     as_planned = stamp(job.source)
-    record = Record(job.name, str(job.source), *as_planned, hashed(job.source), job.settings.identity, {}, {})
-    names = job.files(LARGE_PIXELS + 1)
-    stale = begin(job.out, record, names)
+    made_by = job.settings.identity.to_dict()
+    record = Record(job.name, str(job.source), *as_planned, hashed(job.source), made_by, {}, {})
     folder = target(job.out, job.name)
-    made = segment_large(job.source, folder, job.settings, mapper, name=Path(job.name).name, progress=progress)
-    durable.sync_folder(folder)
-    durable.write_all({picture_path(job.out, job.name): made.thumbnail})
-    finish(job.out, replace(record, facts=made.facts), names, stale)
-    return Done(made.facts["height"] * made.facts["width"], made.nuclei, made.facts["seconds"])
+
+    def give_names(made: dict[str, tuple[Path, str]], facts: dict[str, Any], picture: bytes) -> dict[str, Path]:
+        durable.sync_all()
+        results = {name: (path, Made.at(path)) for path, name in made.values()}
+        publish(job.out, replace(record, facts=facts), results, picture, job.overwrite)
+        return {kind: folder / name for kind, (_, name) in made.items()}
+
+    name = Path(job.name).name
+    made = segment_large(job.source, folder, job.settings, mapper, name=name, progress=progress, publish=give_names)
+    pixels = made.facts["height"] * made.facts["width"]
+    return Done(pixels, made.nuclei, made.facts["seconds"], record, {}, b"")
 
 
 def run(
     jobs: Iterable[Job], work: Callable[[Job], Done] = segment_job, mapper: Mapper = one_by_one
 ) -> Iterator[tuple[Job, Done | Exception]]:
-    """Work on jobs, and yield each with what it came to, in the order of completion.
+    """Work on jobs, and yield each with what it came to, in the order of completion. Of a `Done` the results and the
+    record are on the disk. No other run may be writing to the folders of results, see `durable.locked`.
 
     Raises:
         RunStopped: From the first job that says so; the others are left.
     """
-    with closing(mapper(work, jobs)) as outcomes:
-        for job, outcome in outcomes:
-            if isinstance(outcome, durable.RunStopped):
-                raise outcome
-            yield job, outcome
+    with ExitStack() as stack:
+        stages: dict[Path, Path] = {}
+
+        def with_stages() -> Iterator[Job]:
+            for job in jobs:
+                if job.out not in stages:
+                    stages[job.out] = stack.enter_context(stage(job.out))
+                yield replace(job, stage=stages[job.out])
+
+        with closing(mapper(work, with_stages())) as outcomes:
+            for job, outcome in outcomes:
+                if isinstance(outcome, durable.RunStopped):
+                    raise outcome
+                yield job, _published(job, outcome)
+
+
+def _published(job: Job, outcome: Done | Exception) -> Done | Exception:
+    """A job's outcome, once its results have their names."""
+    if isinstance(outcome, Exception) or not outcome.made:
+        return outcome
+    try:
+        publish(job.out, outcome.record, outcome.made, outcome.picture, job.overwrite)
+    except durable.RunStopped:
+        raise
+    except Exception as error:  # of any type: it is this image's own trouble
+        return error
+    return outcome
 
 
 def _measured(source: Path, image: MicroscopyImage, found: Segmentation, network: Network, settings: Settings) -> Table:

@@ -8,16 +8,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ..jobs.settings import Settings, network_for
+from ..inference.network import Network
+from ..jobs.settings import Settings
 from ..output.export import readme
-from ..output.files import FILES, README
+from ..output.files import FILES
 from ..output.provenance import network_facts, versions
 from ..output.tables import to_csv
-from .records import Record, settings_id
-from .report import REPORT, report
+from .records import FAILURES, README, REPORT, SETTINGS, SUMMARY, Record, settings_id
+from .report import report
 
-SETTINGS, SUMMARY, FAILURES = "settings.json", "summary.csv", "failures.csv"
-OVERVIEWS = (README, SETTINGS, SUMMARY, FAILURES, REPORT)
 FIGURES = (
     "nuclei",
     "left_out",
@@ -32,20 +31,25 @@ FIGURES = (
 
 
 def overview(
-    settings: Settings, records: Iterable[Record], command: str, failures: Sequence[tuple[str, str]], out: Path
+    settings: Settings,
+    network: Network,
+    records: Iterable[Record],
+    command: str,
+    failures: Sequence[tuple[str, str]],
+    out: Path,
 ) -> dict[str, bytes]:
     """README.txt, settings.json, summary.csv, report.html, and failures.csv where anything failed.
 
     Args:
         settings: Of the last run.
+        network: Of the last run, see `network_of`.
         records: Of all images in the folder of results.
         command: The last run's.
         failures: Image and what is wrong with it, of the last run.
         out: The folder of results.
     """
     records = list(records)
-    this, counts = settings_id(settings.identity), Counter(record.settings_id for record in records)
-    network = network_for(settings.model, settings.device)
+    this, counts = settings_id(settings.identity.to_dict()), Counter(record.settings_id for record in records)
     cut = (settings.threshold, settings.separation, settings.min_area)
     made: dict[str, dict[str, Any]] = {r.settings_id: {"images": counts[r.settings_id]} | r.settings for r in records}
     made[this] = {"images": counts[this], "source": network.source, "revision": network.revision} | asdict(settings)

@@ -17,7 +17,6 @@ from ..version import __version__
 from .doubts import doubts, group_of
 from .records import Record, picture_path
 
-REPORT = "report.html"
 SHOWN = 200  # pictures; of more images those without doubts are left out, for the file's size
 GROUPS = 12  # folders that have charts of their own
 OUTERMOST = "(outermost folder)"

@@ -80,14 +80,8 @@ def load(
         raise ValueError(f"{source!r} is a folder, which has no revision {revision!r}: leave it out.")
 
     place = None if "device_map" in kwargs else choose_device(device)
-    if "/" not in source and not Path(source).exists():
-        known = ", ".join(bundled_names()) or "none here: install the package again"
-        raise HubError(
-            f"There is no model {source!r}: expected a folder, owner/name@revision on the Hub, or one that comes with "
-            f"this package ({known})."
-        )
     options = {key: kwargs[key] for key in OPTIONS if key in kwargs} | {"revision": revision, "token": token}
-    repository = Repository(source, **options)
+    repository = repository_at(source, **options)
     model_type = repository.config().get("model_type")
     model_class = model_class or _class_for(repository.name, model_type)
     options["revision"] = repository.commit or revision  # model and processor of one commit
@@ -98,6 +92,27 @@ def load(
     except ValueError as error:
         raise HubError(f"{CONFIG} and {PROCESSOR} of {repository.name!r} don't fit. {error}") from error
     return (model if place is None else cast(Any, model).to(place)), processor
+
+
+def repository_at(source: str, **options: Any) -> Repository:
+    """The files of a model, from here on at one commit, whatever its branch does meanwhile.
+
+    Args:
+        source: From `parse_model_id`.
+        options: See `Repository`.
+
+    Raises:
+        HubError: There is no such model, or it is out of reach.
+    """
+    if "/" not in source and not Path(source).exists():
+        known = ", ".join(bundled_names()) or "none here: install the package again"
+        raise HubError(
+            f"There is no model {source!r}: expected a folder, owner/name@revision on the Hub, or one that comes with "
+            f"this package ({known})."
+        )
+    repository = Repository(source, **options)
+    repository.config()
+    return repository
 
 
 def _class_for(name: str, model_type: Any) -> type[NucleiPreTrainedModel]:

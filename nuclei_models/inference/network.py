@@ -10,10 +10,10 @@ import torch
 from ..model.image_processing_nuclei import Maps, NucleiImageProcessor
 from ..model.modeling_nuclei import NucleiPreTrainedModel
 from ..model.modeling_unetpp import UNetPlusPlus
-from ..model.repository import WEIGHTS, Repository, sha256
+from ..model.repository import CONFIG, WEIGHTS, HubError, sha256
 from .bundled import TITLES, key_of
 from .device import describe
-from .loading import load, parse_model_id
+from .loading import PROCESSOR, load, parse_model_id, repository_at
 from .segmentation import Segmentation, predict
 from .settings import Cut, RunSettings
 from .tiling import Progress
@@ -28,6 +28,7 @@ class Network:
         source: Folder's name, or id on the Hub.
         revision: Commit or tag on the Hub; "" for a folder.
         sha256: Of `model.safetensors`, 64 hexadecimal digits.
+        config_sha256, processor_sha256: Of the other files that decide what it finds.
     """
 
     key: str
@@ -37,6 +38,8 @@ class Network:
     model: NucleiPreTrainedModel
     processor: NucleiImageProcessor
     pruned: dict[int, UNetPlusPlus] = field(default_factory=dict)
+    config_sha256: str = ""
+    processor_sha256: str = ""
 
     @property
     def title(self) -> str:
@@ -75,10 +78,15 @@ class Network:
         return predict(image, self.at(settings.level), self.processor, progress=progress, **known)
 
     def segment(
-        self, image: np.ndarray, settings: RunSettings, cut: Cut, pixel_size: tuple[float, float] | None = None
+        self,
+        image: np.ndarray,
+        settings: RunSettings,
+        cut: Cut,
+        pixel_size: tuple[float, float] | None = None,
+        progress: Progress | None = None,
     ) -> Segmentation:
         """`segmentation.segment` by these settings, on the network of their level."""
-        maps = self.predict(image, settings, pixel_size)
+        maps = self.predict(image, settings, pixel_size, progress)
         return Segmentation(self.processor.instances(maps, **cut.for_processor()), maps)
 
 
@@ -91,20 +99,40 @@ def load_network(source: str, key: str | None = None, device: str | None = None)
         device: See `load`.
 
     Raises:
-        HubError: It can't be loaded.
-        ValueError: There is no such device.
+        HubError: It can't be loaded, or its folder was changed meanwhile, twice.
+        ValueError: There is no such device, or nothing follows the "@" of an id.
     """
-    model, processor = load(source, device=device)
-    cast(Any, model).to(memory_format=torch.channels_last).eval()
     name, revision = parse_model_id(source)
-    is_folder = Path(name).is_dir()
-    repository = Repository(name, revision=revision)
-    weights = repository.find(WEIGHTS)
-    return Network(
-        key=key or key_of(model.config.model_type),
-        source=Path(name).name if is_folder else name,
-        revision="" if is_folder else (repository.commit or revision or "main"),
-        sha256=sha256(weights) if weights else "",
-        model=model,
-        processor=processor,
-    )
+    for _ in range(2):
+        before = state_of(name)
+        repository = repository_at(name, revision=revision)
+        model, processor = load(name, revision=repository.commit or revision, device=device)
+        cast(Any, model).to(memory_format=torch.channels_last).eval()
+        found = (repository.find(file) for file in (WEIGHTS, CONFIG, PROCESSOR))
+        weights, config, fitted = (sha256(path) if path else "" for path in found)
+        if state_of(name) == before:
+            return Network(
+                key=key or key_of(model.config.model_type),
+                source=Path(name).name if repository.is_folder else name,
+                revision="" if repository.is_folder else (repository.commit or revision or "main"),
+                sha256=weights,
+                model=model,
+                processor=processor,
+                config_sha256=config,
+                processor_sha256=fitted,
+            )
+    raise HubError(f"{name!r} is being changed: wait until it is saved, then try again.")
+
+
+def state_of(source: str) -> tuple:
+    """What shows whether the files in a model's folder were changed; () for a model on the Hub."""
+    stats = [_stat(Path(source, name)) for name in (WEIGHTS, CONFIG, PROCESSOR)] if Path(source).is_dir() else []
+    return tuple(stats)
+
+
+def _stat(path: Path) -> tuple[int, ...] | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino

@@ -5,7 +5,8 @@
 
 Workers must see images, weights and results under the same paths as this process. A worker works on one job at a time
 and loads a network once, on its GPU if it has one. A worker that is killed costs the jobs that it was working on: they
-are begun again elsewhere, and as each job writes its results whole or not at all, the results are the same.
+are begun again elsewhere, and as each job writes its results whole or not at all, the results are the same. A worker
+leaves what nobody waits for any more, and what it writes of it lies in that run's own folder, which goes with the run.
 """
 
 import logging
@@ -17,11 +18,12 @@ from typing import Any
 
 import torch
 from dask.system import CPU_COUNT
-from distributed import Client, KilledWorker, LocalCluster, as_completed, get_worker
+from distributed import Client, KilledWorker, LocalCluster, Worker, as_completed, get_worker
+from distributed.worker import thread_state
 
-from ..version import __version__
 from .durable import RunStopped
-from .mapper import J, R
+from .identity import code_version
+from .mapper import J, R, wanted_while
 
 PATIENCE = 30  # seconds for a scheduler to answer
 AT_LEAST = 16  # jobs sent ahead, so that a cluster that grows with its work sees some
@@ -70,6 +72,7 @@ class DaskMapper:
 
     def __init__(self, client: Client, threads: int | None = None):
         self.client, self.threads = client, threads
+        self._checked: set[str] = set()
         self._check()
 
     @property
@@ -85,13 +88,17 @@ class DaskMapper:
         """Run jobs; yield each with its result, or the exception that it came to, as they end.
 
         Raises:
-            RunStopped: The scheduler is gone.
+            RunStopped: The scheduler is gone, or a worker has come that has another version of this package.
         """
         waiting = iter(jobs)
         running: dict[Any, J] = {}
         ended = as_completed()
 
         def send() -> None:
+            try:
+                self._check()
+            except ValueError as error:
+                raise RunStopped(str(error)) from error
             for job in islice(waiting, max(2 * self.processes, AT_LEAST, len(running)) - len(running)):
                 future = self.client.submit(_alone, work, job, self.threads, pure=False)
                 running[future] = job
@@ -124,22 +131,31 @@ class DaskMapper:
         return list(self.client.scheduler_info(n_workers=-1)["workers"].values())
 
     def _check(self) -> None:
-        """Raise a ValueError unless the workers run this version."""
-        there = self.client.run(_version_there, on_error="return")
+        """Raise a ValueError unless the workers run this version; those that have come since are asked, too."""
+        come = set(self.client.scheduler_info(n_workers=-1)["workers"]) - self._checked
+        there = self.client.run(_version_there, workers=sorted(come), on_error="return") if come else {}
         for worker, version in there.items():
-            if version != __version__:
+            if version != code_version():
                 raise ValueError(
-                    f"The Dask worker {worker} has nuclei-models {version}, here it is {__version__}: install the same "
-                    f"version on all."
+                    f"The Dask worker {worker} has nuclei-models {version}, here it is {code_version()}: install the "
+                    f"same version on all."
                 )
+        self._checked |= there.keys()
 
 
 def _version_there() -> str:
-    return __version__
+    return code_version()
 
 
 def _alone(work: Callable[[J], R], job: J, threads: int | None) -> R:
-    """On a worker: one job at a time, with all the threads that the worker was given."""
-    with _one_at_a_time:
-        torch.set_num_threads(threads or get_worker().state.nthreads)
+    """On a worker: one job at a time, with all the threads that the worker was given, for as long as it is wanted."""
+    worker, key = get_worker(), thread_state.key
+    with _one_at_a_time, wanted_while(lambda: _is_wanted(worker, key)):
+        torch.set_num_threads(threads or worker.state.nthreads)
         return work(job)
+
+
+def _is_wanted(worker: Worker, key: Any) -> bool:
+    """Whether anyone waits for a task: its client is there, and hasn't cancelled it."""
+    task = worker.state.tasks.get(key)
+    return task is not None and task.state == "executing"

@@ -1,7 +1,7 @@
 """Bytes -> files that are whole or not there, whatever happens: the process killed, the power lost, the disk full.
 
-A file is written under a temporary name in its own folder, brought to the disk, and only then given its name. What a
-killed process left under temporary names is removed by `clean`.
+A file is written under a temporary name, brought to the disk, and only then given its name. What a killed process left
+under temporary names is removed by `clean`.
 """
 
 import errno
@@ -54,6 +54,57 @@ def write_all(files: Mapping[Path, bytes]) -> None:
         if isinstance(error, OSError) and error.errno not in _NAME:
             raise RunStopped(_explained(error, path.parent)) from error
         raise
+
+
+def stage(files: Mapping[Path, bytes]) -> None:
+    """Write files under temporary names, to be given their own by `rename`, in a folder that is there for it.
+
+    Raises:
+        RunStopped: The folder is gone, as the run that it belongs to is over; or the disk is full.
+    """
+    for path, data in files.items():
+        try:
+            with path.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        except FileNotFoundError as error:
+            raise RunStopped(
+                f"{path.parent} isn't there: the run that made it is over, or this machine sees other folders than the "
+                f"one that began the run."
+            ) from error
+        except OSError as error:
+            raise RunStopped(_explained(error, path.parent)) from error
+
+
+def rename(names: Mapping[Path, Path]) -> None:
+    """Give files, or folders, that are on the disk their names, in place of what has them.
+
+    Raises:
+        RunStopped: A folder can't be written, or a file isn't seen from here.
+        OSError: The file system doesn't take such a name.
+    """
+    for path, final in names.items():
+        if not path.exists():
+            raise RunStopped(
+                f"{path} isn't seen from here: all machines must have the folder of results under one path."
+            )
+        try:
+            if final.is_dir() or path.is_dir():
+                remove(final)
+            path.replace(final)
+        except OSError as error:
+            if error.errno in _NAME:
+                raise
+            raise RunStopped(_explained(error, final.parent)) from error
+    for folder in {final.parent for final in names.values()}:
+        sync_folder(folder)
+
+
+def sync_all() -> None:
+    """Bring all that was written to the disk, where many files were written without."""
+    if hasattr(os, "sync"):
+        os.sync()
 
 
 def make_folder(folder: Path) -> None:

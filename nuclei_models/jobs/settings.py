@@ -1,8 +1,8 @@
 """What a run over images is to do with each of them, with the model pinned; and the network for it."""
 
+import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,14 @@ import numpy as np
 
 from ..analysis.filters import Filters
 from ..inference.bundled import bundled
-from ..inference.loading import PROCESSOR, parse_model_id
-from ..inference.network import Network, load_network
+from ..inference.loading import parse_model_id, repository_at
+from ..inference.network import Network, load_network, state_of
 from ..inference.runtime import choose
 from ..inference.settings import Cut, RunSettings
 from ..model.image_processing_nuclei import Maps
-from ..model.repository import Repository, sha256
-from ..version import __version__
+from ..model.repository import HubError
+from .durable import RunStopped
+from .identity import Identity, code_version
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,13 +28,14 @@ class Settings(RunSettings, Cut):
 
     Attributes:
         model: Folder, name of a bundled network, or "owner/name@commit" on the Hub.
-        weights_sha256, processor_sha256: Of the model's files, 64 hexadecimal digits.
+        weights_sha256, processor_sha256, config_sha256: Of the model's files, 64 hexadecimal digits.
         series, z, t, channel: See `images.read`.
         ring: Width of the ring around each nucleus that is measured, pixels; 0 is none.
         filters: Which nuclei are kept.
         decimal: Sign in the numbers of CSV files, "." or ","; with "," the cells are parted by semicolons.
         device: Where the network runs, see `load`; `None` is automatic.
         save: Kinds of files, keys of `files.KINDS`.
+        code: Of the process that made the settings, see `code_version`.
     """
 
     model: str
@@ -50,6 +52,8 @@ class Settings(RunSettings, Cut):
     decimal: str = "."
     device: str | None = None
     save: tuple[str, ...] = ("labels", "csv", "overlay")
+    config_sha256: str = ""
+    code: str = field(default_factory=code_version)
 
     @classmethod
     def from_dict(cls, said: Mapping[str, Any]) -> "Settings":
@@ -57,24 +61,74 @@ class Settings(RunSettings, Cut):
         return cls(**dict(said) | {"filters": Filters(**said["filters"])})
 
     @property
-    def identity(self) -> dict[str, Any]:
-        """What decides the labels: a result made with the same needn't be made again. A folder's name, the tile,
-        the device and the kinds of files don't."""
-        decisive = asdict(self)
-        for name in ("model", "tile", "device", "save"):
-            del decisive[name]
-        return {"nuclei_models": __version__} | decisive
+    def identity(self) -> Identity:
+        """What decides the results, but for the image. A folder's name and the kinds of files don't; nor do the tile
+        and the device, which move a pixel in thousands, so that a run that ran out of memory can go on with others."""
+        pinned = {name: getattr(self, name) for name in ("code", "weights_sha256", "config_sha256", "processor_sha256")}
+        beside = {*pinned, "model", "tile", "device", "save"}
+        decisive = {name: value for name, value in asdict(self).items() if name not in beside}
+        return Identity(settings=decisive, **pinned)
 
 
-@lru_cache(maxsize=1)
 def network_for(model: str, device: str | None = None) -> Network:
-    """The network of a `Settings.model` on a `Settings.device`, loaded once a process.
+    """The network of a `Settings.model` on a `Settings.device`, loaded once a process, and again if its files have
+    changed.
 
     Raises:
         HubError: It can't be loaded.
         ValueError: There is no such device.
     """
-    return load_network(model, device=device)
+    state = state_of(parse_model_id(model)[0])
+    if (model, device) not in _loaded or _loaded[model, device][0] != state:
+        _loaded.clear()
+        _loaded[model, device] = state, load_network(model, device=device)
+    return _loaded[model, device][1]
+
+
+_loaded: dict[tuple[str, str | None], tuple[tuple, Network]] = {}  # one at most
+
+
+def network_of(settings: Settings) -> Network:
+    """The network that settings were made for: where work is done, this is what to do it with.
+
+    Raises:
+        RunStopped: Its files, or this package, aren't those that the settings were made with; or it can't be loaded.
+    """
+    check_code(settings)
+    try:
+        network = network_for(settings.model, settings.device)
+    except HubError as error:
+        raise RunStopped(f"The model can't be loaded any more: {error}") from error
+    for what, own, wanted in (
+        ("weights", network.sha256, settings.weights_sha256),
+        ("processor's settings", network.processor_sha256, settings.processor_sha256),
+        ("configuration", network.config_sha256, settings.config_sha256),
+    ):
+        if own != wanted:
+            raise RunStopped(f"{settings.model} was changed since the run began (its {what}): start it again.")
+    return network
+
+
+def check_code(settings: Settings) -> None:
+    """Raise RunStopped unless this process has the code that the settings were made with."""
+    if settings.code != code_version():
+        raise RunStopped(
+            f"The run was begun by nuclei-models {settings.code}, and {platform.node() or 'this machine'} has "
+            f"{code_version()}: install the same version on all machines, and start it again."
+        )
+
+
+def pinned_model(model: str) -> str:
+    """A folder's absolute path, the name of a bundled network, of which each machine has its own copy, or
+    "owner/name@commit": what means the same files for as long as a run takes.
+
+    Raises:
+        HubError: There is no such model.
+    """
+    source, revision = parse_model_id(model)
+    if Path(source).is_dir():
+        return model if bundled(model) is not None and not Path(model).exists() else str(Path(source).absolute())
+    return f"{source}@{repository_at(source, revision=revision).commit or revision or 'main'}"
 
 
 def settings_for(
@@ -94,17 +148,11 @@ def settings_for(
         HubError: The model can't be loaded.
         ValueError: It has no such pruning level, there is no such device, or a setting is out of range.
     """
-    source, revision = parse_model_id(model)
-    is_folder = Path(source).is_dir() and (Path(model).exists() or bundled(model) is None)
-    pinned = str(Path(source).absolute()) if is_folder else model  # each machine has its own copy of a bundled one
-    network = network_for(pinned, options.get("device"))
-    if network.revision:
-        revision, pinned = network.revision, f"{network.source}@{network.revision}"
+    network = network_for(pinned := pinned_model(model), options.get("device"))
     level = options.get("level")
     if level is not None and level not in network.levels:
         known = f"one of {network.levels}" if network.levels else "none: it can't be pruned"
         raise ValueError(f"level={level}: {network.title} from {network.source} has {known}.")
-    path = Repository(source, revision=revision).find(PROCESSOR)
     processor = network.processor
     nothing = np.zeros((1, 1), np.float32)
     # as the next two lines, raises for a setting out of range
@@ -123,7 +171,8 @@ def settings_for(
     return Settings(
         model=pinned,
         weights_sha256=network.sha256,
-        processor_sha256=sha256(path) if path else "",
+        processor_sha256=network.processor_sha256,
+        config_sha256=network.config_sha256,
         threshold=processor.threshold if threshold is None else threshold,
         separation=processor.separation if separation is None else separation,
         min_area=min_area,

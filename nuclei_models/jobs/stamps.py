@@ -1,4 +1,4 @@
-"""Whether an image on the disk still is what it was: its size and time of change, and the hash of its content."""
+"""Whether an image on the disk still is what it was; and where a large one is worked on."""
 
 from hashlib import sha256
 from pathlib import Path
@@ -26,6 +26,11 @@ def hashed(source: Path) -> str:
         return sha256("\n".join(listed).encode(errors="surrogateescape")).hexdigest()
     except OSError as error:
         raise ImageError(f"{display_name(source)}: It can't be read any more ({error.strerror}).") from error
+
+
+def work_folder(name: str) -> str:
+    """The folder, beside the results of this name, in which an image is worked on part by part until it is done."""
+    return f".{name}.nuclei-work"
 
 
 def _files(source: Path) -> list[Path]:

@@ -1,11 +1,13 @@
 """A block of the image -> its maps, in the workplace: the only step that runs the network."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from ..inference.tiling import predict_logits
+from ..jobs.mapper import check
 from ..model.intensity import normalise, to_rgb
 from .resample import rescale
 from .workplace import Window, Workplace, workplace
@@ -24,13 +26,17 @@ def make_maps(job: MapsJob) -> int:
     """Compute the maps of a block, unless they are there. -> the pixels of the block.
 
     Raises:
-        ImageError: The image can't be read there.
-        RunStopped: The weights aren't those that the run began with.
+        ImageError: The image can't be read there, or was changed since the run began.
+        RunStopped: The network's files or this package's code aren't those that the run began with, or it is over.
+        Unwanted: Nobody waits for the block.
     """
     work = workplace(job.folder, job.key)
     window = work.plan.grid.window(job.block)
-    if not work.has_maps(job.block):
-        work.write_maps(job.block, maps_of(work, window))
+    if not work.has_whole_maps(job.block):
+        maps = maps_of(work, window)
+        if Path(work.plan.source).is_file():  # of a folder it is looked at when all is done, as that may take long
+            work.check_image()
+        work.write_maps(job.block, maps)
     return (window[0].stop - window[0].start) * (window[1].stop - window[1].start)
 
 
@@ -44,7 +50,8 @@ def maps_of(work: Workplace, window: Window) -> np.ndarray:
     seen = widened(core, plan.seen, margin, model.stride)
     x = network_input(work, (axes[0].needed(seen[0]), axes[1].needed(seen[1])))
     x = rescale(x, axes, seen)
-    logits = predict_logits(model, x.numpy(), tile=max(x.shape[1:]), precision=plan.settings.precision)
+    precision = plan.settings.precision
+    logits = predict_logits(model, x.numpy(), tile=max(x.shape[1:]), progress=check, precision=precision)
     inner = tuple(slice(c.start - s.start, c.stop - s.start) for c, s in zip(core, seen, strict=True))
     whole = processor.maps(logits)
     maps = [m[inner] for m in (whole.probability, whole.distance) if m is not None]

@@ -40,8 +40,7 @@ def find_nuclei(job: NucleiJob) -> int:
         ImageError: The image can't be read there.
     """
     work = workplace(job.folder, job.key)
-    path = work.nuclei_file(f"block-{job.block}")
-    if path.exists():
+    if is_whole(work, f"block-{job.block}"):
         return count(work, f"block-{job.block}")
     own = work.plan.grid.window(job.block)
     near = reached(own, work.plan.shape, REACH)
@@ -61,7 +60,7 @@ def find_nuclei_of_cell(job: CellJob) -> int:
     """
     work = workplace(job.folder, job.key)
     name = f"cell-{job.cell}"
-    if work.nuclei_file(name).exists():
+    if is_whole(work, name):
         return count(work, name)
     window, cell = around(work.plan, job.cell), work.plan.cells.window(job.cell)
     part = _parts_of(work, window, job.pieces)
@@ -83,6 +82,21 @@ def load(work: Workplace, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Keys and areas of the nuclei saved under a name."""
     with np.load(work.nuclei_file(name)) as saved:
         return saved["keys"], saved["areas"]
+
+
+def is_whole(work: Workplace, name: str) -> bool:
+    """Whether nuclei are saved under a name and can be read; if they are and can't, they go."""
+    path = work.nuclei_file(name)
+    if not path.exists():
+        return False
+    try:
+        with np.load(path) as saved:
+            for array in saved.files:
+                saved[array]
+    except Exception:  # of any type: what damaged bytes come to depends on where they are
+        path.unlink(missing_ok=True)
+        return False
+    return True
 
 
 def count(work: Workplace, name: str) -> int:

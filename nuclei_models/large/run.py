@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,11 @@ from ..analysis.filters import renumbered, told, wanted
 from ..analysis.measurements import Table, pixel_size_doubt
 from ..images.reader import ImageError
 from ..images.source import Source
-from ..jobs.durable import RunStopped, locked
+from ..jobs.durable import RunStopped, locked, rename, sync_all
+from ..jobs.identity import image_by_stamp
 from ..jobs.mapper import J, Mapper, R, one_by_one
-from ..jobs.settings import Settings, network_for
-from ..jobs.stamps import stamp
+from ..jobs.settings import Settings, network_of
+from ..jobs.stamps import stamp, work_folder
 from ..model.image_processing_nuclei import pixel_area
 from ..output.display import to_display
 from ..output.export import Outline, coloured_png, png
@@ -34,12 +35,13 @@ from .nuclei import find_nuclei, find_nuclei_of_cell
 from .numbering import Numbering, number_nuclei
 from .parts import EdgesJob, Work, find_edges, join, share_out
 from .statistics import streamed_diameter, streamed_range
-from .workplace import Plan, Workplace, plan_key, workplace
+from .workplace import Plan, Workplace, plan_key, read_plan, workplace
 
 LARGEST_PART = 4096  # pixels, see `Plan`; a larger one would not fit into 3 GB
 ZARR = "labels.zarr"
 
 Progress = Callable[[str, int, int], None]  # called with (what is done, how far, of how much)
+Publish = Callable[[dict[str, tuple[Path, str]], dict[str, Any], bytes], dict[str, Path]]  # see `segment_large`
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ def segment_large(
     labels: str | None = None,
     progress: Progress | None = None,
     largest_part: int = LARGEST_PART,
+    publish: Publish | None = None,
 ) -> Large:
     """Segment an image of any size.
 
@@ -82,7 +85,8 @@ def segment_large(
 
     Args:
         path: TIFF in strips or tiles, OME-Zarr; other formats of `images.read` as far as memory holds them.
-        out_folder: For the results. While the work is going on, it holds a folder `.{name}.nuclei-work`.
+        out_folder: For the results. While the work is going on, it holds a folder `.{name}.nuclei-work`, and in it one
+            named by what decides the result.
         settings: From `settings_for`; `tile` does not matter.
         mapper: Where the work is done: takes a function and jobs, both of which can be pickled, and yields each job
             with what it came to, in any order. The default works in this process; see `cluster.dask_mapper`.
@@ -92,6 +96,8 @@ def segment_large(
         labels: "tif" or "zarr"; by default "zarr" for an image that is one, else "tif".
         progress: Called with the step's name and how far it is.
         largest_part: Side, in pixels, of the largest box around touching nuclei in which they are cut apart together.
+        publish: Called with the results (by kind the path of each and its name to be), the facts and the thumbnail,
+            while no other can work on the image; gives them their names. The default replaces what has these names.
 
     Raises:
         ImageError: The image can't be read.
@@ -110,7 +116,7 @@ def segment_large(
         raise ValueError(f"block={block}: expected a multiple of 16, at most largest_part, {largest_part}.")
     if settings.tta:
         raise ValueError("Test-time augmentation is not to be had for images larger than memory: leave it out.")
-    folder = out / f".{name}.nuclei-work"
+    folder = out / work_folder(name)
     try:
         with locked(folder, folder / "lock"):
             run = Run(folder, mapper or one_by_one, progress or (lambda *_: None))
@@ -119,7 +125,9 @@ def segment_large(
             measured = run.measured(numbering, work, name)
             made = run.write(measured, name, settings, labels)
             facts = run.facts(measured, work) | {"seconds": round(time.perf_counter() - started, 3)}
-            files = _publish(made, out)
+            picture = thumbnail(measured.pixels, measured.labels)
+            run.check_image()  # which was read again, to be measured
+            files = (publish or named_in(out))(made, facts, picture)
         shutil.rmtree(folder, ignore_errors=True)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
@@ -127,7 +135,7 @@ def segment_large(
         raise RunStopped(
             f"The disk is full, {out}: make room, then start it again: it goes on where it was."
         ) from error
-    return Large(files, thumbnail(measured.pixels, measured.labels), facts)
+    return Large(files, picture, facts)
 
 
 @dataclass(frozen=True)
@@ -155,17 +163,22 @@ class Run:
         self.folder, self.mapper, self.progress = folder, mapper, progress
 
     def begin(self, path: Path, settings: Settings, memory: int | None, block: int | None, largest_part: int) -> None:
-        """Take up the plan that is there, if it is for the same work, or make one."""
-        try:
-            plan: Plan | None = Workplace(self.folder).plan
-        except (OSError, ValueError, TypeError, KeyError):
-            plan = None
-        if plan is None or not _goes_on(plan, path, settings, largest_part, block):
-            _clear(self.folder)
+        """Take up the plan that is there, if it is for the same work, or make one; what else is there goes."""
+        wanted = settings.identity.of(image_by_stamp(path, stamp(path)))
+        plan = None
+        for folder in sorted(f for f in self.folder.iterdir() if f.is_dir()):
+            found = read_plan(folder)
+            if plan is None and found is not None and found.goes_on(wanted, largest_part, block):
+                plan = found
+            else:
+                shutil.rmtree(folder, ignore_errors=True)  # late work of another run may still be writing there
+        if plan is None:
             plan = self._plan(path, settings, memory, block, largest_part)
-        self.key = plan_key(plan)
-        self.work = workplace(str(self.folder), self.key)
-        self.grid, self.source = plan.grid, self.work.source
+        key = plan_key(plan)
+        self.key, self.folder = key, self.folder / key
+        channels = 2 if "distance" in network_of(settings).processor.channel_names else 1
+        self.work = workplace(str(Workplace.make(self.folder, replace(plan, settings=settings), channels)), key)
+        self.grid, self.source = self.work.plan.grid, self.work.source
 
     def nuclei(self) -> tuple[Numbering, Work]:
         """Maps, parts over edges, nuclei, numbers."""
@@ -177,8 +190,7 @@ class Run:
         self._all("nuclei", find_nuclei, work.nuclei)
         self._all("nuclei in large parts", find_nuclei_of_cell, work.cells)
         names = [f"block-{job.block}" for job in work.nuclei] + [f"cell-{job.cell}" for job in work.cells]
-        if stamp(Path(self.work.plan.source)) != self.work.plan.stamp:
-            raise ImageError(f"{self.source.name}: It was changed while it was read. Give the command again.")
+        self.check_image()
         return number_nuclei(self.work, names), work
 
     def measured(self, numbering: Numbering, work: Work, name: str) -> Result:
@@ -193,9 +205,17 @@ class Run:
         number = np.where(np.concatenate([[False], kept]), np.concatenate([[0], np.cumsum(kept)]), 0).astype(np.uint32)
         if left_out:
             np.save(self.folder / sinks.KEPT, number)
-            jobs = [sinks.RenumberJob(*at, b) for b in range(len(self.grid))]
-            self._all("labels that are kept", sinks.renumber, jobs)
+            jobs = labels_jobs(self.work, numbering, work, only_kept=True)
+            self._all("labels that are kept", sinks.write_labels, jobs)
         return Result(renumbered(table, kept), boxes[kept], left_out, *shown(self.work, found, lambda x: number[x]))
+
+    def check_image(self) -> None:
+        """Raise an ImageError if the image was changed meanwhile; what was made of it so far goes."""
+        try:
+            self.work.check_image()
+        except ImageError:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise
 
     def write(self, found: Result, name: str, settings: Settings, labels: str) -> dict[str, tuple[Path, str]]:
         """Write the results. -> where each is, and its name to be."""
@@ -246,8 +266,9 @@ class Run:
         }
 
     def _plan(self, path: Path, settings: Settings, memory: int | None, block: int | None, largest_part: int) -> Plan:
+        as_planned = stamp(path)
         source = Source(path, settings.z, settings.t, settings.channel, settings.series)
-        network = network_for(settings.model, settings.device)
+        network = network_of(settings)
         model, processor = network.at(settings.level), network.processor
         if processor.num_channels != 3:
             raise ValueError(
@@ -268,7 +289,7 @@ class Run:
         *_, min_area = processor.cut_values(pixel_area(source.shape, seen), min_area=settings.min_area)
         plan = Plan(
             source=str(path),
-            stamp=stamp(path),
+            stamp=as_planned,
             settings=settings,
             shape=source.shape,
             seen=seen,
@@ -280,7 +301,8 @@ class Run:
             largest_part=largest_part,
         )
         source.close()
-        Workplace.make(self.folder, plan, 2 if "distance" in processor.channel_names else 1)
+        if stamp(path) != as_planned:
+            raise ImageError(f"{source.name}: It was changed while it was read. Give the command again.")
         return plan
 
     def _notes(self, found: Result) -> list[str]:
@@ -315,39 +337,23 @@ class Run:
         return lambda done, total: self.progress(what, done, total)
 
 
-def labels_jobs(work: Workplace, numbering: Numbering, shared: Work) -> list[sinks.LabelsJob]:
+def labels_jobs(work: Workplace, numbering: Numbering, shared: Work, only_kept: bool = False) -> list[sinks.LabelsJob]:
     """For each block the nuclei that may reach into it: its own, its neighbours' and those of cells."""
     plan, cells = work.plan, {job.cell for job in shared.cells}
     at, jobs = (str(work.folder), plan_key(plan)), []
     for block in range(len(plan.grid)):
         names = [f"block-{b}" for b in (block, *shared.guests[block])]
         names += [f"cell-{c}" for c in plan.cells.touched(plan.grid.window(block)) if c in cells]
-        jobs.append(sinks.LabelsJob(*at, block, tuple((name, numbering.offsets[name]) for name in names)))
+        jobs.append(sinks.LabelsJob(*at, block, tuple((name, numbering.offsets[name]) for name in names), only_kept))
     return jobs
 
 
-def _goes_on(plan: Plan, path: Path, settings: Settings, largest_part: int, block: int | None) -> bool:
-    """Whether a plan is for this work. A folder's name and the kinds of files don't matter, nor does the memory."""
-    same = (plan.source, plan.stamp, plan.largest_part) == (str(path), stamp(path), largest_part)
-    return same and plan.settings.identity == settings.identity and block in (None, plan.block)
+def named_in(out: Path) -> Publish:
+    """Gives results their names in a folder, in place of those of an earlier run."""
 
+    def publish(made: dict[str, tuple[Path, str]], facts: dict[str, Any], picture: bytes) -> dict[str, Path]:
+        sync_all()  # so that a power cut can't leave names without contents
+        rename({path: out / name for path, name in made.values()})
+        return {kind: out / name for kind, (_, name) in made.items()}
 
-def _clear(folder: Path) -> None:
-    for inside in folder.iterdir():
-        if inside.is_dir():
-            shutil.rmtree(inside)
-        elif inside.name != "lock":
-            inside.unlink()
-
-
-def _publish(made: dict[str, tuple[Path, str]], out: Path) -> dict[str, Path]:
-    """Give the results their names, in place of those of an earlier run."""
-    if hasattr(os, "sync"):
-        os.sync()  # all of them to the disk, lest a power cut leave names without contents
-    files = {}
-    for kind, (path, name) in made.items():
-        target = files[kind] = out / name
-        if target.is_dir():
-            shutil.rmtree(target)
-        path.replace(target)
-    return files
+    return publish

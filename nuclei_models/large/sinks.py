@@ -35,21 +35,14 @@ class LabelsJob:
 
     Attributes:
         names: Under which nuclei that reach into it are saved, and where their numbers begin.
+        only_kept: Whether nuclei get the numbers that `KEPT` tells, and those that are left out none.
     """
 
     folder: str
     key: str
     block: int
     names: tuple[tuple[str, int], ...]
-
-
-@dataclass(frozen=True)
-class RenumberJob:
-    """A block whose nuclei get other numbers."""
-
-    folder: str
-    key: str
-    block: int
+    only_kept: bool = False
 
 
 def make_labels(folder: Path, shape: tuple[int, int], block: int, pixel_size: tuple[float, float] | None, name: str):
@@ -92,13 +85,18 @@ def open_labels(folder: Path) -> zarr.Array:
 
 
 def write_labels(job: LabelsJob) -> int:
-    """Put a block's labels together and write them. -> its pixels."""
+    """Put a block's labels together and write them. -> its pixels.
+
+    Done twice, as after a worker died, it gives the same: it reads nothing that it writes.
+    """
     work = workplace(job.folder, job.key)
+    kept = np.load(work.folder / KEPT, mmap_mode="r") if job.only_kept else None
     rows, cols = window = work.plan.grid.window(job.block)
     labels = np.zeros((rows.stop - rows.start, cols.stop - cols.start), np.uint32)
     for name, offset in job.names:
         for (y, x), found in load_labels(work, name, window):
             number = numbers_of(work, offset, int(found.max(initial=0)))
+            number = number if kept is None else kept[number]
             top, left = max(y.start, rows.start), max(x.start, cols.start)
             bottom, right = min(y.stop, rows.stop), min(x.stop, cols.stop)
             part = number[found[top - y.start : bottom - y.start, left - x.start : right - x.start]]
@@ -147,17 +145,6 @@ def write_tiff(labels: Path, path: Path, pixel_size: tuple[float, float] | None,
             maxworkers=1,
         )
     step(height, height)
-
-
-def renumber(job: RenumberJob) -> int:
-    """Give the nuclei of a block the numbers that they keep; 0 for those that are left out. -> its pixels."""
-    work = workplace(job.folder, job.key)
-    window = work.plan.grid.window(job.block)
-    number = np.load(work.folder / KEPT, mmap_mode="r")
-    labels = open_labels(work.folder)
-    kept = number[np.asarray(labels[window])]
-    labels[window] = kept
-    return kept.size
 
 
 def write_csv(path: Path, table: Table, decimal: str) -> None:

@@ -1,11 +1,14 @@
 """The folder in which a large image is worked on: the plan, maps and nuclei so far. All jobs of an image share it.
 
 It lies beside the results, on whatever file system they are on; workers on other machines must see it under the same
-path. Every file in it is whole or not there, so that a run that was stopped goes on where it was.
+path. Every file in it is whole or not there, so that a run that was stopped goes on where it was; one that can't be
+read is made again. Its name is the key of what decides the result, so that work that another run left behind on a
+cluster has nowhere to write that matters here.
 """
 
 import json
 import secrets
+import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
@@ -15,15 +18,18 @@ from typing import Any
 
 import numpy as np
 import zarr
-from zarr.codecs import BloscCodec
+from zarr.codecs import BloscCodec, Crc32cCodec
 
 from ..images.ngff import few_chunks
 from ..images.planes import other_channels
 from ..images.reader import inspect
+from ..images.series import ImageError
 from ..images.source import Source
 from ..inference.network import Network
 from ..jobs.durable import PART, RunStopped
-from ..jobs.settings import Settings, network_for
+from ..jobs.identity import Identity, image_by_stamp
+from ..jobs.settings import Settings, check_code, network_of
+from ..jobs.stamps import stamp
 from ..model.scale import Diameter
 from .resample import Axis
 
@@ -103,6 +109,16 @@ class Plan:
     def axes_back(self) -> tuple[Axis, Axis]:
         return Axis(self.seen[0], self.shape[0]), Axis(self.seen[1], self.shape[1])
 
+    @property
+    def identity(self) -> Identity:
+        """What decides the result."""
+        return self.settings.identity.of(image_by_stamp(Path(self.source), self.stamp))
+
+    def goes_on(self, wanted: Identity, largest_part: int, block: int | None) -> bool:
+        """Whether the plan is for this work. The folder of the model doesn't matter, nor do the kinds of files and the
+        memory."""
+        return self.identity.key == wanted.key and self.largest_part == largest_part and block in (None, self.block)
+
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=1)
 
@@ -132,22 +148,37 @@ class Workplace:
         self.plan = Plan.from_json((folder / PLAN).read_text())
 
     @staticmethod
-    def make(folder: Path, plan: Plan, channels: int) -> None:
-        """Begin; the plan is written last.
+    def make(folder: Path, plan: Plan, channels: int) -> Path:
+        """Begin, or go on; the plan is written last.
 
         Args:
+            folder: Named by the plan's key.
             channels: Maps to a pixel: probability, and distance where the network has it.
+
+        Returns:
+            The folder.
         """
+        if read_plan(folder) is not None:
+            write_whole(folder / PLAN, plan.to_json().encode())  # the model may have moved since
+            return folder
+        if folder.exists():
+            shutil.rmtree(folder)
         zarr.create_array(
             folder / "maps.zarr",
             shape=(channels, *plan.shape),
             chunks=(channels, plan.block, plan.block),
             dtype="uint16",
-            compressors=BloscCodec(cname="zstd", clevel=1, shuffle="shuffle"),
+            compressors=[BloscCodec(cname="zstd", clevel=1, shuffle="shuffle"), Crc32cCodec()],
             overwrite=True,
         )
         (folder / "nuclei").mkdir(exist_ok=True)
         write_whole(folder / PLAN, plan.to_json().encode())
+        return folder
+
+    def check_image(self) -> None:
+        """Raise an ImageError if the image isn't as it was when the plan was made."""
+        if stamp(Path(self.plan.source)) != self.plan.stamp:
+            raise ImageError(f"{self.source.name}: It was changed while it was read. Give the command again.")
 
     @cached_property
     def source(self) -> Source:
@@ -168,11 +199,7 @@ class Workplace:
 
     @cached_property
     def network(self) -> Network:
-        settings = self.plan.settings
-        network = network_for(settings.model, settings.device)
-        if network.sha256 != settings.weights_sha256:
-            raise RunStopped(f"The weights of {settings.model} have changed since the run began: start it again.")
-        return network
+        return network_of(self.plan.settings)
 
     @cached_property
     def _maps(self) -> zarr.Array:
@@ -181,11 +208,32 @@ class Workplace:
             return zarr.open_array(self.folder / "maps.zarr", mode="r+")
 
     def has_maps(self, block: int) -> bool:
+        """Whether the maps of a block are there."""
+        return self._chunk(block).exists()
+
+    def has_whole_maps(self, block: int) -> bool:
+        """Whether they are there and can be read; if they are there and can't, they go."""
+        if not self.has_maps(block):
+            return False
+        try:
+            self._maps[(slice(None), *self.plan.grid.window(block))]
+        except Exception:  # of any type: what damaged bytes come to depends on the codec
+            self._chunk(block).unlink(missing_ok=True)
+            return False
+        return True
+
+    def _chunk(self, block: int) -> Path:
         y, x = divmod(block, self.plan.grid.across)
-        return (self.folder / "maps.zarr" / "c" / "0" / str(y) / str(x)).exists()
+        return self.folder / "maps.zarr" / "c" / "0" / str(y) / str(x)
 
     def write_maps(self, block: int, maps: np.ndarray) -> None:
-        """(n, h, w) float, in [0, 1]."""
+        """(n, h, w) float, in [0, 1].
+
+        Raises:
+            RunStopped: The folder is gone, as the run that it belongs to is over.
+        """
+        if not (self.folder / PLAN).exists():
+            raise RunStopped(f"{self.folder} is gone: the run that it belongs to is over.")
         self._maps[(slice(None), *self.plan.grid.window(block))] = np.rint(maps * np.float32(FULL)).astype(np.uint16)
 
     def read_maps(self, window: Window) -> tuple[np.ndarray, np.ndarray | None]:
@@ -201,8 +249,14 @@ class Workplace:
         """Maps of a window, float32 in [0, 1]. Zarr would take a missing chunk for zeros: raises RunStopped instead."""
         if not all(self.has_maps(block) for block in self.plan.grid.touched(window)):
             raise RunStopped(f"Files in {self.folder} aren't seen from here yet, or were removed: start it again.")
-        with few_chunks(self._maps):
-            stored = np.asarray(self._maps[(which, *window)])
+        try:
+            with few_chunks(self._maps):
+                stored = np.asarray(self._maps[(which, *window)])
+        except Exception as error:  # of any type, as above
+            gone = [block for block in self.plan.grid.touched(window) if not self.has_whole_maps(block)]
+            if not gone:
+                raise
+            raise RunStopped(f"Files in {self.folder} are damaged: start it again, and they are made again.") from error
         maps = stored.astype(np.float32)
         maps /= np.float32(FULL)
         return maps
@@ -216,18 +270,34 @@ def workplace(folder: str, key: str) -> Workplace:
     """The workplace of a job, opened once a process.
 
     Args:
-        key: Of its plan, see `plan_key`, lest another plan of the same folder be taken for it.
+        key: Of its plan, see `plan_key`, so that another plan of the same folder isn't taken for it.
+
+    Raises:
+        RunStopped: It isn't seen from here, was begun anew, or by another version of this package.
     """
     if not Path(folder, PLAN).exists():
-        raise RunStopped(f"{folder} isn't seen from here: all workers must have the results' folder under one path.")
+        raise RunStopped(
+            f"{folder} isn't seen from here: its run is over, or this machine doesn't see the results' folder "
+            f"under the same path as the one that began the run. All machines must have it under one path."
+        )
     work = Workplace(Path(folder))
     if plan_key(work.plan) != key:
         raise RunStopped(f"{folder} was begun anew by another run: wait until it ends.")
+    check_code(work.plan.settings)
     return work
 
 
+def read_plan(folder: Path) -> Plan | None:
+    """The plan in a folder; `None` where there is none, or none that can be understood."""
+    try:
+        return Plan.from_json((folder / PLAN).read_text())
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
 def plan_key(plan: Plan) -> str:
-    return sha256(plan.to_json().encode()).hexdigest()[:16]
+    """Of all that decides what is in a workplace: the result, and how the image is cut. The names of folders don't."""
+    return sha256(f"{plan.identity.key} {plan.block} {plan.largest_part}".encode()).hexdigest()[:16]
 
 
 def write_whole(path: Path, data: bytes) -> None:

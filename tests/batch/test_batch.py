@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import tifffile
 
 from nuclei_models.batch import job as batch
 from nuclei_models.batch.inputs import find_inputs, name_results
-from nuclei_models.batch.job import Job, is_done, run, segment_job, strangers
+from nuclei_models.batch.job import Done, Job, is_done, run, strangers
 from nuclei_models.batch.overview import failures_csv, summary_csv
 from nuclei_models.batch.records import FOLDER, Record, read_records, record_path
 from nuclei_models.images.reader import ImageError
@@ -35,6 +36,13 @@ def write_image(path: Path, seed: int = 0) -> Path:
 def make_job(folder: Path, model: str, seed: int = 0, name: str = "x", **options) -> Job:
     source = write_image(folder / "images" / f"{name}.tif", seed)
     return Job(source, name, folder / "out", settings_for(model, **options))
+
+
+def do(job: Job) -> Done:
+    [(_, outcome)] = run([job])
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
 
 
 def record_of(job: Job) -> Record:
@@ -112,7 +120,7 @@ def test_a_file_name_is_no_formula_in_a_table(tmp_path, model):
     names = ["=HYPERLINK(1)", "+1", "-1", "@A1"]
     jobs = [make_job(tmp_path, model, name=name) for name in names]
     for job in jobs:
-        segment_job(job)
+        do(job)
     tables = summary_csv(read_records(tmp_path / "out").values()), failures_csv((name, name) for name in names)
     for table in tables:
         rows = list(csv.reader(table.decode().splitlines()))[1:]
@@ -125,7 +133,7 @@ def test_a_file_name_is_no_formula_in_a_table(tmp_path, model):
 
 def test_a_job_writes_its_files_and_its_record(tmp_path, model):
     job = make_job(tmp_path, model)
-    done = segment_job(job)
+    done = do(job)
     assert sorted(p.name for p in job.out.iterdir() if p.is_file()) == sorted(job.files(96 * 96))
     labels = tifffile.imread(job.out / "x_labels.tif")
     assert labels.max() == done.nuclei > 3
@@ -137,7 +145,7 @@ def test_a_job_writes_its_files_and_its_record(tmp_path, model):
 def test_done_is_what_has_the_same_image_settings_and_files(tmp_path, model):
     job = make_job(tmp_path, model)
     assert not is_done(job, None)
-    segment_job(job)
+    do(job)
     assert is_done(job, record_of(job))
 
     def like(**options) -> bool:
@@ -151,9 +159,11 @@ def test_done_is_what_has_the_same_image_settings_and_files(tmp_path, model):
     assert is_done(job, record_of(job))
     write_image(job.source, seed=9)
     assert not is_done(job, record_of(job))
-    segment_job(job)
-    (job.out / "x_labels.tif").write_bytes(b"cut")
-    assert not is_done(job, record_of(job))
+    do(job)
+    (job.out / "x_labels.tif").write_bytes(b"mended by hand")
+    assert is_done(job, record_of(job)) and record_of(job).changed(job.out) == ["x_labels.tif"]
+    (job.out / "x_labels.tif").unlink()
+    assert not is_done(job, record_of(job)) and record_of(job).changed(job.out) == []
     job.source.unlink()
     segmented = record_of(job)
     with pytest.raises(ImageError, match="no such file"):
@@ -162,15 +172,15 @@ def test_done_is_what_has_the_same_image_settings_and_files(tmp_path, model):
 
 def test_other_weights_make_it_anew(tmp_path, model):
     job = make_job(tmp_path, model)
-    segment_job(job)
+    do(job)
     other = settings_for(save_networks(tmp_path / "other")["unet"])
     assert not is_done(Job(job.source, job.name, job.out, other), record_of(job))
 
 
 def test_what_an_older_run_made_goes(tmp_path, model):
-    segment_job(make_job(tmp_path, model))
+    do(make_job(tmp_path, model))
     job = make_job(tmp_path, model, threshold=0.4, save=("labels",))
-    segment_job(job)
+    do(job)
     assert [p.name for p in job.out.iterdir() if p.is_file()] == ["x_labels.tif"]
 
 
@@ -179,7 +189,10 @@ def test_files_that_no_run_made_are_seen(tmp_path, model):
     job.out.mkdir()
     (job.out / "x_labels.tif").write_text("my own")
     assert strangers(job, None, 96 * 96) == [job.out / "x_labels.tif"]
-    segment_job(job)
+    with pytest.raises(ImageError, match="x_labels"):
+        do(job)
+    assert (job.out / "x_labels.tif").read_text() == "my own" and read_records(job.out) == {}
+    do(replace(job, overwrite=True))
     assert strangers(job, record_of(job), 96 * 96) == []
 
 
@@ -215,7 +228,7 @@ def test_an_image_changed_while_it_was_read_fails(tmp_path, model, monkeypatch):
 
     monkeypatch.setattr(batch, "read", read_and_change)
     with pytest.raises(ImageError, match="changed while it was read"):
-        segment_job(job)
+        do(job)
     assert read_records(job.out) == {}
 
 
@@ -223,8 +236,8 @@ def test_weights_that_change_during_the_run_stop_it(tmp_path, model):
     job = make_job(tmp_path, model)
     changed = Job(job.source, job.name, job.out, settings_for(model))
     object.__setattr__(changed.settings, "weights_sha256", "0" * 64)
-    with pytest.raises(RunStopped, match="have changed"):
-        segment_job(changed)
+    with pytest.raises(RunStopped, match="changed since the run began"):
+        do(changed)
 
 
 def test_a_record_that_makes_no_sense_is_none(tmp_path):
@@ -276,6 +289,6 @@ def test_a_pixel_size_that_no_nucleus_fits_is_doubted(tmp_path: Path, model: str
             resolution=(1 / size,) * 2,
             metadata={"unit": "um"},
         )
-        assert segment_job(job).nuclei
+        assert do(job).nuclei
         notes = " ".join(read_records(job.out)["x"].facts["notes"])
         assert ("pixel size is probably wrong" in notes) == doubted

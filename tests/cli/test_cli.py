@@ -52,8 +52,8 @@ def images(tmp_path) -> Path:
 @pytest.fixture
 def segmented(monkeypatch) -> list[str]:
     """Names of the images whose results were written, as they are."""
-    names, save = [], batch.save
-    monkeypatch.setattr(batch, "save", lambda job, *more: (names.append(job.name), save(job, *more))[1])
+    names, staged = [], batch.staged
+    monkeypatch.setattr(batch, "staged", lambda job, *more: (names.append(job.name), staged(job, *more))[1])
     return names
 
 

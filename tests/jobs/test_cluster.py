@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 import tifffile
+from distributed import Client, LocalCluster
 
 from nuclei_models.batch.job import Job, run, target
 from nuclei_models.images.reader import ImageError
 from nuclei_models.jobs.cluster import DaskMapper, dask_mapper
+from nuclei_models.jobs.durable import RunStopped
+from nuclei_models.jobs.mapper import check
 from nuclei_models.large import segment_large
 from tests.support.large import blobs, settings
 
@@ -94,13 +97,47 @@ def test_nobody_answers(monkeypatch):
 
 
 def test_another_version_on_the_workers(mapper, monkeypatch):
-    monkeypatch.setattr("nuclei_models.jobs.cluster.__version__", "0.0.0")
+    monkeypatch.setattr("nuclei_models.jobs.cluster.code_version", lambda: "0.0.0")
     with pytest.raises(ValueError, match=r"here it is 0\.0\.0"):
         DaskMapper(mapper.client)
 
 
+def test_another_version_on_a_worker_that_comes_later(monkeypatch):
+    """It is asked when it is there, though the others were asked at the beginning."""
+    options = {"threads_per_worker": 1, "dashboard_address": None, "processes": False}
+    with LocalCluster(n_workers=1, **options) as cluster, Client(cluster) as client:
+        late = DaskMapper(client)
+        assert list(late(sleep, [0.0])) == [(0.0, 0.0)]
+        cluster.scale(2)
+        client.wait_for_workers(2)
+        monkeypatch.setattr("nuclei_models.jobs.cluster._version_there", lambda: "0.0.0")
+        with pytest.raises(RunStopped, match=r"has nuclei-models 0\.0\.0"):
+            list(late(sleep, [0.0]))
+
+
+def note(job: tuple[str, float]) -> None:
+    """Work that looks now and then whether anyone waits for it."""
+    folder, seconds = job
+    for _ in range(round(seconds / 0.01)):
+        check()
+        time.sleep(0.01)
+    Path(folder, f"{time.monotonic_ns()}").touch()
+
+
+def test_work_that_nobody_waits_for_stops(tmp_path):
+    """A worker with several threads takes several jobs, and works on one: the others wait, and are left with it."""
+    with LocalCluster(n_workers=1, threads_per_worker=4, dashboard_address=None, processes=False) as cluster:
+        client = Client(cluster)
+        jobs = DaskMapper(client)(note, [(str(tmp_path), 0.01)] + [(str(tmp_path), 1.0)] * 6)
+        next(jobs)
+        time.sleep(0.2)  # one is at work, others wait for it in their threads
+        jobs.close()
+        client.close()
+        time.sleep(2.5)
+        assert len(list(tmp_path.iterdir())) == 1
+
+
 def test_a_folder_that_a_worker_does_not_see(tmp_path):
-    from nuclei_models.jobs.durable import RunStopped
     from nuclei_models.large.maps import MapsJob, make_maps
 
     with pytest.raises(RunStopped, match="one path"):

@@ -25,12 +25,14 @@ from nuclei_models.images.reader import ImageError, read
 from nuclei_models.images.source import Source
 from nuclei_models.inference.loading import load
 from nuclei_models.inference.segmentation import nuclear_diameter, segment
+from nuclei_models.jobs import settings
 from nuclei_models.jobs.durable import RunStopped, locked
 from nuclei_models.jobs.mapper import one_by_one
 from nuclei_models.jobs.settings import network_for, settings_for
 from nuclei_models.large import measuring, run, segment_large
 from nuclei_models.large.resample import Axis, rescale
 from nuclei_models.large.statistics import streamed_diameter, streamed_range
+from nuclei_models.large.workplace import workplace
 from nuclei_models.model.image_processing_nuclei import resize
 from nuclei_models.model.intensity import intensity_range, to_rgb
 from nuclei_models.output.export import geojson
@@ -318,13 +320,87 @@ class TestStopped:
         whole = segment_large(cells, tmp_path / "whole", other)
         assert done.files["labels"].read_bytes() == whole.files["labels"].read_bytes()
 
+    @pytest.mark.parametrize("what", ["maps.zarr/c/*/*/*", "nuclei/block-*.npz"])
+    def test_files_that_cannot_be_read_are_made_again(self, cells, model, tmp_path, what):
+        """Cut short, as after a power cut, or with other bytes in them."""
+        whole = segment_large(cells, tmp_path / "whole", wanted(model), block=208)
+        with pytest.raises(InterruptedError):
+            segment_large(cells, tmp_path / "out", wanted(model), block=208, progress=self.stop_after(1, "labels"))
+        files = sorted((tmp_path / "out").rglob(what))
+        data = [path.read_bytes() for path in files]
+        assert len(files) == 6
+        files[0].write_bytes(data[0][: len(data[0]) // 2])
+        files[1].write_bytes(b"")
+        files[2].write_bytes(bytes(len(data[2])))
+        at = len(data[3]) // 2
+        files[3].write_bytes(data[3][:at] + bytes(255 - byte for byte in data[3][at : at + 4]) + data[3][at + 4 :])
+        done = segment_large(cells, tmp_path / "out", wanted(model))
+        for kind, path in whole.files.items():
+            assert done.files[kind].read_bytes() == path.read_bytes(), kind
+
+    @pytest.mark.parametrize("changed", ["code", "processor"])
+    def test_it_begins_anew_for_other_code_or_another_processor(self, cells, tmp_path, monkeypatch, changed):
+        model = Path(seeing(tmp_path / "model"))
+        with pytest.raises(InterruptedError):
+            segment_large(cells, tmp_path / "out", wanted(model), block=208, progress=self.stop_after(1, "edges"))
+        if changed == "code":
+            monkeypatch.setattr(settings, "code_version", lambda: "0.1.0+other")
+            wishes = wanted(model, code="0.1.0+other")
+        else:
+            seeing(model, high_percentile=90.0)
+            wishes = wanted(model)
+        runs, predict = [], run.make_maps.__globals__["predict_logits"]
+        counted = lambda *a, **k: runs.append(1) or predict(*a, **k)  # noqa: E731
+        monkeypatch.setitem(run.make_maps.__globals__, "predict_logits", counted)
+        done = segment_large(cells, tmp_path / "out", wishes, block=208)
+        assert len(runs) == 6
+        whole = segment_large(cells, tmp_path / "whole", wishes, block=208)
+        assert done.files["labels"].read_bytes() == whole.files["labels"].read_bytes()
+
+    def test_work_that_outlives_its_run_has_nowhere_to_land(self, cells, model, tmp_path):
+        """A worker goes on with a block of an earlier run, which was stopped, while the next has other settings."""
+        with pytest.raises(InterruptedError):
+            early = wanted(model, diameter=12.0)
+            segment_large(cells, tmp_path / "out", early, block=208, progress=self.stop_after(2, "network"))
+        [folder] = (path for path in (tmp_path / "out" / ".cells.nuclei-work").iterdir() if path.is_dir())
+        late = workplace(str(folder), folder.name)  # as a worker has it open
+        maps = np.zeros((2, 92, 4), np.float32)
+
+        def progress(step: str, done: int, total: int) -> None:
+            if step == "network":
+                with pytest.raises(RunStopped, match="is over"):
+                    late.write_maps(5, maps)
+
+        done = segment_large(cells, tmp_path / "out", wanted(model), block=208, progress=progress)
+        whole = segment_large(cells, tmp_path / "whole", wanted(model), block=208)
+        assert done.files["labels"].read_bytes() == whole.files["labels"].read_bytes()
+        assert [path.name for path in (tmp_path / "out").iterdir() if path.name.startswith(".")] == []
+
+    def test_labels_that_are_written_twice_are_the_same(self, cells, model, tmp_path):
+        """A worker may die after its work and before it tells of it: the job is done again."""
+
+        def twice(work, jobs):
+            for job in jobs:
+                work(job)
+                yield job, work(job)
+
+        wishes = wanted(model, filters=Filters(exclude_edge=True))
+        once = segment_large(cells, tmp_path / "once", wishes, block=208)
+        again = segment_large(cells, tmp_path / "again", wishes, twice, block=208)
+        assert once.facts["left_out"] and once.nuclei > 20
+        for kind in ("labels", "csv"):
+            assert again.files[kind].read_bytes() == once.files[kind].read_bytes(), kind
+
     def test_an_image_that_changes_meanwhile(self, cells, model, tmp_path):
         def progress(step: str, done: int, total: int) -> None:
             if step == "edges":
                 os.utime(cells, ns=(0, 0))
 
+        times = cells.stat().st_atime_ns, cells.stat().st_mtime_ns
         with pytest.raises(ImageError, match="changed while"):
             segment_large(cells, tmp_path / "out", wanted(model), block=208, progress=progress)
+        os.utime(cells, ns=times)  # what was made of the changed one isn't taken for the old one's
+        assert list((tmp_path / "out").rglob("maps.zarr")) == []
 
     def test_a_damaged_tile(self, cells, model, tmp_path):
         data = bytearray(cells.read_bytes())

@@ -21,7 +21,7 @@ from scipy import ndimage
 GRID = np.arange(1.0, 9.01, 1 / 32)  # base-2 logarithms of diameters: 2 to 512 pixels
 HALF = round(np.log2(1.5) * 32)  # points to a factor of 1.5
 OUTLIERS = 0.03  # share of the looks whose evidence is worthless, whatever spread it claims
-PICTURE_OUTLIERS = 0.2  # the same of the picture's own evidence: texture is easily taken for nuclei
+PICTURE_OUTLIERS = 0.35  # the same of the picture's own evidence: texture is easily taken for nuclei
 SMALLEST_UM, LARGEST_UM = 4.0, 25.0  # nuclei, from yeast and lymphocytes to large cultured cells
 TRUSTED = 0.8  # a belief below this is doubtful
 NEAR = 0.4  # octaves: a look that tells a diameter this near to the answer speaks for it
@@ -30,6 +30,9 @@ SURE = 0.3  # octaves: the spread below which a look confirms what it saw
 CONTRADICTION = 0.8  # octaves between the assumed diameter and that of the nuclei found
 UNKNOWN_SPREAD = 0.3  # octaves
 APART = 0.6  # octaves between two scales from which on a further look is worth its time
+UNSURE, UNSURE_WITHIN = 0.15, 0.5  # share of the looks within so many octaves of the truth that are not sure
+SECOND = 3.0  # how much coarser a second look is: it sees a ninth of the pixels
+LARGEST_CHECKED = np.log2(200)  # octaves: beyond, nothing is coarser that could be nuclei
 USUAL, USUAL_SPREAD = 28.0, 1.5  # pixels and octaves: where to look when nothing better is known
 
 
@@ -109,6 +112,10 @@ class Belief:
         laplace = np.exp(-np.abs(GRID - evidence.log2) / evidence.spread) / (2 * evidence.spread)
         self.log_density += np.log((1 - evidence.outliers) * laplace + evidence.outliers / (GRID[-1] - GRID[0]))
 
+    def doubt(self, log2: float) -> None:
+        """Take into account that a look at this diameter was not sure: near the true one it mostly is."""
+        self.log_density += np.where(np.abs(GRID - log2) < UNSURE_WITHIN, np.log(UNSURE), 0.0)
+
     @property
     def density(self) -> np.ndarray:
         """Probability of each point of `GRID`."""
@@ -135,7 +142,10 @@ class Belief:
 def search(
     belief: Belief, look: Callable[[float], Evidence], scale_for: Callable[[float], float], most: int = 6
 ) -> Diameter:
-    """Look through the network where the nuclei are likely to be, until a look confirms what is believed.
+    """Look through the network where the nuclei are likely to be, until two looks agree.
+
+    The first is at the likeliest diameter, the second `SECOND` times as coarse: it costs little, and where the first took
+    texture within large nuclei for small ones, it sees the large ones. If they don't settle it, more follow.
 
     Args:
         belief: What is believed before; it takes in what each look says.
@@ -154,6 +164,8 @@ def search(
         views.append(np.log2(scale_for(2.0**place)))
         seen.append((place, evidence))
         belief.add(evidence)
+        if evidence.spread > SURE:
+            belief.doubt(place)
         if _is_confirmed(belief, seen):
             break
     answer = np.log2(belief.diameter)
@@ -166,7 +178,8 @@ def search(
 def _is_confirmed(belief: Belief, seen: list[tuple[float, Evidence]]) -> bool:
     answer = np.log2(belief.diameter)
     sure = [e for place, e in seen if e.spread < SURE and abs(place - answer) < 1 and abs(e.log2 - answer) < NEAR]
-    return belief.trust >= TRUSTED and bool(sure)
+    coarser = [place for place, _ in seen if place > answer + 1]
+    return belief.trust >= TRUSTED and bool(sure) and (bool(coarser) or answer > LARGEST_CHECKED)
 
 
 def _next_place(belief: Belief, views: list[float], scale_for: Callable[[float], float]) -> float | None:
@@ -176,8 +189,10 @@ def _next_place(belief: Belief, views: list[float], scale_for: Callable[[float],
         return all(abs(np.log2(scale_for(2.0**place)) - view) > apart for view in views)
 
     likeliest = float(np.log2(belief.diameter))
-    if is_new(likeliest, NEAR):
-        return likeliest
+    coarse = min(likeliest + np.log2(SECOND), GRID[-1])
+    for place in (likeliest, coarse):
+        if is_new(place, NEAR):
+            return place
     usual = -(((GRID - np.log2(USUAL)) / USUAL_SPREAD) ** 2) / 2
     promising = np.maximum(belief.log_density, belief.log_density.max() - 6) + usual
     new = [i for i in range(0, len(GRID), 8) if is_new(GRID[i], APART)]

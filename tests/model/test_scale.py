@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nuclei_models.model.scale import TRUSTED, Belief, Diameter, Evidence, look_features, search
+from nuclei_models.model.scale import PICTURE_OUTLIERS, TRUSTED, Belief, Diameter, Evidence, look_features, search
 
 
 def test_two_that_agree_are_trusted():
@@ -73,26 +73,29 @@ class TestSearch:
             looked.append(diameter)
             off = np.log2(true / diameter)
             return (
-                Evidence(np.log2(true), 0.1) if abs(off) < 1 else Evidence(np.log2(diameter) + 0.2 * np.sign(off), 0.8)
+                Evidence(np.log2(true), 0.1) if abs(off) < 1 else Evidence(np.log2(diameter) + 0.2 * np.sign(off), 1.5)
             )
 
         belief = Belief()
-        belief.add(Evidence(np.log2(first), 0.15, 0.2))
+        belief.add(Evidence(np.log2(first), 0.3, PICTURE_OUTLIERS))
         return search(belief, look, self.scale_for), looked
 
-    @pytest.mark.parametrize("true", [8, 20, 35, 60, 110, 200])
-    def test_a_right_estimate_costs_one_look(self, true):
+    @pytest.mark.parametrize("true", [8, 20, 35, 60, 110, 160])
+    def test_a_right_estimate_costs_a_look_and_a_coarse_one(self, true):
         found, looked = self.run(true, true)
-        assert len(looked) == 1 and not found.is_doubtful
+        assert looked[1:] == [pytest.approx(3 * true, rel=0.05)] and not found.is_doubtful
         assert found.pixels == looked[0]  # what was seen there is what is asked for
 
-    @pytest.mark.parametrize(
-        ("first", "true"), [(29, 110), (29, 60), (135, 20), (60, 20), (15, 60), (100, 200), (20, 9)]
-    )
+    @pytest.mark.parametrize(("first", "true"), [(29, 110), (29, 60), (15, 60), (90, 200), (20, 9), (29, 200)])
     def test_a_wrong_one_is_found_out(self, first, true):
         found, looked = self.run(first, true)
         assert found.pixels == pytest.approx(true, rel=0.25)
         assert not found.is_doubtful and len(looked) <= 6
+
+    @pytest.mark.parametrize(("first", "true"), [(135, 20), (60, 20), (200, 10)])
+    def test_a_far_too_large_one_is_at_least_doubtful(self, first, true):
+        found, _ = self.run(first, true)
+        assert found.is_doubtful or found.pixels == pytest.approx(true, rel=0.25)
 
     def test_where_no_look_is_sure_the_answer_is_doubtful(self):
         belief = Belief()

@@ -14,7 +14,7 @@ from gradio_client import Client, handle_file
 from PIL import Image
 
 from nuclei_models.images.reader import inspect, read
-from nuclei_models.inference.segmentation import segment
+from nuclei_models.inference.segmentation import nuclear_diameter, segment
 from nuclei_models.inference.settings import Cut, RunSettings
 from nuclei_models.page import files, inputs, numbers, pictures
 from nuclei_models.page.examples import Example, find_examples
@@ -252,11 +252,13 @@ def test_the_endpoint_finds_what_the_library_finds(client, networks, tmp_path):
         assert facts["separation"] == network.processor.separation
 
 
-def test_the_endpoint_tells_the_diameter_that_was_assumed(client, networks, tmp_path, monkeypatch):
-    path = handle_file(write_inputs(tmp_path)["TIFF uint8"])
-    monkeypatch.setattr(type(networks["unet"].processor), "estimate_diameter", lambda self, pixels: 31.25)
+def test_the_endpoint_tells_the_diameter_that_was_assumed(client, networks, tmp_path):
+    source = write_inputs(tmp_path)["TIFF uint8"]
+    path, network, image = handle_file(source), networks["unet"], read(source)
+    assumed = nuclear_diameter(image.pixels, network.model, network.processor, image.pixel_size)
     _, facts = client.predict(path, network="unet", api_name="/segment")
-    assert (facts["diameter"], facts["diameter_given"]) == (31.25, None)
+    assert (facts["diameter"], facts["diameter_given"]) == (assumed.facts()["diameter_assumed_px"], None)
+    assert facts["diameter_trust"] == round(assumed.trust, 3)
     _, facts = client.predict(path, network="unet", diameter=20, api_name="/segment")
     assert (facts["diameter"], facts["diameter_given"]) == (20, 20)
 

@@ -23,12 +23,13 @@ import numpy as np
 from PIL.Image import DecompressionBombError
 
 from .bitmap import open_bitmap
+from .kinds import SUPPORTED_EXTENSIONS, recognised
 from .ngff import is_zarr, open_zarr
 from .planes import ALL, Asked, Indices, Plane, channel_choices, several
 from .sandbox import open_there
 from .series import MAX_PIXELS, ImageError, Series
 from .tiff import NotHere, open_tiff
-from .vendor import EXTENSIONS, KINDS, open_vendor
+from .vendor import KINDS, open_vendor
 
 __all__ = [
     "MAX_PIXELS",
@@ -40,51 +41,6 @@ __all__ = [
     "planes",
     "read",
 ]
-
-SUPPORTED_EXTENSIONS: tuple[str, ...] = (
-    ".tif",
-    ".tiff",
-    ".btf",
-    ".tf8",
-    ".png",
-    ".jpg",
-    ".jpeg",
-    ".bmp",
-    ".webp",
-    ".gif",
-)
-SUPPORTED_EXTENSIONS += (".svs", ".ndpi", ".scn", ".qptiff", ".lsm", ".stk", *EXTENSIONS)
-
-_FORMATS = {
-    b"II*\0": "TIFF",
-    b"MM\0*": "TIFF",
-    b"II+\0": "TIFF",
-    b"MM\0+": "TIFF",
-    b"\x89PNG\r\n\x1a\n": "PNG",
-    b"\xff\xd8\xff": "JPEG",
-    b"BM": "BMP",
-    b"GIF87a": "GIF",
-    b"GIF89a": "GIF",
-} | KINDS
-_CONVERT = "Open it in Fiji (File > Import > Bio-Formats) and save it as TIFF or OME-TIFF."
-# where, first bytes, what it is, what to do
-_REFUSED = [
-    (0, b"\0\0\0\x0cjP", "a JPEG 2000 or old Nikon ND2 file", _CONVERT),
-    (0, b"\xff\x4f\xff\x51", "a JPEG 2000 file", _CONVERT),
-    (0, b"\xd0\xcf\x11\xe0", "an Olympus OIB, Zeiss ZVI or Office file", _CONVERT),
-    (0, b"\x89HDF", "an HDF5 or Imaris file", _CONVERT),
-    (128, b"DICM", "a DICOM file", _CONVERT),
-    (0, b"\x93NUMPY", "a NumPy array", "Save it with tifffile.imwrite as TIFF."),
-    (0, b"%PDF", "a PDF", "Export the image from the program it was made with as TIFF or PNG."),
-    (0, b"%!PS", "a PostScript file", "Export the image from the program it was made with as TIFF or PNG."),
-    (0, b"PK\x03\x04", "a zip archive or Office document", "Unpack it and give one of the images in it."),
-    (0, b"\x1f\x8b", "a gzip archive", "Unpack it and give one of the images in it."),
-    (0, b"7z\xbc\xaf", "a 7-Zip archive", "Unpack it and give one of the images in it."),
-    (0, b"Rar!", "a RAR archive", "Unpack it and give one of the images in it."),
-    (4, b"ftyp", "a HEIC, AVIF or video file", "Save it as JPEG, PNG or TIFF."),
-    (0, b"<", "a web page, SVG or other text", "Save the image itself, as TIFF, PNG or JPEG."),
-]
-_KNOWN = "expected TIFF, OME-TIFF, PNG, JPEG, BMP, WebP or GIF"
 
 
 @dataclass(frozen=True)
@@ -295,7 +251,7 @@ def open_trusted(path: Path, which: int) -> tuple[BinaryIO, list[str], Series | 
 
 def _opened(file: BinaryIO, path: Path, which: int, trusted: bool) -> tuple[list[str], Series | None]:
     size = os.fstat(file.fileno()).st_size
-    format = _sniff(file, size)
+    format = recognised(file, size)
     if format in KINDS.values():
         return open_vendor(path, format, which) if trusted else open_there(path, which)
     if format == "TIFF":
@@ -358,19 +314,3 @@ def _open_file(path: Path) -> BinaryIO | nullcontext[None]:
         if isinstance(error, ImageError):
             raise
         raise ImageError("It can't be opened. Check its name and your permission to read it.") from error
-
-
-def _sniff(file: BinaryIO, size: int) -> str:
-    """The format by its first bytes. Raises an ImageError for anything else, naming what it is."""
-    if size == 0:
-        raise ImageError(f"It is empty (0 bytes), {_KNOWN}. Copy or download it again.")
-    head = file.read(140)
-    for magic, format in _FORMATS.items():
-        if head.startswith(magic):
-            return format
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "WebP"
-    for offset, magic, what, advice in _REFUSED:
-        if head[offset:].startswith(magic):
-            raise ImageError(f"It is {what}, {_KNOWN}. {advice}")
-    raise ImageError(f"It is no image that is known here, {_KNOWN}. If it is a microscope's own format: {_CONVERT}")

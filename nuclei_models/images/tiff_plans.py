@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from tifffile import TiffFile, TiffPage, TiffPageSeries
 
-from .ome import MICROMETRES, OmeImage, plausible, read_ome
+from .ome import OmeImage, read_ome
 from .planes import NUCLEAR
+from .tiff_scale import pixel_size
 from .tiff_walk import MAX_PAGES, Chain
 
 MAX_SERIES = 100
@@ -23,8 +24,6 @@ MAX_SLIDE_PAGES = 5000  # which tifffile reads one by one
 MAX_CHANNELS_LAST = 10  # of tifffile's (height, width, channels), which it stores as a page a row
 FEW = 4  # pages of which nothing is said are taken for channels up to here, and for Z planes beyond
 _BESIDES = {"thumbnail", "label", "macro", "map", "overview"}  # pictures of a slide that are no image of its cells
-_COARSEST = 10.0  # micrometres; a coarser resolution in inches or centimetres is a printer's or a screen's
-_RESOLUTION_UNITS = {2: 25400.0, 3: 10000.0}
 _UNBELIEVED = "What it says about its planes doesn't fit its pages, and is not believed."
 _PLURALS = {"C": "channels", "Z": "Z planes", "T": "time points"}
 UNKNOWN = "Q"  # tifffile's name for an axis of which nothing is known; it also says I
@@ -300,28 +299,5 @@ def in_tzc(numbers: np.ndarray, axes: str, shape: list[int]) -> np.ndarray:
 
 
 def _measured(tiff: TiffFile, page: TiffPage, plan: Plan) -> Plan:
-    """With the pixel size: Aperio's and Zeiss's own, or by the pixels per unit in the tags. ImageJ has its own units;
-    inches and centimetres are believed only where a microscope may have such a resolution."""
-    mpp = re.search(r"\bMPP ?= ?([\d.]+)", page.description[:10_000]) if plan.format == "SVS" else None
-    if mpp:
-        return replace(plan, pixel_size=plausible(float(mpp[1]), float(mpp[1])))
-    if plan.format == "LSM" and (lsm := tiff.lsm_metadata):
-        return replace(plan, pixel_size=plausible(lsm.get("VoxelSizeY", 0) * 1e6, lsm.get("VoxelSizeX", 0) * 1e6))
-    per_unit = [_ratio(page.tags.valueof(tag)) for tag in (283, 282)]
-    unit = str((tiff.imagej_metadata or {}).get("unit", "")).replace("\\u00B5", "µ").strip() if plan.as_stored else ""
-    length = MICROMETRES.get(unit) if unit else _RESOLUTION_UNITS.get(int(page.tags.valueof(296, 2) or 0))
-    if not all(per_unit) or length is None:
-        return plan
-    size = plausible(length / per_unit[0], length / per_unit[1])
-    if size and length in _RESOLUTION_UNITS.values() and max(size) > _COARSEST:
-        per = f"{per_unit[1]:.4g} pixels per {'inch' if length > 20_000 else 'cm'}"
-        note = f"Its resolution of {per} is a printer's or a screen's: it is not taken for a pixel size."
-        return replace(plan, notes=(*plan.notes, note) if plan.as_stored and unit else plan.notes)
-    return replace(plan, pixel_size=size)
-
-
-def _ratio(value: Any) -> float:
-    """A rational as tifffile gives it; 0 where it is none."""
-    if not isinstance(value, tuple) or len(value) != 2 or not value[1]:
-        return 0.0
-    return max(value[0] / value[1], 0.0)
+    size, notes = pixel_size(tiff, page, plan.format)
+    return replace(plan, pixel_size=size, notes=(*plan.notes, *notes))

@@ -1,7 +1,7 @@
 # Everything a developer does, one word each. PYTHON names the interpreter of the virtual environment.
 PYTHON ?= .venv/bin/python
 
-.PHONY: benchmark app test lint format types data train evaluate cards report lock audit licences campaign
+.PHONY: benchmark app test lint format types data train evaluate golden cards report lock audit licences campaign
 
 app:            ## open the page
 	$(PYTHON) app.py
@@ -31,6 +31,9 @@ train:          ## train both networks, one after the other, each in three runs
 
 evaluate:       ## measure the bundled weights on the test lists
 	$(PYTHON) -m train.evaluation.evaluate --model weights/unet-nuclei weights/unetpp-nuclei --figure docs/results.png
+
+golden:         ## store what the bundled weights say of an example image, for the tests and bioimage.io
+	$(PYTHON) -m train.release.golden
 
 cards:          ## write the model cards and their pictures
 	$(PYTHON) -m train.release.card weights/unet-nuclei weights/unetpp-nuclei --data data/dsb2018

@@ -15,6 +15,7 @@ from nuclei_models.model.instances import drop_small, find_instances
 from nuclei_models.model.intensity import intensity_range, normalise, to_rgb
 from nuclei_models.model.scale import perceive
 from nuclei_models.output.overlay import draw_overlay
+from tests.support.blobs import blob_finder, blob_picture
 
 ID2LABEL = {0: "background", 1: "nucleus", 2: "border", 3: "distance"}
 
@@ -205,10 +206,16 @@ class TestProcessor:
             NucleiImageProcessor().post_process_instance_segmentation(outputs, target_sizes=[(5, 5)])
 
     def test_network_of_one_channel(self):
-        model = UNet(UNetConfig(channels=[4, 8], padding="same")).eval()
-        processor = NucleiImageProcessor(channel_names=["nucleus"])
-        maps = predict(discs()[0], model, processor)
-        assert maps.distance is None and maps.probability.shape == (200, 300)
+        finder, one = blob_finder("unet"), UNet(UNetConfig(channels=[4, 8], padding="same")).eval()
+        one.load_state_dict({k: v for k, v in finder.state_dict().items() if "head" not in k}, strict=False)
+        with torch.no_grad():  # the logit of "nucleus" is what the finder says of it less what it says of "background"
+            one.head.weight.copy_(finder.head.weight[1:2] - finder.head.weight[:1])
+            one.head.bias.copy_(finder.head.bias[1:2] - finder.head.bias[:1])
+        found = segment(blob_picture(), one, NucleiImageProcessor(channel_names=["nucleus"]), precision="float32")
+        assert found.maps.distance is None and found.count == 5
+        two = NucleiImageProcessor(channel_names=["background", "nucleus", "border"])
+        expected = predict(blob_picture(), finder, two, precision="float32").probability
+        assert np.abs(found.maps.probability - expected).max() < 0.02  # the border has a share of its own there
 
 
 class TestDiameter:

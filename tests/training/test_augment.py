@@ -66,9 +66,44 @@ def test_a_stained_dress_makes_nuclei_dark():
         assert section.min() >= 0 and section.max() <= 1.2
 
 
-def test_dressing_keeps_the_shape():
-    image = np.random.default_rng(0).random((32, 32, 3)).astype(np.float32)
-    config = AugmentConfig(to_grey=0.5, invert=0.5, tint=0.5, stain=0.5, hed_jitter=0.5, channel_shuffle=0.5)
-    for seed in range(20):
-        out = dress(image, np.random.default_rng(seed), config, is_colour=bool(seed % 2))
-        assert out.shape == image.shape and np.isfinite(out).all()
+COLOUR = np.random.default_rng(0).uniform(0.1, 0.9, (32, 32, 3)).astype(np.float32)
+GREY = np.repeat(COLOUR[..., :1], 3, axis=2)
+
+
+class TestDress:
+    """Each dress does what it is called, and nothing else."""
+
+    def test_none(self):
+        for image, is_colour in ((COLOUR, True), (GREY, False)):
+            assert np.array_equal(dress(image, np.random.default_rng(0), PLAIN, is_colour), image)
+
+    def test_inverted(self):
+        out = dress(GREY, np.random.default_rng(0), replace(PLAIN, invert=1.0), is_colour=False)
+        assert np.allclose(out, 1 - GREY)
+
+    def test_shuffled_channels_are_the_same_channels(self):
+        config, seen = replace(PLAIN, channel_shuffle=1.0), set()
+        for seed in range(20):
+            out = dress(COLOUR, np.random.default_rng(seed), config, is_colour=True)
+            seen.add(tuple(next(c for c in range(3) if np.array_equal(out[..., k], COLOUR[..., c])) for k in range(3)))
+        assert len(seen) > 3 and all(sorted(order) == [0, 1, 2] for order in seen)
+
+    def test_grey_is_a_mixture_of_the_channels(self):
+        out = dress(COLOUR, np.random.default_rng(0), replace(PLAIN, to_grey=1.0), is_colour=True)
+        assert np.array_equal(out[..., 0], out[..., 1]) and np.array_equal(out[..., 0], out[..., 2])
+        mix = np.linalg.lstsq(COLOUR.reshape(-1, 3), out[..., 0].ravel(), rcond=None)[0]
+        assert mix.min() > 0 and mix.sum() == pytest.approx(1, abs=1e-4)
+
+    def test_a_tint_is_a_factor_for_each_channel(self):
+        out = dress(GREY, np.random.default_rng(0), replace(PLAIN, tint=1.0), is_colour=False)
+        factors = out / GREY
+        assert np.allclose(factors, factors[0, 0], atol=1e-4) and factors[0, 0].sum() == pytest.approx(1.5, abs=1e-3)
+        assert np.ptp(factors[0, 0]) > 0.05
+
+    def test_other_stains_keep_light_and_dark_apart(self):
+        image = np.full((32, 32, 3), 0.9, np.float32)
+        image[8:24, 8:24] = (0.5, 0.3, 0.6)
+        for seed in range(10):
+            out = dress(image, np.random.default_rng(seed), replace(PLAIN, hed_jitter=1.0), is_colour=True)
+            assert out.shape == image.shape and np.isfinite(out).all() and not np.allclose(out, image, atol=1e-3)
+            assert out[8:24, 8:24].mean() < out[:8].mean() - 0.1

@@ -38,7 +38,7 @@ def environment() -> jinja2.Environment:
         loader=jinja2.FileSystemLoader(TEMPLATES),
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
-        autoescape=jinja2.select_autoescape(["html.jinja"]),
+        autoescape=jinja2.select_autoescape(["html.jinja"], default_for_string=False),
     )
 
 

@@ -117,4 +117,7 @@ def train(
 
 def _renamed(apart: Data) -> list[Sample]:
     """The held-out samples, under names that no sample to train on has."""
-    return [Sample(f"{apart.folder}: {sample.id}", sample.image, sample.labels) for sample in apart.samples]
+    return [
+        Sample(f"{apart.folder}: {sample.id}", sample.image, sample.labels, sample.pixel_size)
+        for sample in apart.samples
+    ]

@@ -55,10 +55,10 @@ def predict_all(
     samples: Sequence[Sample],
     report: Report | None = None,
 ) -> list[Maps]:
-    """Maps of each image, as anybody who has nothing but the image gets them."""
+    """Maps of each image, as anybody who has nothing but its file gets them."""
     maps = []
     for n, sample in enumerate(samples):
-        maps.append(predict(sample.image, model, processor))
+        maps.append(predict(sample.image, model, processor, pixel_size=sample.pixel_size))
         if report:
             report(n + 1, len(samples))
     return maps
@@ -87,7 +87,7 @@ def affordable(
     smallest = min(samples, key=lambda s: s.labels.size)
     for _ in range(2):  # the first makes the network ready
         start = time.perf_counter()
-        maps = predict(smallest.image, model, processor)
+        maps = predict(smallest.image, model, processor, pixel_size=smallest.pixel_size)
         predicted = time.perf_counter()
         outcome(smallest, processor.instances(maps))
         cut = time.perf_counter()

@@ -101,7 +101,7 @@ def _read(pair: Pair, channel: int | None, notes: list[str]) -> tuple[Sample, Bi
     notes += [f"{image.name}: {note}" for note in image.notes]
     truth = read_truth(pair, (height, width))
     notes += truth.notes
-    sample = Sample(pair.id, _plain(pixels), truth.labels)
+    sample = Sample(pair.id, _plain(pixels), truth.labels, image.pixel_size)
     diameter = median_diameter(sample.labels)
     if not diameter:
         name = pair.truth[0].name

@@ -15,13 +15,15 @@ class Sample:
 
     Attributes:
         id: The Bowl's ImageId, or laboratory/name.
-        image: (H, W) grey or (H, W, 3) RGB, uint8; grey also uint16.
+        image: (H, W) grey or (H, W, 3) RGB; uint8 or uint16 in a packed folder, of any type in a person's own.
         labels: (H, W), int32; 0 is background, 1 .. n one number a nucleus, -1 what nobody labelled.
+        pixel_size: Height and width of a pixel in micrometres, where the file states them.
     """
 
     id: str
     image: np.ndarray
     labels: np.ndarray
+    pixel_size: tuple[float, float] | None = None
 
 
 def laboratory(image_id: str) -> str:

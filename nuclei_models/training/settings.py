@@ -1,6 +1,6 @@
 """The processor's settings, fitted on the images that are trained on, or kept where these are too few."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 
 import numpy as np
@@ -26,37 +26,47 @@ def settings_of(processor: NucleiImageProcessor) -> dict[str, float | None]:
     return {name: getattr(processor, name) for name in NAMES}
 
 
-def fit_scale(processor: NucleiImageProcessor, samples: Sequence[Sample]) -> tuple[NucleiImageProcessor, str]:
-    """Take the images' own nuclear diameter in place of the estimate, where that is nearer their truth.
+def fit_scale(
+    processor: NucleiImageProcessor, samples: Sequence[Sample], assumed: Mapping[str, float | None]
+) -> tuple[NucleiImageProcessor, str]:
+    """Take the images' own nuclear diameter in place of the one that is found, where that is nearer their truth.
+
+    Args:
+        samples: Images that are trained on.
+        assumed: For some of their ids, the diameter (pixels) that the start takes; `None`: it takes the image as it is.
 
     Returns:
         The processor, a changed copy or itself; and a sentence.
     """
-    known = [(s, d) for s in samples if (d := median_diameter(s.labels))]
-    if processor.diameter is not None or len(known) < 2:
+    known = {s.id: d for s in samples if (d := median_diameter(s.labels))}
+    tried = [i for i in known if i in assumed]
+    if processor.diameter is not None or len(known) < 2 or not tried:
         return processor, "The nuclear diameter is as the start has it."
-    true = np.log2([d for _, d in known])
+    true = np.log2(list(known.values()))
     low, high = np.percentile(true, [10, 90])
     if high - low > np.log2(ALIKE):
-        return processor, "Nuclear sizes differ among the images: the diameter of each is estimated, as before."
-    guesses = [processor.estimate_diameter(s.image) for s, _ in known]
-    if any(guess is None for guess in guesses):
-        errors = np.abs(true - np.log2(np.clip(2**true, processor.min_diameter, processor.max_diameter)))
-    else:
-        errors = np.abs(true - np.log2(np.array(guesses, float)))
-    spread = np.abs(true - np.median(true))
-    if errors.mean() < spread.mean() + OCTAVES:
-        return (
-            processor,
-            "The nuclear diameter of each image is estimated, as before: their median is no nearer.",
-        )
-    fitted = deepcopy(processor)
-    diameter = round(float(2 ** np.median(true)), 1)
+        return processor, "Nuclear sizes differ among the images: the diameter of each is found, as before."
+    median = float(np.median(true))
+
+    def error(image: str, taken: float) -> float:
+        """Octaves by which the network sees the nuclei larger or smaller than it would at their own diameter."""
+        wrong, right = processor.scale_for(taken), processor.scale_for(known[image])
+        return abs(float(np.log2(wrong / right)))
+
+    found = np.mean([error(i, assumed[i] or _as_it_is(processor)) for i in tried])
+    if found < np.mean([error(i, 2**median) for i in tried]) + OCTAVES:
+        return processor, "The nuclear diameter of each image is found, as before: their median is no nearer."
+    fitted, diameter = deepcopy(processor), round(2**median, 1)
     setattr(fitted, "diameter", diameter)  # noqa: B010
     return fitted, (
-        f"The nuclear diameter is set to {diameter:g} pixels, the median of the images that are trained on; the "
-        f"estimate is off by a factor of {2 ** errors.mean():.2f} here."
+        f"The nuclear diameter is set to {diameter:g} pixels, the median of the images that are trained on: with the "
+        f"one that is found, the network sees them {2**found:.2f} times too large or too small."
     )
+
+
+def _as_it_is(processor: NucleiImageProcessor) -> float:
+    """A diameter at which an image isn't rescaled."""
+    return float(processor.min_diameter)
 
 
 def fit_cut(

@@ -13,6 +13,7 @@ from accelerate.utils import broadcast_object_list
 
 from ..inference.loading import load
 from ..inference.network import Network
+from ..inference.segmentation import nuclear_diameter
 from ..jobs import durable
 from ..model.image_processing_nuclei import NucleiImageProcessor
 from ..model.modeling_nuclei import NucleiPreTrainedModel
@@ -24,7 +25,7 @@ from .samples import Sample
 from .settings import TRIED, fit_cut, fit_scale
 from .split import Fold, Split
 
-MEASURING, FITTING = 0.1, 0.08  # shares of the time that one pass over images may take
+MEASURING, FITTING, SCALING = 0.1, 0.08, 0.03  # shares of the time that one pass over images may take
 WRITING = 3.0  # seconds that card and report take
 LEAST_TRAINING = 0.25  # share of the time, whatever else takes longer than was thought
 
@@ -64,6 +65,7 @@ class Tuning:
     said: list[str] = field(default_factory=list)
     measured: list[Sample] = field(default_factory=list)
     rates: Rates = field(default_factory=lambda: Rates(0.0, 0.0))
+    assumed: dict[str, float | None] = field(default_factory=dict)  # nuclear diameters that the start takes, by image
     interrupted: bool = False
 
     def go(self) -> tuple[str, NucleiPreTrainedModel | None, NucleiImageProcessor]:
@@ -91,7 +93,7 @@ class Tuning:
                 made = on_all
         model, scaled, fitted = made
         if len(self.split.folds) > 1 and chosen == SCALED:
-            scaled, _ = fit_scale(start, self.samples)
+            scaled, _ = self.fit_scale(self.samples)
         processors = {START: start, SCALED: scaled, TRAINED: scaled, FITTED: fitted}
         return chosen, model if chosen in (TRAINED, FITTED) else None, processors[chosen]
 
@@ -113,7 +115,7 @@ class Tuning:
         train = [self.samples[i] for i in fold.train]
         ids = {self.samples[i].id for i in fold.held_out}
         held = [sample for sample in self.measured if sample.id in ids]
-        scaled, told = fit_scale(self.network.processor, train)
+        scaled, told = self.fit_scale(train)
         measured = {START: {sample.id: self.start[sample.id] for sample in held}}
         if scaled is not self.network.processor:
             measured[SCALED] = measure(self.network.model, scaled, held)
@@ -132,7 +134,7 @@ class Tuning:
 
     def on_all(self) -> tuple[NucleiPreTrainedModel, NucleiImageProcessor, NucleiImageProcessor] | None:
         """After cross-validation: train on all images, as many steps as on the parts; `None` if that is interrupted."""
-        scaled, told = fit_scale(self.network.processor, self.samples)
+        scaled, told = self.fit_scale(self.samples)
         steps = sorted(run.steps for run in self.runs)[len(self.runs) // 2]
         model = self.train("all", self.samples, [], scaled, self.seconds_for(self.rounds), steps)
         if model is None or self.interrupted:
@@ -184,6 +186,18 @@ class Tuning:
         """A network that was trained, where the start is."""
         model: Any = load(folder)[0]
         return model.to(self.network.model.device).eval()
+
+    def fit_scale(self, train: list[Sample]) -> tuple[NucleiImageProcessor, str]:
+        """The diameter that the start takes, on as many of the images that are trained on as time allows; see there."""
+        spent = 0.0
+        for sample in train:
+            spent += self.rates.network * sample.labels.size
+            if spent > SCALING * self.budget / self.rounds:
+                break
+            if sample.id not in self.assumed:
+                found = nuclear_diameter(sample.image, self.network.model, self.network.processor, sample.pixel_size)
+                self.assumed[sample.id] = found.pixels
+        return fit_scale(self.network.processor, train, self.agreed(self.assumed))
 
     def fit(self, model: NucleiPreTrainedModel, processor: NucleiImageProcessor, train: list[Sample]):
         """Thresholds on as many of the images that are trained on as time allows: (processor, sentence)."""

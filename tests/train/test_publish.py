@@ -22,6 +22,7 @@ from tests.support.folders import cut_in_half, flip_a_byte
 from tests.support.hub import WRITER
 from tests.support.space import running
 from train.release.card import ROOT, build_card, find_picture
+from train.release.origin import SETS, describe_data, describe_start, origin
 from train.release.publish import PublishError, assemble, publish
 from train.release.space import assemble_space, models_of
 
@@ -85,7 +86,7 @@ def test_nothing_else_goes(assembled, weights, tmp_path):
 def test_the_card_has_metadata_that_the_hub_reads(assembled, evaluated):
     data = ModelCard.load(assembled / "README.md").data
     assert (data.library_name, data.pipeline_tag, data.license) == ("transformers", "image-segmentation", "mit")
-    assert data.datasets == ["bbbc038"]
+    assert data.datasets is None  # no record says what it was trained on
     assert {"nuclei", "microscopy", "custom_code"} <= set(data.tags)
     results = {(r.dataset_split, r.metric_type): r.metric_value for r in data.eval_results}
     measured = json.loads((evaluated["unet"] / "evaluation.json").read_text())["lists"]
@@ -356,3 +357,79 @@ def test_the_space_shows_the_page_and_segments(space_url, hub, published, tmp_pa
         assert f"writer/{key}-nuclei" in json.dumps(told)
     pulled = [r.path for r in hub.log if "model.safetensors" in r.path and r.method == "GET" and r.status == 200]
     assert any("writer/unetpp-nuclei" in path for path in pulled)
+
+
+# What nuclei train made, from any initial weights
+
+
+@pytest.fixture(scope="module")
+def own(evaluated, tmp_path_factory) -> Path:
+    """A folder that `nuclei train` made: of images that are all alike, so that nothing had to be trained."""
+    from nuclei_models.training import train
+    from nuclei_models.training.example import draw
+
+    folder = tmp_path_factory.mktemp("own")
+    image, labels = draw(0)
+    for kind, pixels in (("images", image), ("labels", labels.astype("uint16"))):
+        (folder / "mine" / kind).mkdir(parents=True)
+        for i in range(2):
+            tifffile.imwrite(folder / "mine" / kind / f"{i}.tif", pixels)
+    train(folder / "mine", folder / "model", model=str(evaluated["unetpp"]))
+    return folder / "model"
+
+
+def test_an_own_network_is_published_with_its_own_card(own, evaluated, tmp_path):
+    assemble(own, tmp_path / "out", "someone/mine", "v1.2.3", onnx=False)
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names >= {"README.md", "config.json", "model.safetensors", "training.json", "report.html", "LICENSE-code"}
+    assert not names & {"evaluation.json", "training.yaml", "examples"}
+    card = (tmp_path / "out/README.md").read_text()
+    assert 'load("someone/mine@v1.2.3")' in card and "trust_remote_code=True" in card
+    assert sha256(evaluated["unetpp"] / "model.safetensors") in card and "`mine`: 2 images" in card
+    for untrue in ("BBBC038", "Data Science Bowl", "CC0", "StarDist", "license:"):
+        assert untrue not in card
+
+
+def test_an_own_networks_record_must_be_its_own(own, tmp_path):
+    folder = shutil.copytree(own, tmp_path / "model")
+    record = json.loads((folder / "training.json").read_text())
+    (folder / "training.json").write_text(json.dumps(record | {"weights_sha256": "0" * 64}))
+    with pytest.raises(PublishError, match=r"training\.json belongs to other weights"):
+        publish("someone/mine", folder, "v1.0.0", dry_run=True)
+
+
+# What a card says of where weights come from
+
+
+def test_a_card_says_only_what_was_recorded(weights):
+    card = build_card(weights, "someone/their-nuclei", "v2.0.0")
+    assert "What it was trained on was not recorded" in card and "From weights that were not recorded" in card
+    assert "datasets:" not in card and "caicedo" not in card
+    recipe = yaml.safe_load((weights / "training.yaml").read_text())
+    (weights / "training.json").write_text(json.dumps({"steps": 77} | origin(recipe)))
+    card = build_card(weights, "someone/their-nuclei", "v2.0.0")
+    assert "571 images train" in card or re.search(r"BBBC038v1.*CC0: \d+ images train, \d+ validate", card)
+    assert "From random weights, 77 steps" in card and "- bbbc038" in card and "caicedo" in card
+
+
+@pytest.mark.parametrize("from_own", [False, True])
+def test_a_card_names_any_initial_weights(weights, evaluated, own, from_own):
+    recipe = yaml.safe_load((weights / "training.yaml").read_text())
+    initial = own if from_own else evaluated["unet"]
+    (weights / "training.json").write_text(json.dumps(origin(recipe | {"initial": str(initial)})))
+    card = build_card(weights, "someone/their-nuclei", "v2.0.0")
+    assert f"/{initial.name}`" in card and sha256(initial / "model.safetensors")[:16] in card
+
+
+def test_a_run_of_this_project_is_told_from_its_beginning(weights):
+    recipe = yaml.safe_load((ROOT / "train/configs/unet-settle.yaml").read_text())
+    told = describe_start(origin(recipe))
+    assert told.startswith("From random weights, ") and told.count(" steps of `train/configs/unet") == 2
+
+
+def test_five_sets_are_named_with_their_licences():
+    recipe = yaml.safe_load((ROOT / "train/configs/unet-five.yaml").read_text()) | {"initial": None}
+    record = origin(recipe)
+    told = describe_data(record, "")
+    assert [about["set"] for about in record["data"]] and set(SETS) == {about["set"] for about in record["data"]}
+    assert all(about["licence"] in told and about["title"] in told for about in SETS.values())

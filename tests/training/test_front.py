@@ -239,14 +239,19 @@ def test_the_best_is_chosen_and_of_equals_the_earlier():
     assert choose(start=0.5, trained=0.4, fitted=0.45) == START
 
 
-def test_a_wrong_estimate_of_the_diameter_is_replaced(monkeypatch):
+def test_a_diameter_that_is_found_wrong_is_set():
     processor = NucleiImageProcessor(channel_names=NAMES)
     discs = [Sample(str(i), *draw(i)) for i in range(4)]
-    monkeypatch.setattr(NucleiImageProcessor, "estimate_diameter", lambda self, image: 60.0)
-    fitted, said = fit_scale(processor, discs)
+    fitted, said = fit_scale(processor, discs, {"0": 60.0, "1": 70.0})
     assert 13 < fitted.diameter < 19 and processor.diameter is None and "is set to" in said
-    monkeypatch.setattr(NucleiImageProcessor, "estimate_diameter", lambda self, image: fitted.diameter)
-    assert fit_scale(processor, discs)[0] is processor
+    assert fit_scale(processor, discs, {"0": 17.0, "1": 15.0})[0] is processor
+    large = [
+        Sample(f"large {s.id}", np.kron(s.image, np.ones((4, 4), np.uint8)), np.kron(s.labels, np.ones((4, 4), int)))
+        for s in discs
+    ]
+    fitted, _ = fit_scale(processor, large, {"large 0": None})  # seen as it is, four times too large
+    assert 52 < fitted.diameter < 76
+    assert fit_scale(processor, discs + large, {"0": 60.0})[0] is processor  # of several magnifications
 
 
 def test_settings_are_kept_where_there_is_too_little():

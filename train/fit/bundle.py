@@ -10,8 +10,11 @@ import json
 import shutil
 from pathlib import Path
 
+import yaml
+
 from nuclei_models import NucleiImageProcessor
 from nuclei_models.inference.loading import load
+from train.release.origin import origin
 
 
 def bundle(run: Path, config: Path, out: Path) -> None:
@@ -34,6 +37,7 @@ def bundle(run: Path, config: Path, out: Path) -> None:
         "steps": max(entry["step"] for entry in log),
         "best_step": best.pop("step"),
         **{key: round(value, 4) for key, value in best.items()},
+        **origin(yaml.safe_load(config.read_text(encoding="utf-8"))),
     }
     (out / "training.json").write_text(json.dumps(record, indent=1) + "\n")
     (out / "model.safetensors").chmod(0o644)  # safetensors writes for the owner alone

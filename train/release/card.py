@@ -11,7 +11,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import torch
 import yaml
 from huggingface_hub import EvalResult, ModelCardData
@@ -23,23 +22,28 @@ from nuclei_models.inference.loading import MODEL_CLASSES, load
 from nuclei_models.inference.segmentation import segment
 from nuclei_models.model.losses import class_count
 from nuclei_models.model.repository import CONFIG, WEIGHTS, sha256
+from nuclei_models.training.card import environment
 from nuclei_models.training.packed import load_packed
 from train.evaluation.figures import draw_comparison
 from train.release.card_text import (
     CITATIONS,
+    LISTS,
     by_kind,
-    describe_data,
     describe_log,
     describe_network,
     describe_recipe,
+    describe_tests,
     figure,
     kinds_table,
     results_table,
+    set_of_list,
     stardist_table,
     strata_of,
 )
+from train.release.origin import SETS, citations, describe_data, sets_of
 
 ROOT = Path(__file__).parents[2]
+RECORD = "training.json"
 EVALUATION, RECIPE = "evaluation.json", "training.yaml"
 TRAINING_RECORD = ("training.json", "log.json", "curves.png", "diameter.json", "thresholds.json", "levels.json")
 PICTURES = {  # name -> which image of each kind it shows: its place in the order of quality, 0 the worst .. 1
@@ -63,10 +67,11 @@ def build_card(folder: Path, repo_id: str, tag: str) -> str:
     processor = NucleiImageProcessor.from_pretrained(folder)
     title = TITLES[key_of(config["model_type"])]
     recipe = yaml.safe_load(read_recipe(folder))
+    record = read_json(folder / RECORD) if (folder / RECORD).is_file() else {}
     log = read_json(folder / "log.json") if (folder / "log.json").is_file() else []
     n_classes = class_count(list(processor.channel_names))
     facts = {
-        "card_data": metadata(repo_id, tag, title, evaluation).to_yaml().strip(),
+        "card_data": metadata(repo_id, tag, title, evaluation, record).to_yaml().strip(),
         "title": title,
         "repo_id": repo_id,
         "tag": tag,
@@ -91,21 +96,22 @@ def build_card(folder: Path, repo_id: str, tag: str) -> str:
         "stardist_images": evaluation["lists"].get("stardist_test", {}).get("images"),
         "kinds": kinds_table(evaluation),
         "network": describe_network(config),
-        "data": describe_data(recipe, evaluation),
-        "recipe": describe_recipe(recipe),
+        "data": describe_data(record, describe_tests(evaluation)),
+        "bowl": "stage1_test" in evaluation["lists"],
+        "n_sets": len(sets_of(record)),
+        "recipe": describe_recipe(recipe, record),
         "recipe_file": RECIPE,
         "log": describe_log(log, recipe),
         "curves": "curves.png" if (folder / "curves.png").is_file() else None,
-        "citation": CITATIONS[config["model_type"]],
+        "citation": "\n".join(filter(None, (CITATIONS[config["model_type"]], citations(record)))),
     }
     for name in PICTURES:
         facts[name], facts[f"{name}_caption"] = find_picture(folder, name, evaluation)
     template = (Path(__file__).parent / "card.md.jinja").read_text(encoding="utf-8")
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
-    return environment.from_string(template).render(facts)
+    return environment().from_string(template).render(facts)  # with the parts that all cards share
 
 
-def metadata(repo_id: str, tag: str, title: str, evaluation: dict[str, Any]) -> ModelCardData:
+def metadata(repo_id: str, tag: str, title: str, evaluation: dict[str, Any], record: dict[str, Any]) -> ModelCardData:
     """What stands between the --- lines: the Hub's search, widget and leaderboard read it."""
     metrics = {  # the Hub's name of the metric -> ours
         "mean_iou": ("Two-class mean IoU", lambda f: f["mean_iou"]),
@@ -118,8 +124,8 @@ def metadata(repo_id: str, tag: str, title: str, evaluation: dict[str, Any]) -> 
     results = [
         EvalResult(
             task_type="image-segmentation",
-            dataset_type="bbbc038",
-            dataset_name=f"2018 Data Science Bowl, {name}",
+            dataset_type=hub_name(set_of_list(name)) or "own",
+            dataset_name=LISTS.get(name, name),
             dataset_split=name,
             metric_type=kind,
             metric_name=metric,
@@ -136,13 +142,18 @@ def metadata(repo_id: str, tag: str, title: str, evaluation: dict[str, Any]) -> 
         library_name="transformers",
         pipeline_tag="image-segmentation",
         license="mit",
-        datasets=["bbbc038"],
+        datasets=[hub_name(name) or name for name in sets_of(record)] or None,
         metrics=list(metrics),
         tags=["nuclei", title.lower(), "microscopy", "biology", "instance-segmentation", "custom_code"],
         model_name=f"{title} for nuclei",
         eval_results=results,
         **options,
     )
+
+
+def hub_name(name: str | None) -> str | None:
+    """What the Hub calls a set of images, of those in `train/data_sets.json`."""
+    return SETS.get(name or "", {}).get("hub")
 
 
 def read_json(path: Path) -> Any:
@@ -221,8 +232,15 @@ def find_picture(folder: Path, name: str, evaluation: dict[str, Any]) -> tuple[s
     which = "The median" if PICTURES[name] else "The worst"
     return (
         f"examples/{name}.png",
-        f"{which} test image of each kind, by Bowl mAP: {'; '.join(parts)}. Images: BBBC038, CC0.",
+        f"{which} test image of each kind, by Bowl mAP: {'; '.join(parts)}.{_images(evaluation)}",
     )
+
+
+def _images(evaluation: dict[str, Any]) -> str:
+    """Whose the images in the pictures are."""
+    names = dict.fromkeys(filter(None, map(set_of_list, evaluation["lists"])))
+    shown = [f"{SETS[name]['title']}, {SETS[name]['licence']}" for name in names if name in SETS]
+    return f" Images: {'; '.join(shown)}." if shown else ""
 
 
 def main() -> None:

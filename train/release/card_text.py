@@ -1,16 +1,15 @@
 """Figures and settings -> the sentences and tables of a model card. Functions of dictionaries; nothing is read here
-but the lists of ids and the first run's configuration."""
+but the lists of ids."""
 
 from collections import defaultdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from nuclei_models.training.samples import DataError
 from train.data import read_split, read_strata
 from train.evaluation.evaluate import COLUMNS
+from train.release.origin import describe_start, set_of
 
 AP_LEVELS = ("0.5", "0.6", "0.7", "0.8", "0.9")
 LISTS = {
@@ -120,41 +119,36 @@ def describe_network(config: dict[str, Any]) -> str:
     return f"{text}, {' and '.join(extras)}." if extras else f"{text}."
 
 
-def describe_data(recipe: dict[str, Any], evaluation: dict[str, Any]) -> str:
-    """Who trained, validated and tested."""
-    train, validation = (len(read_split(recipe.get(f"{key}_split", key))) for key in ("train", "validation"))
-    tests = " and ".join(f"{f['images']} of {LISTS.get(name, name)}" for name, f in evaluation["lists"].items())
-    return (
-        f"{train} images train, {validation} validate (weights, thresholds), {tests} test; near-duplicates of test "
-        f"images are left out of both."
-    )
+def describe_tests(evaluation: dict[str, Any]) -> str:
+    """The lists that were measured on, in prose."""
+    return " and ".join(f"{f['images']} images of {LISTS.get(n, n)}" for n, f in evaluation["lists"].items())
 
 
-def describe_recipe(recipe: dict[str, Any]) -> str:
-    """Optimisation and augmentation in prose."""
+def set_of_list(name: str) -> str | None:
+    """The set of images that an evaluated list is of; `None` for a list of someone else's."""
+    try:
+        return set_of(next(iter(read_split(name))))
+    except (DataError, StopIteration):
+        return None
+
+
+def describe_recipe(recipe: dict[str, Any], record: dict[str, Any]) -> str:
+    """What the weights began as, optimisation and augmentation, in prose."""
     t, a = recipe["training"], recipe.get("augment", {})
     batch = t["per_device_train_batch_size"] * t.get("gradient_accumulation_steps", 1)
     skip = ("crop_size", "min_diameter", "max_diameter", "on_nucleus")
     used = ", ".join(key.replace("_", " ") for key, value in a.items() if key not in skip and value)
     precision = "bfloat16" if t.get("bf16") else "float32"
-    first = describe_first(recipe["initial"]) if recipe.get("initial") else ""
     schedule = f"{t.get('lr_scheduler_type', 'linear')} schedule after {t.get('warmup_steps', 0)} steps of warm-up"
+    steps = record.get("steps", t["max_steps"])
     return (
-        f"{first}{t['max_steps']:,} steps of {batch} crops of {a.get('crop_size')} pixels, {t.get('optim', 'AdamW')}, "
-        f"learning rate {t['learning_rate']:g}, weight decay {t.get('weight_decay', 0):g}, {schedule}, {precision}; "
+        f"{describe_start(record)}{steps:,} steps of {batch} crops of {a.get('crop_size')} pixels, "
+        f"{t.get('optim', 'AdamW')}, learning rate {t['learning_rate']:g}, weight decay {t.get('weight_decay', 0):g}, "
+        f"{schedule}, {precision}; "
         f"the weights are an average with decay {recipe.get('ema_decay')}, the best on validation. The scale "
         f"of each crop is drawn so that its nuclei are {a.get('min_diameter')} to {a.get('max_diameter')} pixels wide. "
         f"Augmentation, beside the 8 symmetries: {used}."
     )
-
-
-def describe_first(initial: str) -> str:
-    """The runs whose weights another began with, in prose; `initial` is the folder they lay in, `runs/NAME/best`."""
-    config = Path(__file__).parents[1] / "configs" / f"{Path(initial).parent.name}.yaml"
-    recipe = yaml.safe_load(config.read_text(encoding="utf-8"))
-    before = describe_first(recipe["initial"]) if recipe.get("initial") else "First "
-    steps = recipe["training"]["max_steps"]
-    return f"{before}{steps:,} steps of `train/configs/{config.name}`; from the weights that were best there on, "
 
 
 def describe_log(log: list[dict[str, Any]], recipe: dict[str, Any]) -> str:

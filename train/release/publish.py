@@ -5,8 +5,8 @@
 
 The first shows what would go. The repository gets the weights (safetensors only), both configs, the code files that
 `trust_remote_code=True` runs, the ONNX file, the evaluation, the training record, example pictures, LICENSE and the
-model card. `--space org/nuclei-demo` then pushes the page as well, see `train.release.space`. Log in first:
-`hf auth login`.
+model card. A folder that `nuclei train` made has the figures in its training.json, and its report goes along. `--space
+org/nuclei-demo` then pushes the page as well, see `train.release.space`. Log in first: `hf auth login`.
 
 The bundled folders hold no code: it would be two more copies of `nuclei_models/`, to go stale unseen. Whoever has the
 folder has the package, which loads it without remote code; whoever has only transformers gets both from the Hub.
@@ -36,6 +36,9 @@ from nuclei_models import NucleiImageProcessor
 from nuclei_models import model as model_room
 from nuclei_models.inference.loading import PROCESSOR, load
 from nuclei_models.model.repository import CONFIG, HASH, WEIGHTS, HubError, sha256
+from nuclei_models.training.card import RECORD, read_record
+from nuclei_models.training.card import build_card as build_own_card
+from nuclei_models.training.result import REPORT
 from train.release.card import EVALUATION, RECIPE, TRAINING_RECORD, build_card, read_examples, read_recipe
 
 ROOT = Path(__file__).parents[2]
@@ -47,7 +50,7 @@ class PublishError(RuntimeError):
 
 
 def check_weights(weights: Path) -> type[PreTrainedModel]:
-    """What must hold before a folder is published: whole weights that fit the config, and an evaluation of theirs.
+    """What must hold before a folder is published: whole weights that fit the config, and figures of theirs.
 
     Returns:
         The network's class.
@@ -59,6 +62,10 @@ def check_weights(weights: Path) -> type[PreTrainedModel]:
         model, _ = load(weights)
     except (HubError, ValueError) as error:
         raise PublishError(str(error)) from error
+    if (record := read_record(weights)) is not None:  # of `nuclei train`, which measures by itself
+        if record.get("weights_sha256") != sha256(weights / WEIGHTS):
+            raise PublishError(f"{weights / RECORD} belongs to other weights than {WEIGHTS}: copy the whole folder.")
+        return type(model)
     again = f"python -m train.evaluation.evaluate --model {weights}"
     if not (weights / EVALUATION).is_file():
         raise PublishError(f"{weights} has no {EVALUATION}: measure the network first with {again}")
@@ -109,7 +116,11 @@ def assemble(weights: Path, out: Path, repo_id: str, tag: str, onnx: bool = True
     for name in (WEIGHTS, EVALUATION, *TRAINING_RECORD):
         if (weights / name).is_file():
             shutil.copy(weights / name, out / name)
-    (out / RECIPE).write_text(read_recipe(weights))
+    is_own = read_record(weights) is not None
+    if is_own:
+        shutil.copy(weights / REPORT, out / REPORT)
+    else:
+        (out / RECIPE).write_text(read_recipe(weights))
 
     models: dict[str, type] = {"AutoConfig": config_class, "AutoModelForSemanticSegmentation": model_class}
     digest = sha256(out / WEIGHTS)
@@ -119,15 +130,17 @@ def assemble(weights: Path, out: Path, repo_id: str, tag: str, onnx: bool = True
     for path in code_files(config_class, model_class, NucleiImageProcessor):
         shutil.copy(path, out / path.name)
 
-    (out / "examples").mkdir(exist_ok=True)
-    for path in pictures(weights):
+    if not is_own:
+        (out / "examples").mkdir(exist_ok=True)
+    for path in [] if is_own else pictures(weights):
         shutil.copy(path, out / "examples" / path.name)
-    shutil.copy(ROOT / "LICENSE", out / "LICENSE")
+    shutil.copy(ROOT / "LICENSE", out / ("LICENSE-code" if is_own else "LICENSE"))
     if onnx:
         from train.release.onnx import export_onnx  # wants packages that all else here does without
 
         export_onnx(weights, out / "onnx" / "model.onnx")
-    (out / "README.md").write_text(build_card(out, repo_id, tag))
+    card = build_own_card(out, repo_id, tag, onnx) if is_own else build_card(out, repo_id, tag)
+    (out / "README.md").write_text(card, encoding="utf-8")
 
 
 def publish(

@@ -104,7 +104,7 @@ def _initial(name: str, packed: Path | None) -> dict[str, Any]:
 
 def sets_of(record: dict[str, Any]) -> list[str]:
     """The sets that the weights, or those that they began with, have seen."""
-    names = [about["set"] for about in record.get("data") or [] if "set" in about]
+    names = [_name(about) for about in record.get("data") or []]
     earlier = sets_of(record["initial"]) if record.get("initial") else []
     return list(dict.fromkeys([*names, *earlier]))
 
@@ -114,13 +114,11 @@ def describe_data(record: dict[str, Any], tests: str) -> str:
     known = record.get("data")
     if not known:
         return f"{NOT_RECORDED} Measured on {tests}."
-    parts = [
-        f"{_title(about['set'])}: {about['train']} images train, {about['validation']} validate" for about in known
-    ]
-    hashes = [f"`{a.get('set', a.get('folder'))}` {a['sha256'][:16]}" for a in known if a.get("sha256")]
-    text = f"{'; '.join(parts)}. Tested on {tests}"
+    parts = [_counts(about) for about in known]
+    hashes = [f"`{_name(about)}` {about['sha256'][:16]}" for about in known if about.get("sha256")]
+    text = f"{_capital('; '.join(parts))}. Tested on {tests}."
     text += f" SHA-256 of names and packed files: {', '.join(hashes)}." if hashes else ""
-    earlier = [name for name in sets_of(record) if name not in {about.get("set") for about in known}]
+    earlier = [name for name in sets_of(record) if name not in map(_name, known)]
     text += f" The weights that it began with had also seen {', '.join(map(_title, earlier))}." if earlier else ""
     return text
 
@@ -143,6 +141,15 @@ def describe_start(record: dict[str, Any]) -> str:
 def citations(record: dict[str, Any]) -> str:
     """BibTeX of the sets that the weights have seen."""
     return "\n".join(SETS[name]["citation"] for name in sets_of(record) if name in SETS)
+
+
+def _name(about: dict[str, Any]) -> str:
+    """Of a set, or of the folder that `nuclei train` was given."""
+    return about.get("set") or about["folder"]
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _counts(about: dict[str, Any]) -> str:

@@ -137,7 +137,7 @@ def by_onnx(key: str, precision: str) -> Callable:
 
 def onnx_file(key: str, int8: bool = False) -> Path:
     """The network as ONNX, made where it isn't there; 8 bits by static quantisation, calibrated on training images."""
-    from train.release.onnx import export_onnx
+    from nuclei_models.interchange.onnx_file import export_onnx
 
     path = Path(onnx(key))
     if not newer(path, ROOT / "weights" / path.stem / "model.safetensors"):

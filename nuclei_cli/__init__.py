@@ -227,6 +227,26 @@ def compare(
 
 
 @app.command()
+def export(
+    model: Annotated[str | None, typer.Argument(metavar="[MODEL]", help="As --model of segment.")] = None,
+    onnx: Annotated[bool, _option("ONNX: any size, logits out.", flags=("--onnx",))] = False,
+    torchscript: Annotated[bool, _option("TorchScript, likewise.", flags=("--torchscript",))] = False,
+    bioimageio: Annotated[
+        bool, _option("A package for bioimage.io: both of these, the weights, and a test.", flags=("--bioimageio",))
+    ] = False,
+    out: Annotated[Path, _option("Folder of the files.", metavar="DIR", show_default=True)] = Path("exported"),
+) -> None:
+    """Write a network for other programs.
+
+    ONNX and bioimage.io need the extra [onnx].
+    """
+    from .export import export as write
+
+    chosen = {"onnx": onnx, "torchscript": torchscript, "bioimageio": bioimageio}
+    raise typer.Exit(write(model, [kind for kind, wanted in chosen.items() if wanted], out))
+
+
+@app.command()
 def page(
     host: Annotated[
         str | None, _option("Where it listens. Default: 127.0.0.1, this computer alone.", metavar="ADDRESS")

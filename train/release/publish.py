@@ -136,7 +136,7 @@ def assemble(weights: Path, out: Path, repo_id: str, tag: str, onnx: bool = True
         shutil.copy(path, out / "examples" / path.name)
     shutil.copy(ROOT / "LICENSE", out / ("LICENSE-code" if is_own else "LICENSE"))
     if onnx:
-        from train.release.onnx import export_onnx  # wants packages that all else here does without
+        from nuclei_models.interchange.onnx_file import export_onnx  # wants packages that all else here does without
 
         export_onnx(weights, out / "onnx" / "model.onnx")
     card = build_own_card(out, repo_id, tag, onnx) if is_own else build_card(out, repo_id, tag)

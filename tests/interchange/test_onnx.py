@@ -6,8 +6,9 @@ import torch
 
 from nuclei_models import UNet
 from nuclei_models.inference.loading import load
+from nuclei_models.interchange.any_size import AnySize
+from nuclei_models.interchange.onnx_file import export_onnx
 from tests.support.folders import make_unet, save
-from train.release.onnx import AnySize, export_onnx
 from train.release.publish import ROOT
 
 onnxruntime = pytest.importorskip("onnxruntime")

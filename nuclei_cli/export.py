@@ -1,0 +1,52 @@
+"""`nuclei export`: a network as files for other programs."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from nuclei_models.images.reader import read
+from nuclei_models.inference.bundled import DEFAULT, data_folder
+from nuclei_models.interchange.bioimageio import export_bioimageio
+from nuclei_models.interchange.onnx_file import export_onnx
+from nuclei_models.interchange.torchscript import export_torchscript
+from nuclei_models.jobs.durable import RunStopped
+from nuclei_models.model.intensity import to_rgb
+from nuclei_models.model.repository import HubError
+
+from . import console
+from .console import complain, say
+
+SHOWN = "fluorescence-clustered.png"  # the image by which a package for bioimage.io tests itself
+
+ENDINGS = {"onnx": ".onnx", "torchscript": ".pt", "bioimageio": ".bioimageio.zip"}
+
+
+def export(model: str | None, formats: list[str], out: Path) -> int:
+    """Write a network in each of these formats into the folder `out`. -> exit code."""
+    source = model or DEFAULT
+    name = Path(source.partition("@")[0]).name
+    try:
+        if not formats:
+            raise ValueError("No format was given: add --onnx, --torchscript or --bioimageio.")
+        for kind in formats:
+            path = out / f"{name}{ENDINGS[kind]}"
+            WRITERS[kind](source, path)
+            say(str(path))
+    except (HubError, ValueError, ImportError) as error:
+        complain(f"Error: {error}")
+        return console.WRONG_USAGE
+    except RunStopped as error:
+        complain(f"Stopped: {error}")
+        return console.STOPPED
+    return console.OK
+
+
+def _bioimageio(source: str, path: Path) -> None:
+    shown = data_folder("examples") / SHOWN
+    export_bioimageio(source, path, to_rgb(read(shown).pixels) if shown.is_file() else None)
+
+
+WRITERS: dict[str, Callable[[str, Path], None]] = {
+    "onnx": export_onnx,
+    "torchscript": export_torchscript,
+    "bioimageio": _bioimageio,
+}

@@ -1,8 +1,8 @@
-"""A network as a package for bioimage.io, whose programs (ilastik, deepImageJ, BiaPy, ..) run it as it is described there.
+"""A network as a package for bioimage.io, whose programs (ilastik, deepImageJ, BiaPy, ..) run it as it is described.
 
-The package holds the network as ONNX and TorchScript, the weights as they are here, an image and the logits that belong to
-it, by which every program can test itself, and `rdf.yaml`, which describes all of this with a SHA-256 of each file. What
-turns logits into nuclei can't be described there; the package's README.md says how to do it.
+The package holds the network as ONNX and TorchScript, the weights as they are here, and an image with the logits that
+belong to it, by which every program can test itself. `rdf.yaml` describes all of this with a SHA-256 of each file. How
+logits become nuclei can't be described there; the package's README.md says it.
 """
 
 import hashlib
@@ -19,8 +19,8 @@ import yaml
 from ..inference.bundled import TITLES, key_of
 from ..inference.loading import PROCESSOR, load, parse_model_id
 from ..jobs import durable
+from ..model.channels import class_count
 from ..model.image_processing_nuclei import NucleiImageProcessor
-from ..model.losses import class_count
 from ..model.modeling_nuclei import NucleiPreTrainedModel
 from ..model.repository import CONFIG, WEIGHTS, Repository
 from ..version import __version__
@@ -87,8 +87,7 @@ def raw_image(image: np.ndarray | None = None) -> np.ndarray:
 
 def logits_of(model: NucleiPreTrainedModel, processor: NucleiImageProcessor, raw: np.ndarray) -> np.ndarray:
     """(1, C, H, W) float32: what the network says of an image that isn't rescaled."""
-    diameter = processor.min_diameter  # one for which the scale is 1
-    x = processor.prepare(raw[0].transpose(1, 2, 0), diameter)
+    x = processor.rescale(processor.normalised(raw[0].transpose(1, 2, 0)), 1.0)
     with torch.inference_mode():
         return model(torch.from_numpy(x)[None]).logits.float().numpy()
 
@@ -139,7 +138,7 @@ def description(
         "outputs": [
             {
                 "id": "logits",
-                "description": after(processor),
+                "description": "Logits. README.md says how they become probabilities, and these nuclei.",
                 "axes": [
                     {"type": "batch"},
                     {"type": "channel", "channel_names": list(processor.channel_names)},
@@ -175,7 +174,11 @@ def after(processor: NucleiImageProcessor) -> str:
     names = list(processor.channel_names)
     n = class_count(names)
     classes = f"The softmax of {', '.join(names[:n])} gives the probability of nucleus, 1 - {names[0]}."
-    rest = f" The sigmoid of {', '.join(names[n:])} is 1 in the middle of a nucleus and 0 at its edge." if names[n:] else ""
+    rest = (
+        f" The sigmoid of {', '.join(names[n:])} is 1 in the middle of a nucleus and 0 at its edge."
+        if names[n:]
+        else ""
+    )
     return (f"The sigmoid of {names[0]} gives its probability." if n == 1 else classes) + rest
 
 
@@ -183,18 +186,21 @@ def readme(title: str, processor: NucleiImageProcessor) -> str:
     """The package's documentation."""
     return f"""# {title} for cell nuclei
 
-The network says of every pixel how likely it is to be nucleus, and how far from the nucleus's edge it lies. Its channels
-are {", ".join(processor.channel_names)}.
+The network says of every pixel how likely it is to be nucleus, and how far from the nucleus's edge it lies. Its
+channels are {", ".join(processor.channel_names)}.
 
 ## Before the network
 
-Bring the nuclei to a diameter of {processor.min_diameter:g} to {processor.max_diameter:g} pixels by rescaling the image. The
-normalisation is described in `rdf.yaml`.
+Rescale the image so that its nuclei have a diameter of {processor.min_diameter:g} to {processor.max_diameter:g} pixels.
+The normalisation is described in `rdf.yaml`.
 
 ## After the network
 
-{after(processor)} A pixel is nucleus where that probability is above {processor.threshold:g}. Touching nuclei are cut apart by a watershed that starts from the cores, where the distance is above
-{processor.separation:g}. The Python package nuclei-models does all of this, with the estimate of the diameter:
+{after(processor)}
+
+A pixel is nucleus where that probability is above {processor.threshold:g}. Touching nuclei are cut apart by a watershed
+that starts from the cores, where the distance is above {processor.separation:g}. The Python package nuclei-models does
+all of this, and estimates the diameter:
 
 ```python
 from nuclei_models import load, read, segment

@@ -83,7 +83,7 @@ def test_what_can_not_be_exported_is_refused_and_nothing_is_left(tmp_path, sourc
         export_bioimageio(source, tmp_path / "a.zip", np.zeros((100, 100, 3)))
     grey = tmp_path / "grey"
     make_unet(num_channels=1).save_pretrained(grey)
-    NucleiImageProcessor().save_pretrained(grey)
+    NucleiImageProcessor(channel_names=["nucleus"], num_channels=1).save_pretrained(grey)
     with pytest.raises(ValueError, match="takes 1 channels: expected a network of RGB images"):
         export_bioimageio(grey, tmp_path / "a.zip")
     assert not (tmp_path / "a.zip").exists()

@@ -136,7 +136,7 @@ def _put(labels: np.ndarray, edit: Edit, fresh: int) -> tuple[Box, np.ndarray]:
 def _paint(labels: np.ndarray, edit: Edit, fresh: int) -> tuple[Box, np.ndarray]:
     """The nucleus where the stroke begins gets what the brush covers; on free ground a new one begins."""
     number = int(labels[pixel_of(edit.points[0], labels.shape)])
-    return _brushed(labels, edit, number or fresh, fresh + (number == 0))
+    return _brushed(labels, edit, number or fresh, fresh if number else fresh + 1)
 
 
 def _erase(labels: np.ndarray, edit: Edit, fresh: int) -> tuple[Box, np.ndarray]:
@@ -153,7 +153,9 @@ def _brushed(labels: np.ndarray, edit: Edit, number: int, fresh: int) -> tuple[B
         for n, at in zip(found, first, strict=True)
         if n not in (0, number)
     ]
-    box = joined([touched, *(place for _, place in others)])
+    begun = labels[pixel_of(edit.points[0], labels.shape)]
+    grown = [around(labels, edit.points[0])] if begun and begun == number else []
+    box = joined([touched, *grown, *(place for _, place in others)])
     window = labels[box].copy()
     inside = tuple(slice(t.start - b.start, t.stop - b.start) for t, b in zip(touched, box, strict=True))
     window[inside][mask] = number

@@ -90,7 +90,7 @@ class Change:
     """What an edit did.
 
     Attributes:
-        box: Where.
+        box: Where; every nucleus that is touched lies in it whole.
         before, after: The labels there, (h, w), int32.
     """
 

@@ -43,10 +43,19 @@ class History:
         Args:
             undone: As the attribute.
         """
-        history = cls(labels, int(labels.max(initial=0)))
+        top = int(labels.max(initial=0))
+        found, fresh = labels.copy(), top + 1  # copied once, however many edits
+        done: list[tuple[Edit, Change | None]] = []
         for edit in edits:
-            history = history._repeated(edit)
-        return replace(history, undone=tuple(undone))
+            try:
+                change = apply(found, edit, fresh)
+            except EditError:
+                done.append((edit, None))
+                continue
+            found[change.box] = change.after
+            fresh = max(fresh, max(change.new, default=0) + 1)
+            done.append((edit, change))
+        return cls(found, top, tuple(done), tuple(undone))
 
     def do(self, edit: Edit) -> tuple["History", Change]:
         """One more edit; what was undone before is forgotten.

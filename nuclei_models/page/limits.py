@@ -4,7 +4,8 @@ MAX_FILE_BYTES = 100 * 2**20  # of an upload
 MAX_PIXELS = 4096 * 4096  # of the plane that is segmented; larger images are for the library
 MAX_WORK = 2 * MAX_PIXELS  # pixels as a network sees them, rescaled to nuclei it knows, times the views of augmentation
 SLOW_PIXELS = 2048 * 2048  # above it the page says beforehand that it will take a while
-SHOWN_SIDE = 1024  # longer side of the pictures as sent to the browser, pixels
+SHOWN_SIDE = 2048  # longer side of the whole image as sent to the browser, pixels
+TILE_SIDE = 1024  # of a part of it that is sent when one looks closely, pixels
 THUMBNAIL_SIDE = 160  # of an example, pixels
 
 QUEUE = 20  # waiting visitors; one more is told to come back

@@ -321,7 +321,8 @@ def test_whatever_is_done_nuclei_stay_whole_and_undo_leads_back(steps):
             continue
         outside = np.ones(first.shape, bool)
         outside[change.box] = False
-        assert np.array_equal(change.undone(history.labels)[outside], history.labels[outside])
+        touched = list(change.new | change.changed | change.gone)
+        assert not np.isin(history.labels[outside], touched).any()  # whoever draws what changed has it all
     for number in np.unique(history.labels):
         if number:
             assert ndimage.label(history.labels == number)[1] == 1

@@ -17,7 +17,6 @@ from ..inference.settings import Cut
 from ..model.intensity import to_rgb
 from .geometry import packed
 from .limits import SHOWN_SIDE, TILE_SIDE
-
 from .state import Analysis, Picture
 
 LEVELS = 4096  # grey levels kept for stretching
@@ -67,8 +66,14 @@ def render(analysis: Analysis, cut: Cut, sliders: list[float]) -> dict:
         "cut": sliders,
         "networks": analysis.each(lambda key: _network(analysis, key, cut)),
         "truth": None if truth is None else {"geometry": analysis.remember("truth", 0, lambda: packed(truth))},
-        "diameters": analysis.found_diameters(cut),
+        "diameters": diameters(analysis, cut),
     }
+
+
+def diameters(analysis: Analysis, cut: Cut) -> dict[str, float | None]:
+    """The nuclear diameter that the run assumed and the median of those found, pixels; of U-Net++ where there are both."""
+    *_, key = analysis.maps
+    return {"assumed": analysis.diameters.get(key), "found": analysis.found_diameter(key, cut)}
 
 
 def preview(picture: Picture) -> tuple[dict, dict[str, str]]:

@@ -8,15 +8,22 @@ computed from them on demand and the last answer is kept, so that a control that
 from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from hashlib import sha256
 from typing import Any, TypeVar
 
 import numpy as np
 
 from ..analysis.agreement import Agreement, compare
+from ..analysis.edits import Change, Edit
+from ..analysis.history import History
 from ..analysis.measurements import measure
 from ..inference.settings import Cut, RunSettings
 from ..model.image_processing_nuclei import Maps, NucleiImageProcessor
 from ..model.instances import drop_small
+from .mends import Mends, Step
+
+UNKNOWN_DIAMETER = 26.0  # pixels, the middle of what the networks know
 
 T = TypeVar("T")
 Table = dict[str, np.ndarray]
@@ -69,6 +76,12 @@ class Picture:
         """Height and width, pixels."""
         return self.pixels.shape[0], self.pixels.shape[1]
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """Names the pixels: the same image has the same in every session."""
+        about = f"{self.pixels.shape} {self.pixels.dtype.str}".encode()
+        return sha256(about + np.ascontiguousarray(self.pixels).tobytes()).hexdigest()[:32]
+
     @property
     def nbytes(self) -> int:
         return self.pixels.nbytes + (0 if self.truth is None else self.truth.nbytes)
@@ -85,6 +98,7 @@ class Analysis:
         seconds: How long each took.
         diameters: The nuclear diameter that each run assumed, pixels, where it is known.
         pixel_size: (y, x) in micrometres, what nuclei are measured with; see `measured`.
+        mends: What the visitor mended.
     """
 
     picture: Picture
@@ -94,6 +108,7 @@ class Analysis:
     seconds: Mapping[str, float] = field(default_factory=dict)
     diameters: Mapping[str, float | None] = field(default_factory=dict)
     pixel_size: tuple[float, float] | None = None
+    mends: Mends = field(default_factory=Mends, repr=False, compare=False)
     _last: dict[str, tuple[Any, Any]] = field(default_factory=dict, repr=False, compare=False)
 
     def measured(self, pixel_size: tuple[float, float] | None) -> "Analysis":
@@ -119,6 +134,11 @@ class Analysis:
         return processor.cut_values(maps.pixel_area, **cut.for_processor())
 
     def labels(self, network: str, cut: Cut) -> np.ndarray:
+        """(H, W) int32: what `segment` gives with the same settings, with what the visitor mended."""
+        history = self.history(network, cut)
+        return self.base(network, cut) if history is None else history.labels
+
+    def base(self, network: str, cut: Cut) -> np.ndarray:
         """(H, W) int32, what `segment` gives with the same settings."""
         processor = self.processors[network]
         threshold, separation, min_area = self.cut_values(network, cut)
@@ -135,6 +155,46 @@ class Analysis:
 
         return self.remember(f"labels {network}", (threshold, separation, min_area), make)
 
+    # what the visitor mended
+
+    def history(self, network: str, cut: Cut) -> History | None:
+        """The edits of a network's nuclei; `None` where there are none."""
+        return self.mends.history(network, self.cut_values(network, cut), lambda: self.base(network, cut))
+
+    def step(self, network: str, cut: Cut, step: Step) -> tuple[History, Change | None]:
+        """One more edit, or one less, see `Mends.step`."""
+        return self.mends.step(network, self.cut_values(network, cut), lambda: self.base(network, cut), step)
+
+    def repeat(self, network: str, cut: Cut, done: list[Edit], undone: list[Edit], first: bool) -> History:
+        """Edits that were kept elsewhere, see `Mends.repeat`."""
+        values = self.cut_values(network, cut)
+        return self.mends.repeat(network, values, lambda: self.base(network, cut), done, undone, first)
+
+    def mended(self, network: str, cut: Cut) -> frozenset[int]:
+        """Numbers of the nuclei that the visitor added or changed."""
+        history = self.history(network, cut)
+        return frozenset() if history is None else history.mended
+
+    def state_of(self, cut: Cut) -> tuple:
+        """What the labels of both networks depend on."""
+        return self.mends.version, *(self.cut_values(one, cut) for one in self.maps)
+
+    # sizes
+
+    def found_diameter(self, network: str, cut: Cut) -> float | None:
+        """The median diameter of the nuclei, pixels; `None` without any."""
+        labels = self.labels(network, cut)
+
+        def make() -> float | None:
+            area = np.bincount(labels.ravel())[1:]
+            return float(np.sqrt(4 * np.median(area[area > 0]) / np.pi)) if area.any() else None
+
+        return self.remember(f"diameter {network}", (self.mends.version, self.cut_values(network, cut)), make)
+
+    def typical_diameter(self, network: str, cut: Cut) -> float:
+        """What is to be expected of a nucleus here, pixels."""
+        return self.found_diameter(network, cut) or self.diameters.get(network) or UNKNOWN_DIAMETER
+
     def each(self, work: Callable[[str], T]) -> list[T]:
         """`work` of every network's key, both at once."""
         with ThreadPoolExecutor(len(self.maps)) as pool:
@@ -142,8 +202,8 @@ class Analysis:
 
     def table(self, network: str, cut: Cut, solidity: bool = False) -> Table:
         """Measurements of every nucleus, see `measure`."""
+        key = (self.state_of(cut), self.pixel_size, solidity)  # before the labels: an edit may come in between
         labels, pixels = self.labels(network, cut), self.picture.pixels
-        key = (tuple(self.cut_values(one, cut) for one in self.maps), self.pixel_size, solidity)
 
         def make() -> Table:
             other = next((self.labels(one, cut) for one in self.maps if one != network), None)
@@ -155,5 +215,4 @@ class Analysis:
     def agreement(self, cut: Cut) -> Agreement:
         """Which nuclei both networks found."""
         a, b = self.maps
-        key = tuple(self.cut_values(network, cut) for network in (a, b))
-        return self.remember("agreement", key, lambda: compare(self.labels(a, cut), self.labels(b, cut)))
+        return self.remember("agreement", self.state_of(cut), lambda: compare(self.labels(a, cut), self.labels(b, cut)))

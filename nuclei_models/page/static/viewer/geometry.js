@@ -37,7 +37,7 @@ function nucleiOf(values, width) { // Int32Array of gaps, lengths and steps of n
       const row = (list[i] - y0) * w - x0;
       mask.fill(1, row + list[i + 1], row + list[i + 2]);
     }
-    return { number, x0, y0, w, h, mask, area, rings: null, coarse: [] };
+    return { number, x0, y0, w, h, mask, area, rings: null, coarse: [], paths: [] };
   });
 }
 

@@ -7,6 +7,7 @@ const PAINTS = { outline: "Outlines", filled: "Filled", probability: "Probabilit
 const KINDS = [null, "#5cc4ff", "#ffb000", "#cc79a7"]; // of the first network: both, only it, split differently
 const KINDS_OTHER = [null, null, "#f4ea4a", "#cc79a7"];
 const KEPT = "nuclei-mends "; // of the browser's storage, with the image's hash
+const BUDGET = 8; // milliseconds a frame for drawing layers anew
 const root = element.querySelector(".nm-viewer");
 
 function make(tag, attributes = {}, ...children) {
@@ -331,7 +332,12 @@ class Desk {
   }
 
   stale() {
-    for (const layer of this.layers.values()) layer.scale = 0;
+    for (const layer of this.layers.values()) layer.stale();
+    this.redraw();
+  }
+
+  patch(box, key) { // nuclei in a box have changed
+    for (const [of, layer] of this.layers) if (of === key) layer.patch(box, (own, region) => this.paint(own, region, key));
     this.redraw();
   }
 
@@ -344,7 +350,7 @@ class Desk {
 
   draw(now) {
     this.settle();
-    const ratio = Math.min(window.devicePixelRatio || 1, 3);
+    const ratio = Math.min(window.devicePixelRatio || 1, 3), deadline = performance.now() + BUDGET;
     let whole = true;
     for (const stage of this.stages) {
       const size = this.size0(), { context, canvas } = stage;
@@ -358,7 +364,7 @@ class Desk {
         context.rect(cut, 0, width - cut, height);
         context.clip();
         if (!this.layers.has(pane.key)) this.layers.set(pane.key, new Layer());
-        whole = this.layers.get(pane.key).show(context, this.view, size, ratio, (own, region) => this.paint(own, region, pane.key), now) && whole;
+        whole = this.layers.get(pane.key).show(context, this.view, size, ratio, (own, region) => this.paint(own, region, pane.key), now, deadline) && whole;
         context.restore();
       });
       context.setTransform(ratio, 0, 0, ratio, 0, 0);
@@ -372,22 +378,22 @@ class Desk {
       stage.hand.preview(context);
     }
     this.placeMarks();
-    root.dataset.drawn = ++this.drawn;
-    if (!whole) this.redraw();
+    if (whole) root.dataset.drawn = ++this.drawn;
+    else this.redraw();
   }
 
-  paint(context, region, key) {
+  *paint(context, region, key) {
     const { look } = this, map = look.paint === "probability" && key in this.nets ? this.images[`probability ${key}`] : null;
     const base = map || this.images.image;
     if (base) paintBase(context, region, base, this.value, map || !this.value.token ? null : this.tiles, "image");
     if (key === "agreement" && this.agreement) {
       const [a, b] = this.value.networks.map((n) => n.key), fill = Math.max(look.opacity, 0.3);
       const style = (kinds, colours) => ({ number }) => ({ fill: colours[kinds[number] || 0], stroke: colours[kinds[number] || 0] });
-      paintNuclei(context, region, this.nets[a].nuclei, style(this.agreement.kinds[0], KINDS), fill);
-      paintNuclei(context, region, this.nets[b].nuclei, style(this.agreement.kinds[1], KINDS_OTHER), fill);
+      yield* paintNuclei(context, region, this.nets[a].nuclei, style(this.agreement.kinds[0], KINDS), fill);
+      yield* paintNuclei(context, region, this.nets[b].nuclei, style(this.agreement.kinds[1], KINDS_OTHER), fill);
     } else if (this.nuclei(key) && (look.paint === "outline" || look.paint === "filled")) {
       const net = this.nets[key];
-      paintNuclei(context, region, this.nuclei(key), ({ number }) => {
+      yield* paintNuclei(context, region, this.nuclei(key), ({ number }) => {
         const mended = net?.mended.has(number), colour = BRIGHT[(number * 5) % BRIGHT.length];
         return { fill: look.paint === "filled" ? colour : null, stroke: mended ? MENDED : colour, dashed: net?.doubtful.has(number) };
       }, look.opacity);

@@ -73,14 +73,18 @@ Object.assign(Desk.prototype, {
   async changed(key, answer) { // the nuclei that an answer brings
     const net = this.nets[key], { width, height } = this.value;
     const list = nucleiOf(await unpacked(answer.geometry), width);
-    if (answer.whole) net.nuclei = new Nuclei(width, height, list);
-    else {
-      answer.gone.forEach((number) => net.nuclei.drop(number));
-      list.forEach((nucleus) => net.nuclei.put(nucleus));
-    }
     net.mended = new Set(answer.mended);
     this.agreement = null;
-    this.refresh();
+    if (answer.whole) {
+      net.nuclei = new Nuclei(width, height, list);
+      return this.refresh();
+    }
+    const touched = [...answer.gone.map((number) => net.nuclei.byNumber.get(number)), ...list.map(({ number }) => net.nuclei.byNumber.get(number)), ...list].filter(Boolean);
+    answer.gone.forEach((number) => net.nuclei.drop(number));
+    list.forEach((nucleus) => net.nuclei.put(nucleus));
+    this.caption(this.panes());
+    for (const { x0, y0, w, h } of touched) this.patch({ x0, y0, x1: x0 + w, y1: y0 + h }, key);
+    this.placeMarks();
   },
 
   buttons() {

@@ -40,49 +40,72 @@ async function decoded(data) {
   return image;
 }
 
-class Layer {
+class Layer { // two canvases: one is shown while the other is drawn, some milliseconds a frame
   constructor() {
-    this.canvas = document.createElement("canvas");
-    this.scale = 0; // 0: to be drawn
+    this.front = this.back = this.job = null;
+    this.fresh = false; // whether what is shown is up to date
   }
 
-  // view: {x, y, scale} of the stage's middle; size: {w, h} of the stage, CSS pixels; paint(context, region) draws
-  show(context, view, size, ratio, paint, now) {
-    const marginX = Math.ceil(size.w / 4), marginY = Math.ceil(size.h / 4);
-    const w = size.w + 2 * marginX, h = size.h + 2 * marginY;
-    const outside = Math.abs(view.x - this.x) * view.scale > marginX || Math.abs(view.y - this.y) * view.scale > marginY;
-    const zoomed = this.scale !== view.scale, factor = view.scale / this.scale;
-    if (zoomed && factor > 0.5 && factor < 2.5 && this.ratio === ratio && this.w === w && this.h === h) {
-      if (this.seen !== view.scale) this.rested = now + REST;
-      this.seen = view.scale;
-      if (now < this.rested) {
-        this.copy(context, view, size, ratio);
-        return false; // to be drawn anew soon
-      }
-    }
-    if (zoomed || outside || this.ratio !== ratio || this.w !== w || this.h !== h) {
-      Object.assign(this, { x: view.x, y: view.y, scale: view.scale, w, h, ratio });
-      const width = Math.round(w * ratio), height = Math.round(h * ratio);
-      if (this.canvas.width !== width || this.canvas.height !== height) Object.assign(this.canvas, { width, height });
-      const own = this.canvas.getContext("2d", { alpha: false });
-      own.setTransform(1, 0, 0, 1, 0, 0);
-      own.fillStyle = "#000";
-      own.fillRect(0, 0, width, height);
-      const zoom = view.scale * ratio;
-      own.setTransform(zoom, 0, 0, zoom, width / 2 - view.x * zoom, height / 2 - view.y * zoom);
-      const half = { x: w / 2 / view.scale, y: h / 2 / view.scale };
-      paint(own, { x0: view.x - half.x, y0: view.y - half.y, x1: view.x + half.x, y1: view.y + half.y, zoom });
-    }
-    this.copy(context, view, size, ratio);
-    return true;
+  stale() {
+    this.fresh = false;
+    this.job = null;
   }
 
-  copy(context, view, size, ratio) {
-    const factor = view.scale / this.scale, w = this.w * factor, h = this.h * factor;
-    const x = size.w / 2 + (this.x - view.x) * view.scale - w / 2, y = size.h / 2 + (this.y - view.y) * view.scale - h / 2;
-    context.imageSmoothingEnabled = factor !== 1;
-    if (factor === 1) context.drawImage(this.canvas, Math.round(x * ratio), Math.round(y * ratio));
-    else context.drawImage(this.canvas, x * ratio, y * ratio, w * ratio, h * ratio);
+  // view: {x, y, scale} of the stage's middle; size: {w, h} of the stage, CSS pixels; paint(context, region) draws in steps
+  show(context, view, size, ratio, paint, now, deadline) {
+    const suits = (to, share) => to && to.scale === view.scale && to.ratio === ratio && to.size.w === size.w && to.size.h === size.h &&
+      Math.abs(view.x - to.x) * view.scale <= share * to.marginX && Math.abs(view.y - to.y) * view.scale <= share * to.marginY;
+    if (this.seen !== view.scale) this.rested = now + (this.front && this.fresh ? REST : 0);
+    this.seen = view.scale;
+    const good = this.fresh && suits(this.front, 0.5);
+    if (this.job && !suits(this.back, 0.5)) this.job = null;
+    if (!good && !this.job && now >= this.rested) {
+      this.back = this.prepared(this.back, view, size, ratio);
+      this.job = paint(this.back.context, this.back.region);
+    }
+    while (this.job && performance.now() < deadline) {
+      if (!this.job.next().done) continue;
+      [this.front, this.back, this.job, this.fresh] = [this.back, this.front, null, true];
+    }
+    if (this.front) this.copy(this.front, context, view, size, ratio);
+    else if (this.back) this.copy(this.back, context, view, size, ratio);
+    return this.fresh && suits(this.front, 0.5);
+  }
+
+  prepared(old, view, size, ratio) { // a canvas for this view, with a margin
+    const marginX = Math.ceil(size.w / 3), marginY = Math.ceil(size.h / 3), w = size.w + 2 * marginX, h = size.h + 2 * marginY;
+    const canvas = old?.canvas || document.createElement("canvas"), width = Math.round(w * ratio), height = Math.round(h * ratio);
+    if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+    const context = canvas.getContext("2d", { alpha: false }), zoom = view.scale * ratio;
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.fillStyle = "#000";
+    context.fillRect(0, 0, width, height);
+    context.setTransform(zoom, 0, 0, zoom, width / 2 - view.x * zoom, height / 2 - view.y * zoom);
+    const half = { x: w / 2 / view.scale, y: h / 2 / view.scale };
+    const region = { x0: view.x - half.x, y0: view.y - half.y, x1: view.x + half.x, y1: view.y + half.y, zoom };
+    return { canvas, context, region, x: view.x, y: view.y, scale: view.scale, w, h, ratio, size, marginX, marginY };
+  }
+
+  patch(box, paint) { // what lies in a box has changed
+    this.job = null;
+    if (!this.front || !this.fresh) return;
+    const { context, region } = this.front, pad = 4 / this.front.scale;
+    const part = { x0: Math.max(box.x0 - pad, region.x0), y0: Math.max(box.y0 - pad, region.y0), x1: Math.min(box.x1 + pad, region.x1), y1: Math.min(box.y1 + pad, region.y1), zoom: region.zoom };
+    if (part.x0 >= part.x1 || part.y0 >= part.y1) return;
+    context.save();
+    context.beginPath();
+    context.rect(part.x0, part.y0, part.x1 - part.x0, part.y1 - part.y0);
+    context.clip();
+    for (const step of paint(context, part)) void step;
+    context.restore();
+  }
+
+  copy(from, context, view, size, ratio) {
+    const factor = view.scale / from.scale, w = from.w * factor, h = from.h * factor;
+    const x = size.w / 2 + (from.x - view.x) * view.scale - w / 2, y = size.h / 2 + (from.y - view.y) * view.scale - h / 2;
+    if (factor === 1) return context.drawImage(from.canvas, Math.round(x * ratio), Math.round(y * ratio));
+    context.imageSmoothingEnabled = false; // for the moment of zooming
+    context.drawImage(from.canvas, x * ratio, y * ratio, w * ratio, h * ratio);
   }
 }
 
@@ -102,49 +125,44 @@ function paintBase(context, region, base, value, tiles, name) {
   }
 }
 
-function pathOf(list, step) {
-  const path = new Path2D();
-  for (const nucleus of list) {
-    for (const ring of outline(nucleus, step)) {
-      path.moveTo(ring[0], ring[1]);
-      for (let i = 2; i < ring.length; i += 2) path.lineTo(ring[i], ring[i + 1]);
-      path.closePath();
-    }
-  }
-  return path;
+function pathOf(nucleus, step) { // many short paths are drawn faster than a long one
+  return (nucleus.paths[step] ??= outline(nucleus, step).reduce((path, ring) => {
+    path.moveTo(ring[0], ring[1]);
+    for (let i = 2; i < ring.length; i += 2) path.lineTo(ring[i], ring[i + 1]);
+    path.closePath();
+    return path;
+  }, new Path2D()));
 }
 
-// style: (nucleus) => {fill, stroke, dashed}; groups of one style are drawn at once
-function paintNuclei(context, region, nuclei, style, opacity, width = 1.6) {
-  const shown = nuclei.within(region.x0, region.y0, region.x1, region.y1);
-  const step = region.zoom >= 1 ? 0 : 2 ** Math.floor(Math.log2(1.2 / region.zoom));
-  const groups = new Map();
-  for (const nucleus of shown) {
-    const how = style(nucleus), name = `${how.fill} ${how.stroke} ${how.dashed}`;
-    if (!groups.has(name)) groups.set(name, { how, list: [] });
-    groups.get(name).list.push(nucleus);
-  }
-  const px = (window.devicePixelRatio || 1) / region.zoom;
-  context.lineJoin = "round";
-  const drawn = [...groups.values()].map((group) => ({ ...group, path: pathOf(group.list, step) }));
-  for (const { how, path } of drawn) {
-    if (!how.fill) continue;
-    context.globalAlpha = opacity;
-    context.fillStyle = how.fill;
-    context.fill(path, "evenodd");
+// style: (nucleus) => {fill, stroke, dashed}; yields now and then
+function* paintNuclei(context, region, nuclei, style, opacity) {
+  const shown = nuclei.within(region.x0, region.y0, region.x1, region.y1).map((nucleus) => [nucleus, style(nucleus)]);
+  const step = region.zoom >= 1 ? 0 : 2 ** Math.floor(Math.log2(1.5 / region.zoom));
+  const px = Math.min(window.devicePixelRatio || 1, 3) / region.zoom, width = region.zoom < 0.7 ? 1.2 : 1.7;
+  context.lineJoin = "miter";
+  context.miterLimit = 2;
+  const passes = [
+    [([, how]) => how.fill, () => { context.globalAlpha = opacity; }, (path, how) => { context.fillStyle = how.fill; context.fill(path, "evenodd"); }],
+    [([, how]) => how.stroke, () => Object.assign(context, { strokeStyle: DARK, lineWidth: (width + 1.7) * px }), (path) => context.stroke(path)],
+    [([, how]) => how.stroke, () => { context.lineWidth = width * px; }, (path, how) => {
+      context.setLineDash(how.dashed ? [4 * px, 3 * px] : []);
+      context.strokeStyle = how.stroke;
+      context.stroke(path);
+    }],
+  ];
+  for (const [concerns, begin, draw] of passes) {
+    const list = shown.filter(concerns);
+    for (let i = 0; i < list.length; i++) {
+      if (i % 16 === 0) {
+        if (i) yield;
+        begin();
+      }
+      draw(pathOf(list[i][0], step), list[i][1]);
+    }
     context.globalAlpha = 1;
+    context.setLineDash([]);
+    yield;
   }
-  context.strokeStyle = DARK;
-  context.lineWidth = (width + 1.8) * px;
-  for (const { how, path } of drawn) if (how.stroke) context.stroke(path);
-  context.lineWidth = width * px;
-  for (const { how, path } of drawn) {
-    if (!how.stroke) continue;
-    context.setLineDash(how.dashed ? [4 * px, 3 * px] : []);
-    context.strokeStyle = how.stroke;
-    context.stroke(path);
-  }
-  context.setLineDash([]);
 }
 
 function strokeTwice(context, path, bright, width = 2) { // seen on any ground

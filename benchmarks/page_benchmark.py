@@ -33,19 +33,66 @@ from .screenshots import WIDE, browser
 
 # the time from a slider's move to the frame that shows the new outlines, in the browser's own clock
 MOVE = """value => new Promise((done) => {
-  const images = [...document.querySelectorAll('.nm-overlay')], before = images.map((image) => image.src);
+  const viewer = document.querySelector('.nm-viewer'), before = viewer.dataset.turn;
   const slider = document.querySelector('#threshold input[type=range]'), start = performance.now();
   slider.value = value;
   slider.dispatchEvent(new Event('input', { bubbles: true }));
   slider.dispatchEvent(new Event('change', { bubbles: true }));
   const observer = new MutationObserver(() => {
-    if (images.every((image, i) => image.src === before[i])) return;
+    if (viewer.dataset.turn === before) return;
     observer.disconnect();
-    Promise.all(images.map((image) => image.decode())).then(
-      () => requestAnimationFrame(() => done(performance.now() - start)));
+    requestAnimationFrame(() => done(performance.now() - start));
   });
-  for (const image of images) observer.observe(image, { attributes: true, attributeFilter: ['src'] });
+  observer.observe(viewer, { attributes: true, attributeFilter: ['data-turn'] });
 })"""
+# the time from the end of a stroke on the first picture to the frame that shows what came of it; the strokes cut the
+# nucleus in the middle of the list in two, make it one again, and so on
+ACT = """async (what) => {
+  const viewer = document.querySelector('.nm-viewer'), { desk } = viewer, [stage] = desk.stages;
+  const list = [...desk.nets.unet.nuclei.byNumber.values()].filter((n) => n.w > 8 && n.h > 8);
+  const n = (window.chosen ??= list[list.length >> 1]), y = n.y0 + n.h / 2, x = n.x0 + n.w / 2;
+  const strokes = { split: [[n.x0 - 2, y], [n.x0 + n.w + 2, y]], merge: [[x, n.y0 + 1], [x, n.y0 + n.h - 1]] };
+  const box = stage.node.getBoundingClientRect(), send = (type, point) => {
+    const [left, top] = desk.toStage(stage, point);
+    const where = { clientX: box.left + left, clientY: box.top + top };
+    stage.node.dispatchEvent(new PointerEvent(type, { pointerId: 1, button: 0, ...where }));
+  };
+  const before = viewer.dataset.acts;
+  stage.node.setPointerCapture = () => {};
+  const done = new Promise((then) => new MutationObserver((_, observer) => {
+    if (viewer.dataset.acts === before) return;
+    observer.disconnect();
+    requestAnimationFrame(() => requestAnimationFrame(() => then(performance.now())));
+  }).observe(viewer, { attributes: true, attributeFilter: ['data-acts'] }));
+  let start;
+  if (what === 'undo') { start = performance.now(); desk.undo(); }
+  else {
+    desk.choose(what);
+    send('pointerdown', strokes[what][0]);
+    send('pointermove', strokes[what][1]);
+    start = performance.now();
+    send('pointerup', strokes[what][1]);
+  }
+  return (await done) - start;
+}"""
+# milliseconds between frames while the picture is moved, or zoomed in and out, at three times the size of the whole
+FRAMES = """async (what) => {
+  const { desk } = document.querySelector('.nm-viewer'), frame = () => new Promise(requestAnimationFrame), times = [];
+  desk.fit();
+  await frame();
+  desk.zoomBy(3);
+  await new Promise((then) => setTimeout(then, 1500));
+  let last = await frame();
+  for (let i = 0; i < 120; i++) {
+    if (what === 'pan') desk.moveBy(i % 60 < 30 ? -6 : 6, i % 40 < 20 ? 4 : -4);
+    else desk.zoomBy(i % 60 < 30 ? 1.03 : 1 / 1.03);
+    const now = await frame();
+    times.push(now - last);
+    last = now;
+  }
+  desk.fit();
+  return times;
+}"""
 # waits for a title to show; like the above without asking for frames meanwhile, as Playwright does, which costs a core
 SHOWN = """title => new Promise((done) => {
   const look = () => [...document.querySelectorAll('.nm-title')].some((node) => node.textContent.includes(title));
@@ -95,7 +142,7 @@ def timed(page_type: type, name: str) -> Iterator[list[float]]:
         setattr(page_type, name, handler)
 
 
-def measure(url: str, folder: Path, cuts: list[float]) -> list[tuple[str, float]]:
+def measure(url: str, networks: Networks, folder: Path, cuts: list[float]) -> list[tuple[str, float]]:
     """What was measured, and its milliseconds. `cuts`: see `timed`."""
     small = folder / "small.tif"
     tifffile.imwrite(small, tiled(EXAMPLES[0], 256))
@@ -123,18 +170,61 @@ def measure(url: str, folder: Path, cuts: list[float]) -> list[tuple[str, float]
                 moves.append(page.evaluate(MOVE, f"{value:.2f}"))
             found.append((f"threshold slider to new picture, 1024 x 1024, {example}, {nuclei}", median(moves)))
             found.append(("of it, cutting and drawing", median(cuts)))
+            if example == EXAMPLES[0]:
+                found += mending(page, f"1024 x 1024, {nuclei}")
             page.get_by_role("button", name="Clear").first.click()
             page.locator(".nm-empty").wait_for()
+        found += largest(page, networks, folder)
     return found
+
+
+def mending(page: Page, where: str) -> list[tuple[str, float]]:
+    """Each act, and frames while the picture is moved and zoomed."""
+    page.wait_for_timeout(1500)
+    acts: dict[str, list[float]] = {"split": [], "merge": [], "undo": []}
+    for what in ("split", "merge", "undo", "undo") * 3:
+        acts[what].append(page.evaluate(ACT, what))
+        page.wait_for_timeout(700)  # until the numbers have followed
+    found = [(f"{what}, {where}", median(times)) for what, times in acts.items()]
+    for what in ("pan", "zoom"):
+        times = page.evaluate(FRAMES, what)
+        found.append((f"{what}, a frame, median, {where}", median(times)))
+        found.append((f"{what}, a frame, 95 of 100 within, {where}", float(np.percentile(times, 95))))
+    return found
+
+
+def largest(page: Page, networks: Networks, folder: Path) -> list[tuple[str, float]]:
+    """The same at 17 megapixels. The networks look at a sixteenth of the image; their maps are repeated."""
+    path, part, predict = folder / "largest.tif", tiled(EXAMPLES[2], 1024), networks.predict
+    tifffile.imwrite(path, np.tile(part, (4, 4)), compression="zlib")
+
+    def repeated(key, pixels, *arguments):
+        maps = predict(key, part, *arguments)
+        assert maps.distance is not None
+        probability, distance = np.tile(maps.probability, (4, 4)), np.tile(maps.distance, (4, 4))
+        return maps._replace(probability=probability, distance=distance)
+
+    networks.predict = repeated  # type: ignore[method-assign]
+    try:
+        page.locator("#file input[type=file]").set_input_files(path)
+        page.evaluate(SHOWN, "Your image")
+        page.locator("#run").click()
+        page.evaluate(SHOWN, "U-Net++")
+        nuclei = page.locator(".nm-title span").last.inner_text()
+        page.locator(".nm-summary").wait_for()
+        return mending(page, f"4096 x 4096, {nuclei}")
+    finally:
+        networks.predict = predict  # type: ignore[method-assign]
 
 
 def main() -> None:
     with timed(Pages, "cut") as cuts:
-        blocks = build(Networks())
+        networks = Networks()
+        blocks = build(networks)
         _, url, _ = launch(blocks, prevent_thread_lock=True, quiet=True)
         try:
             with tempfile.TemporaryDirectory() as folder:
-                for what, milliseconds in measure(url, Path(folder), cuts):
+                for what, milliseconds in measure(url, networks, Path(folder), cuts):
                     print(f"{what}: {milliseconds:.0f} ms")
         finally:
             blocks.close()

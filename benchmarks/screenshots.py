@@ -49,10 +49,8 @@ def try_example(page: Page, url: str, example: int, timeout: float = 120_000) ->
 
 def choose(page: Page, name: str) -> None:
     """Click a radio button and wait for the pictures that follow."""
-    before = page.locator("#viewer .nm-viewer").inner_html()
     page.get_by_role("radio", name=name, exact=True).click()
-    page.wait_for_function("before => document.querySelector('#viewer .nm-viewer').innerHTML !== before", arg=before)
-    page.wait_for_timeout(400)  # until the pictures are decoded
+    page.wait_for_timeout(600)  # until the pictures are drawn
 
 
 def pick_nucleus(page: Page, number: int = 3) -> None:

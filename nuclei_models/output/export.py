@@ -8,7 +8,7 @@ import io
 import json
 import uuid
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO
 
@@ -108,11 +108,13 @@ def outlines(labels: np.ndarray) -> Iterator[Outline]:
         yield Outline(label, tuple((outer, *inner) for outer, inner in zip(around, holes, strict=True)))
 
 
-def roi_zip(labels: np.ndarray, name: str = "nucleus") -> bytes:
+def roi_zip(labels: np.ndarray, name: str = "nucleus", mended: Collection[int] = ()) -> bytes:
     """ImageJ's RoiSet.zip, one polygon a nucleus, for its ROI manager. Holes are not in it, and a nucleus in several
-    parts has a polygon each."""
+    parts has a polygon each. The names of nuclei whose numbers are in `mended` end in "-mended"."""
     file = io.BytesIO()
-    write_roi_zip(file, outlines(labels), name)
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for outline in outlines(labels):
+            add_rois(archive, [outline], name, ending="-mended" if outline.label in mended else "")
     return file.getvalue()
 
 
@@ -129,12 +131,17 @@ def write_roi_zip(
 
 
 def add_rois(
-    archive: zipfile.ZipFile, found: Iterable[Outline], name: str, z: int | None = None, t: int | None = None
+    archive: zipfile.ZipFile,
+    found: Iterable[Outline],
+    name: str,
+    z: int | None = None,
+    t: int | None = None,
+    ending: str = "",
 ) -> None:
-    """Add outlines to a zip of ROIs; see `write_roi_zip`."""
+    """Add outlines to a zip of ROIs, whose names get this ending; see `write_roi_zip`."""
     for outline in found:
         for i, (ring, *_) in enumerate(outline.parts, 1):
-            title = f"{name}-{outline.label:05d}" + (f"-{i}" if i > 1 else "")
+            title = f"{name}-{outline.label:05d}" + (f"-{i}" if i > 1 else "") + ending
             roi = roifile.ImagejRoi.frompoints(ring[:-1], name=title, z=z, t=t)
             roi.roitype = roifile.ROI_TYPE.POLYGON
             archive.writestr(f"{title}.roi", roi.tobytes())

@@ -18,6 +18,7 @@ FILES = {
     "docs/measurements.md lists the columns",
     "rois.zip": "ImageJ: drag it onto the main window, or ROI Manager > More > Open",
     "qupath.geojson": "QuPath: File > Import objects from file",
+    "mended": "1 in the table and in QuPath, and in the names of ROIs: nuclei that a person added or changed",
     "positions": "in all files as in ImageJ and QuPath: x to the right, y down, in pixels from the image's upper left "
     "corner; the centre of the first pixel is at 0.5, 0.5",
 }
@@ -50,17 +51,19 @@ def make_files(
     table: Callable[[], Table],
     kinds: Collection[str] = tuple(KINDS),
     decimal: str = ".",
+    mended: Collection[int] = (),
 ) -> dict[str, bytes]:
     """The files of one segmentation.
 
     Args:
-        labels: (H, W), int32; 0 is background, 1 .. n one number a nucleus.
+        labels: (H, W), int32; 0 is background, any other number a nucleus.
         pixels: (H, W) or (H, W, C), native values, of the image.
         pixel_size: Height and width of a pixel in micrometres.
         network: "unet" or "unetpp", for the names of ROIs and of QuPath's class.
         table: Gives the measurements, see `measure`; called only for a kind that holds them.
         kinds: Keys of `KINDS`.
         decimal: See `tables.table_csv`.
+        mended: Numbers of nuclei that a person added or changed; their ROIs' names say so.
 
     Returns:
         Their contents by the ending of their names, in the order of `kinds`.
@@ -70,7 +73,7 @@ def make_files(
         "coloured": lambda: export.coloured_png(labels),
         "overlay": lambda: export.png(draw_overlay(to_display(pixels), labels, filled=False)),
         "csv": lambda: table_csv(table(), decimal),
-        "roi": lambda: export.roi_zip(labels, network),
+        "roi": lambda: export.roi_zip(labels, network, mended),
         "geojson": lambda: export.geojson(labels, table(), f"Nucleus {network}"),
     }
     return {KINDS[kind].ending: makers[kind]() for kind in kinds}

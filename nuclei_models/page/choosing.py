@@ -28,7 +28,6 @@ class Opened(NamedTuple):
     t: Any = SKIP
     note: Any = SKIP
     pixel_size: Any = SKIP
-    view: Any = SKIP
     source: Any = SKIP
     result: Any = SKIP
     status: Any = SKIP
@@ -64,10 +63,10 @@ class Chooser:
     def __init__(self, store: Store, visitors: Visitors, examples: list[Example]):
         self.store, self.visitors, self.examples = store, visitors, examples
 
-    def uploaded(self, request: gr.Request, path: str | None, view: str) -> Opened:
+    def uploaded(self, request: gr.Request, path: str | None) -> Opened:
         """A file, or none any more."""
         if path:
-            return self.open(request, Source(path), view)
+            return self.open(request, Source(path))
         question = Question()
         self.visitors.ask(session_of(request), question)
         self.visitors.answer(session_of(request), question)
@@ -75,33 +74,32 @@ class Chooser:
         nothing = {"source": "", "result": "", "status": "", "viewer": gr.HTML(value=EMPTY, of="", mark=None)}
         return Opened(**hidden, **nothing, **no_numbers(), note=beyond(), pixel_size=None)
 
-    def example_chosen(self, event: gr.EventData, request: gr.Request, view: str) -> tuple:
+    def example_chosen(self, event: gr.EventData, request: gr.Request) -> tuple:
         """-> file, and as `Opened`."""
         index = int(event._data["index"])
         path = str(self.examples[index].path)
-        return path, *self.open(request, Source(path, example=index), view)
+        return path, *self.open(request, Source(path, example=index))
 
-    def series_chosen(self, request: gr.Request, key: str, series: int, view: str) -> Opened:
+    def series_chosen(self, request: gr.Request, key: str, series: int) -> Opened:
         """Another image of the file."""
         source = self.source(key)
-        return self.open(request, Source(source.path, series), view, about=key) if source else Opened()
+        return self.open(request, Source(source.path, series), about=key) if source else Opened()
 
-    def plane_chosen(self, request: gr.Request, key: str, channel: int, z: int, t: int, view: str) -> Opened:
+    def plane_chosen(self, request: gr.Request, key: str, channel: int, z: int, t: int) -> Opened:
         """Another plane; on the page its numbers count from 1, but for the channel's."""
         if (source := self.source(key)) is None:
             return Opened()
         known = source
-        return self.read(request, lambda: (open_plane(known, channel, int(z) - 1, int(t) - 1), None), view, about=key)
+        return self.read(request, lambda: (open_plane(known, channel, int(z) - 1, int(t) - 1), None), about=key)
 
-    def open(self, request: gr.Request, source: Source, view: str, about: str | None = None) -> Opened:
+    def open(self, request: gr.Request, source: Source, about: str | None = None) -> Opened:
         """Show an image, and what can be chosen in it."""
-        return self.read(request, lambda: open_picture(source, self.examples), view, about)
+        return self.read(request, lambda: open_picture(source, self.examples), about)
 
     def read(
         self,
         request: gr.Request,
         reading: Callable[[], tuple[Picture, Choices | None]],
-        view: str,
         about: str | None,
     ) -> Opened:
         """A new image, unless the visitor has asked for another one by the time it is read.
@@ -128,12 +126,10 @@ class Chooser:
             for key in shown.values():
                 self.store.drop(key)
             return Opened()
-        value, images = pictures.preview(picture.pixels, picture.name)
+        value, images = pictures.preview(picture)
         value |= {"of": shown["picture"], "turn": 0}
-        views = list(pictures.VIEWS)[: None if picture.truth is not None else -1]
         return self.changed(
             viewer=gr.HTML(value=value, bases=images, of=shown["picture"], mark=None),
-            view=gr.update(choices=views, value=view if view in views else views[0]),
             note=as_html(picture.about),
             pixel_size=pixel_size_shown(picture.pixel_size),
             **({"source": shown["source"]} | chosen(choices, picture) if choices is not None else {}),

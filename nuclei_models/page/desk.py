@@ -1,11 +1,11 @@
 """A request of the viewer -> its answer: mending, and pictures that it asks for as it needs them.
 
-The viewer calls these without an event of the page (`server` in `static/viewer/main.js`). A request names the result that
-it is about by its key, which nobody can guess.
+The viewer calls these without an event of the page (`server` in `static/viewer/main.js`). A request names the result
+that it is about by its key, which nobody can guess.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -41,20 +41,24 @@ class Desk:
         }
 
     def answer(self, request: object) -> dict:
-        """The answer to a request, a dictionary of `what`, `token`, `cut` and what else it takes; or {"error": sentence}.
+        """The answer to a request, or {"error": sentence}.
 
-        Every answer of mending has the `geometry` of the nuclei that are new or changed, the numbers that are `gone`, and
-        the numbers of all that are `mended`.
+        Every answer of mending has the `geometry` of the nuclei that are new or changed, the numbers that are `gone`,
+        and the numbers of all that are `mended`.
+
+        Args:
+            request: A dictionary of `what`, `token`, `cut` and what else it takes.
         """
         if isinstance(request, list) and len(request) == 1:
             request = request[0]
-        if not isinstance(request, dict) or request.get("what") not in self._answers:
+        what = request.get("what") if isinstance(request, dict) else None
+        if not isinstance(request, dict) or not isinstance(what, str) or what not in self._answers:
             return {"error": f"A request says what it wants: {', '.join(self._answers)}."}
         try:
             analysis = self.store.get(str(request.get("token")))
             if not isinstance(analysis, Analysis):
                 raise Forgotten
-            return self._answers[request["what"]](analysis, self.cut(request.get("cut")), request)
+            return self._answers[what](analysis, self.cut(request.get("cut")), request)
         except Forgotten:
             return {"error": GONE}
         except ValueError as error:
@@ -111,9 +115,10 @@ class Desk:
         }
 
     def network(self, analysis: Analysis, request: Mapping[str, Any]) -> str:
-        if (network := request.get("network")) not in analysis.maps:
+        network = request.get("network")
+        if not isinstance(network, str) or network not in analysis.maps:
             raise ValueError(f"A request names a network: {', '.join(analysis.maps)}.")
-        return str(network)
+        return network
 
     # pictures
 
@@ -139,8 +144,9 @@ class Desk:
 
 def changed(history: History, change: Change | None, back: bool = False) -> dict:
     """What the viewer is to draw anew after an edit, or, `back`, after one was undone."""
-    if change is None:
-        return {"geometry": packed(np.zeros((1, 1), np.int32)), "gone": [], "mended": sorted(history.mended), "said": ""}
+    if change is None:  # it does nothing at these settings
+        box = slice(0, 1), slice(0, 1)
+        change = Change(box, history.labels[box], history.labels[box])
     new, gone = (change.gone, change.new) if back else (change.new, change.gone)
     there = change.before if back else change.after
     shown = np.where(np.isin(there, list(new | change.changed)), there, 0)
@@ -149,17 +155,17 @@ def changed(history: History, change: Change | None, back: bool = False) -> dict
         "geometry": packed(shown, change.box, history.labels.shape[1]),
         "gone": sorted(gone),
         "mended": sorted(history.mended),
-        "said": ", ".join(f"{n} {word}" for word, n in counts.items() if n) + ".",
+        "said": (", ".join(f"{n} {word}" for word, n in counts.items() if n) or "Nothing at these settings") + ".",
     }
 
 
 def look_of(request: Mapping[str, Any]) -> Look:
     """How the image is stretched."""
     white, gamma = request.get("white"), request.get("gamma")
-    if not _is_number(white) or not _is_number(gamma) or not 50 <= white <= 100 or not 0.1 <= gamma <= 10:
-        raise ValueError("A picture has a white point of 50 to 100 (percentile) and a gamma of 0.1 to 10.")
-    return Look(float(white), float(gamma))
+    if not _is_number(white) or not _is_number(gamma):
+        raise ValueError("A picture has a white point and a gamma, numbers.")
+    return Look(min(max(white, 50.0), 100.0), min(max(gamma, 0.1), 10.0))
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and bool(np.isfinite(value))

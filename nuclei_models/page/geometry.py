@@ -1,4 +1,4 @@
-"""Label image -> what the viewer draws outlines from: runs of pixels, packed (`static/viewer/geometry.js` reads them)."""
+"""Label image -> what the viewer draws from: runs of pixels, packed (`static/viewer/geometry.js` reads them)."""
 
 import base64
 import zlib

@@ -19,8 +19,9 @@ from ..inference.segmentation import median_diameter
 from ..inference.settings import Cut, RunSettings
 from . import files, numbers, pictures
 from .choosing import SKIP, Chooser, held, no_numbers, session_of
+from .desk import Desk
 from .examples import Example
-from .inputs import cut_of, look_of, pixel_size_of, run_settings, written
+from .inputs import cut_of, pixel_size_of, run_settings, written
 from .limits import CUTS
 from .networks import Cancelled, Networks
 from .state import Analysis, Picture
@@ -28,7 +29,7 @@ from .store import Store
 from .visitors import Question, Visitors
 
 PICK = "Click a nucleus in a picture, or a row of the table, to see it here."
-OVERLAY, IMAGES, NUMBERS = "overlay", "images", "numbers"  # kinds of events of which the last one counts
+PICTURE, NUMBERS = "picture", "numbers"  # kinds of events of which the last one counts
 
 
 class Page:
@@ -38,6 +39,7 @@ class Page:
         self.networks, self.store = networks, Store()
         self.visitors = Visitors(self.store.drop)
         self.chooser = Chooser(self.store, self.visitors, examples)
+        self.desk = Desk(self.store, networks)
         self._cutting = threading.Semaphore(CUTS)  # `cut` is not queued, which would slow it
         rule = read_domain()
         self.domain = rule if rule is not None and rule.knows([n.sha256 for n in networks]) else None
@@ -123,39 +125,37 @@ class Page:
 
     def show(self, request: gr.Request, number: float, key: str | None, *controls) -> tuple:
         """-> result, viewer, summary, histogram, table, picked: a new result takes the place of all that was shown."""
-        viewer = self.draw(request, number, key, *controls)
-        return (SKIP,) * 6 if viewer is SKIP else (key, viewer, *no_numbers().values())
-
-    def draw(self, request: gr.Request, number: float, key: str | None, *controls):
-        """-> viewer: images and what lies over them."""
-        turn = self.visitors.take_turn(session_of(request), key, number, IMAGES, OVERLAY)
+        turn = self.visitors.take_turn(session_of(request), key, number, PICTURE)
         if turn is None:
-            return SKIP
-        cut, look, pixel_size = self.controls(*controls)
+            return (SKIP,) * 6
+        cut, pixel_size = self.controls(*controls)
         analysis = self.analysis(key, pixel_size)
-        value, images = pictures.render(analysis, cut, look), pictures.bases(analysis, look)
-        if not turn.is_last(IMAGES):
-            return SKIP
-        if not turn.is_last(OVERLAY):
-            return gr.HTML(bases=images, of=key)
-        return gr.HTML(value=value | {"of": key, "turn": turn.number}, bases=images, of=key)
+        value = pictures.render(analysis, cut, list(controls[:3])) | {"of": key, "turn": turn.number}
+        images = {"image": pictures.image(analysis, pictures.Look())}
+        if not turn.is_last(PICTURE):
+            return (SKIP,) * 6
+        return key, gr.HTML(value=value, bases=images, of=key), *no_numbers().values()
 
     def cut(self, request: gr.Request, number: float, key: str | None, *controls):
-        """-> viewer, whose images stay; only what lies over them is new."""
-        turn = self.visitors.take_turn(session_of(request), key, number, OVERLAY)
-        cut, look, pixel_size = self.controls(*controls)
+        """-> viewer, whose image stays; only the nuclei over it are new."""
+        turn = self.visitors.take_turn(session_of(request), key, number, PICTURE)
+        cut, pixel_size = self.controls(*controls)
         with self._cutting:
-            if turn is None or not turn.is_last(OVERLAY):
+            if turn is None or not turn.is_last(PICTURE):
                 return SKIP
-            value = pictures.render(self.analysis(key, pixel_size), cut, look)
-        return gr.HTML(value=value | {"of": key, "turn": turn.number}, mark=None) if turn.is_last(OVERLAY) else SKIP
+            value = pictures.render(self.analysis(key, pixel_size), cut, list(controls[:3]))
+        return gr.HTML(value=value | {"of": key, "turn": turn.number}, mark=None) if turn.is_last(PICTURE) else SKIP
+
+    def diameter(self, event: gr.EventData) -> float:
+        """-> the typical diameter, from a line that was drawn over a nucleus."""
+        return round(float(event._data["diameter"]), 1)
 
     def count(self, request: gr.Request, number: float, key: str | None, *controls) -> tuple:
         """-> summary, histogram, table, picked nucleus."""
         turn = self.visitors.take_turn(session_of(request), key, number, NUMBERS)
         if turn is None:
             return (SKIP,) * 4
-        cut, _, pixel_size = self.controls(*controls)
+        cut, pixel_size = self.controls(*controls)
         analysis = self.analysis(key, pixel_size)
         table = gr.HTML(value=numbers.rows(analysis, cut), mark=None)
         values = numbers.summary(analysis, cut), numbers.histogram(analysis, cut), table, PICK
@@ -166,7 +166,7 @@ class Page:
         turn = self.visitors.take_turn(session_of(request), key, number)
         if turn is None:
             return (SKIP,) * 3
-        cut, _, pixel_size = self.controls(*controls)
+        cut, pixel_size = self.controls(*controls)
         analysis, network = self.analysis(key, pixel_size), event._data["key"]
         labels = analysis.labels(network, cut)
         if "label" in event._data:
@@ -175,16 +175,16 @@ class Page:
             y, x = int(event._data["y"]), int(event._data["x"])
             label = int(labels[min(max(y, 0), labels.shape[0] - 1), min(max(x, 0), labels.shape[1] - 1)])
         mark, text = None, f"No nucleus of {TITLES[network]} there."
-        if 0 < label <= labels.max(initial=0):
-            mark = {"key": network, "label": label, "box": numbers.box_of(labels, analysis.table(network, cut), label)}
+        if label in analysis.table(network, cut)["label"]:
+            mark = {"key": network, "label": label}
             text = numbers.about_nucleus(analysis, network, label, cut)
         if not turn.is_last(NUMBERS):
             return (SKIP,) * 3
         return gr.HTML(mark=mark), gr.HTML(mark=mark), text
 
-    def controls(self, threshold, separation, min_area, pixel_size, *look) -> tuple[Cut, pictures.Look, float | None]:
-        """Values of the live controls -> how to cut, how to draw, and the pixel size."""
-        return cut_of(self.networks, threshold, separation, min_area), look_of(*look), pixel_size
+    def controls(self, threshold, separation, min_area, pixel_size) -> tuple[Cut, float | None]:
+        """Values of the live controls -> how to cut, and the pixel size."""
+        return cut_of(self.networks, threshold, separation, min_area), pixel_size
 
     # files
 
@@ -192,7 +192,7 @@ class Page:
         """-> path of a file to download: a kind of `files.KINDS`, or everything for `None`."""
         if self.visitors.take_turn(session_of(request), key, 0) is None:
             raise gr.Error("There is nothing to download yet: press Segment first.", print_exception=False)
-        cut, _, pixel_size = self.controls(*controls)
+        cut, pixel_size = self.controls(*controls)
         analysis = self.analysis(key, pixel_size)
         if kind == files.README:
             name, data = files.README, files.make_readme(analysis, self.networks, cut)

@@ -11,11 +11,9 @@ from gradio.utils import get_upload_folder
 
 from ..images.reader import ImageError, ImageInfo, MicroscopyImage
 from ..inference.settings import Cut, RunSettings
-from . import pictures
 from .levels import WHOLE
 from .limits import COMMAND, MAX_PIXELS, SLOW_PIXELS
 from .networks import Networks
-from .pictures import Look
 
 STEPS = {"threshold": 0.01, "separation": 0.01, "min_area": 1.0}
 
@@ -35,10 +33,6 @@ def cut_of(networks: Networks, threshold: float, separation: float, min_area: fl
     return Cut(
         **{name: None if abs(value - fitted[name]) < STEPS[name] / 2 else value for name, value in given.items()}
     )
-
-
-def look_of(view: str, paint: str, opacity: float, white: float, gamma: float) -> Look:
-    return Look(pictures.VIEWS[view], pictures.PAINTS[paint], opacity, white, gamma)
 
 
 def run_settings(diameter: float | None, level: str | None, tta: bool) -> RunSettings:

@@ -1,5 +1,6 @@
 """The components of the page, and which event calls which handler."""
 
+from collections.abc import Callable
 from html import escape
 from importlib.resources import files as resources
 from types import SimpleNamespace
@@ -14,15 +15,15 @@ from .api import Api
 from .choosing import EMPTY, SKIP, Opened, session_of
 from .cleaning import keep_clean
 from .examples import Example, find_examples
-from .files import KINDS, README
+from .files import BOTH, KINDS, README
 from .guard import MIDDLEWARE
 from .handlers import Page
 from .inputs import defaults
 from .levels import WHOLE, choices, explained
 from .networks import Networks
-from .pictures import PAINTS, VIEWS, Look
 from .waiting import leaver
 
+VIEWER = "geometry", "paint", "tools", "main", "mend"  # files of static/viewer/, joined in this order
 STATIC = resources("nuclei_models.page") / "static"
 # the first value of an event becomes its number: what was sent before it is answered after it in vain
 NUMBER = "(number, ...values) => [window.nmNumber = (window.nmNumber || 0) + 1, ...values]"
@@ -34,6 +35,15 @@ CLICK = "() => document.querySelector('#{}').click()"
 def asset(name: str) -> str:
     """The text of a file in static/."""
     return (STATIC / name).read_text(encoding="utf-8")
+
+
+def viewer_function(page: Page) -> Callable[[object], dict]:
+    """What the viewer calls as `server.viewer`."""
+
+    def viewer(request: object) -> dict:
+        return page.desk.answer(request)
+
+    return viewer
 
 
 def build(networks: Networks, examples: list[Example] | None = None) -> gr.Blocks:
@@ -56,10 +66,10 @@ def build(networks: Networks, examples: list[Example] | None = None) -> gr.Block
         c.source, c.question, c.made, c.result = (gr.Textbox("", visible=False) for _ in range(4))
         c.number = gr.Number(0, visible=False)
         with gr.Row(elem_id="main"):
-            with gr.Column(scale=2, min_width=300):
+            with gr.Column(scale=1, min_width=280):
                 input_column(c, networks, examples)
-            with gr.Column(scale=5, min_width=300):
-                result_column(c, networks)
+            with gr.Column(scale=4, min_width=300):
+                result_column(c, networks, page)
         connect(blocks, c, page)
         # an empty number is drawn as 0 at first
         blocks.load(None, None, [c.pixel_size, c.diameter], js="() => [null, null]", api_visibility="private")
@@ -113,15 +123,13 @@ def input_column(c: SimpleNamespace, networks: Networks, examples: list[Example]
     c.gallery = gr.HTML(html_template=gallery(examples), js_on_load=asset("examples.js"), elem_id="examples")
 
 
-def result_column(c: SimpleNamespace, networks: Networks) -> None:
+def result_column(c: SimpleNamespace, networks: Networks, page: Page) -> None:
     """What was found: pictures, live controls, numbers, files."""
-    with gr.Row():
-        c.view = gr.Radio(list(VIEWS)[:-1], value="Side by side", label="Compare", min_width=440, elem_id="view")
-        c.paint = gr.Radio(list(PAINTS), value="Outlines", label="Show", min_width=440, elem_id="paint")
     c.viewer = gr.HTML(
         value=EMPTY,
         html_template='<div class="nm-viewer"></div>',
-        js_on_load=asset("viewer.js"),
+        js_on_load="\n".join(asset(f"viewer/{part}.js") for part in VIEWER),
+        server_functions=[viewer_function(page)],
         bases={},
         mark=None,
         of="",
@@ -148,36 +156,32 @@ def result_column(c: SimpleNamespace, networks: Networks) -> None:
 
 def live_controls(c: SimpleNamespace, networks: Networks) -> None:
     """Controls that never run a network."""
-    fitted, look = defaults(networks), Look()
+    fitted = defaults(networks)
 
     def own(name: str, digits: int) -> str:
         values = " and ".join(f"{getattr(n.processor, name):.{digits}f}" for n in networks)
         return f"At its default as fitted: {values}."
 
-    with gr.Group(elem_id="live"):
-        with gr.Row():
-            c.threshold = gr.Slider(
-                0.02, 0.98, fitted["threshold"], step=0.01, label="Probability threshold", elem_id="threshold",
-                info="Higher: fewer, smaller. " + own("threshold", 2),
-            )  # fmt: skip
-            c.separation = gr.Slider(
-                0.02, 0.98, fitted["separation"], step=0.01, label="Separation of touching", elem_id="separation",
-                info="Higher: cut more. " + own("separation", 2),
-            )  # fmt: skip
-            c.min_area = gr.Slider(
-                0, 500, fitted["min_area"], step=1, label="Minimum area (pixels)", elem_id="min-area",
-                info="Smaller ones are dropped. At its default as fitted, more where nuclei are large.",
-            )  # fmt: skip
-        with gr.Row():
-            c.opacity = gr.Slider(0, 1, look.opacity, step=0.05, label="Opacity of the fill", elem_id="opacity")
-            c.white = gr.Slider(90, 100, look.white, step=0.05, label="White at percentile", elem_id="white")
-            c.gamma = gr.Slider(0.3, 2, look.gamma, step=0.05, label="Gamma (low: brighter)", elem_id="gamma")
+    with gr.Group(elem_id="live"), gr.Row():
+        c.threshold = gr.Slider(
+            0.02, 0.98, fitted["threshold"], step=0.01, label="Probability threshold", elem_id="threshold",
+            info="Higher: fewer, smaller. " + own("threshold", 2),
+        )  # fmt: skip
+        c.separation = gr.Slider(
+            0.02, 0.98, fitted["separation"], step=0.01, label="Separation of touching", elem_id="separation",
+            info="Higher: cut more. " + own("separation", 2),
+        )  # fmt: skip
+        c.min_area = gr.Slider(
+            0, 500, fitted["min_area"], step=1, label="Minimum area (pixels)", elem_id="min-area",
+            info="Smaller ones are dropped. At its default as fitted, more where nuclei are large.",
+        )  # fmt: skip
 
 
 def downloads(c: SimpleNamespace) -> None:
     """One click for everything, or a file at a time."""
     c.download = gr.Button("Download everything (zip)", variant="primary", elem_id="download-all")
-    c.network = gr.Radio([(title, key) for key, title in TITLES.items()], value="unetpp", label="Or single files of")
+    sources = [*((title, key) for key, title in TITLES.items()), ("What both agree on", BOTH)]
+    c.network = gr.Radio(sources, value="unetpp", label="Or single files of", elem_id="of-network")
     with gr.Row():
         c.singles = {
             kind: gr.Button(text, size="sm", min_width=200, elem_id=f"download-{kind.split('.')[0]}")
@@ -202,19 +206,19 @@ def connect(blocks: gr.Blocks, c: SimpleNamespace, page: Page) -> None:
     choose, private = page.chooser, {"api_visibility": "private"}
     quiet = {"show_progress": "hidden", **private}
     opened = list(Opened(**{name: getattr(c, name) for name in Opened._fields}))
-    controls = [c.threshold, c.separation, c.min_area, c.pixel_size, c.view, c.paint, c.opacity, c.white, c.gamma]
+    controls = [c.threshold, c.separation, c.min_area, c.pixel_size]
     shown = [c.number, c.result, *controls]
     counted = [c.summary, c.histogram, c.table, c.picked]
     settings = [c.diameter, c.level, c.tta]
 
     # a new image, or another plane
-    gr.on([c.file.upload, c.file.clear], choose.uploaded, [c.file, c.view], opened, **quiet)
-    c.series.input(choose.series_chosen, [c.source, c.series, c.view], opened, **quiet)
+    gr.on([c.file.upload, c.file.clear], choose.uploaded, c.file, opened, **quiet)
+    c.series.input(choose.series_chosen, [c.source, c.series], opened, **quiet)
     gr.on(
-        [c.channel.input, c.z.input, c.t.input], choose.plane_chosen, [c.source, c.channel, c.z, c.t, c.view], opened,
+        [c.channel.input, c.z.input, c.t.input], choose.plane_chosen, [c.source, c.channel, c.z, c.t], opened,
         trigger_mode="always_last", **quiet,
     )  # fmt: skip
-    tried = c.gallery.select(choose.example_chosen, c.view, [c.file, *opened], **quiet)
+    tried = c.gallery.select(choose.example_chosen, None, [c.file, *opened], **quiet)
 
     # a run: what is asked is settled at once, and waits for its turn
     runs = []
@@ -233,11 +237,10 @@ def connect(blocks: gr.Blocks, c: SimpleNamespace, page: Page) -> None:
     cut = [c.threshold.change, c.separation.change, c.min_area.change]
     moved = gr.on(cut, page.cut, shown, c.viewer, queue=False, js=NUMBER, **live)
     moved.success(page.count, shown, counted, js=LATER, **live)
-    looks = [c.view.change, c.paint.change, c.opacity.change, c.white.change, c.gamma.change]
-    gr.on(looks, page.draw, shown, c.viewer, js=NUMBER, **live)
-    c.pixel_size.change(page.count, shown, counted, js=NUMBER, **live)
+    gr.on([c.pixel_size.change, c.viewer.edit], page.count, shown, counted, js=NUMBER, **live)
     picked = [c.viewer, c.table, c.picked]
     gr.on([c.viewer.select, c.table.select], page.pick, shown, picked, js=NUMBER, **quiet)
+    c.viewer.submit(page.diameter, None, c.diameter, **quiet)
 
     def saver(kind: str | None):
         def save(request: gr.Request, *values):

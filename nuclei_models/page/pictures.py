@@ -71,7 +71,7 @@ def render(analysis: Analysis, cut: Cut, sliders: list[float]) -> dict:
 
 
 def diameters(analysis: Analysis, cut: Cut) -> dict[str, float | None]:
-    """The nuclear diameter that the run assumed and the median of those found, pixels; of U-Net++ where there are both."""
+    """The nuclear diameter that the run assumed and the median of those found, pixels; of the last network."""
     *_, key = analysis.maps
     return {"assumed": analysis.diameters.get(key), "found": analysis.found_diameter(key, cut)}
 

@@ -15,9 +15,11 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..analysis.agreement import Agreement, compare
+from ..analysis.consensus import agreed, sureness
 from ..analysis.edits import Change, Edit
 from ..analysis.history import History
 from ..analysis.measurements import measure
+from ..inference.segmentation import median_diameter
 from ..inference.settings import Cut, RunSettings
 from ..model.image_processing_nuclei import Maps, NucleiImageProcessor
 from ..model.instances import drop_small
@@ -183,17 +185,39 @@ class Analysis:
 
     def found_diameter(self, network: str, cut: Cut) -> float | None:
         """The median diameter of the nuclei, pixels; `None` without any."""
-        labels = self.labels(network, cut)
-
-        def make() -> float | None:
-            area = np.bincount(labels.ravel())[1:]
-            return float(np.sqrt(4 * np.median(area[area > 0]) / np.pi)) if area.any() else None
-
-        return self.remember(f"diameter {network}", (self.mends.version, self.cut_values(network, cut)), make)
+        key, labels = (self.mends.version, self.cut_values(network, cut)), self.labels(network, cut)
+        return self.remember(f"diameter {network}", key, lambda: median_diameter(labels))
 
     def typical_diameter(self, network: str, cut: Cut) -> float:
         """What is to be expected of a nucleus here, pixels."""
         return self.found_diameter(network, cut) or self.diameters.get(network) or UNKNOWN_DIAMETER
+
+    # what both networks agree on
+
+    def agreed(self, cut: Cut) -> np.ndarray:
+        """(H, W) int32: the nuclei that both have, each as the network has it that is surer; see `consensus.agreed`.
+
+        A nucleus that the visitor mended is surer than any other.
+        """
+        key, (a, b) = self.state_of(cut), self.maps
+        first, second = self.labels(a, cut), self.labels(b, cut)
+        return self.remember("agreed", key, lambda: agreed(first, second, self._sure(a, cut), self._sure(b, cut)))
+
+    def _sure(self, network: str, cut: Cut) -> np.ndarray:
+        """How sure of every nucleus, by its number: (n + 1,)."""
+        labels, table = self.labels(network, cut), self.table(network, cut)
+        sure = sureness(labels, self.maps[network].probability)
+        if "confidence" in table:
+            sure[table["label"]] = table["confidence"]
+        if mended := [n for n in self.mended(network, cut) if n < len(sure)]:
+            sure[mended] += 1
+        return sure
+
+    def agreed_table(self, cut: Cut) -> Table:
+        """Measurements of the nuclei that both have."""
+        key = (self.state_of(cut), self.pixel_size)
+        labels = self.agreed(cut)
+        return self.remember("agreed table", key, lambda: measure(labels, self.picture.pixels, self.pixel_size))
 
     def each(self, work: Callable[[str], T]) -> list[T]:
         """`work` of every network's key, both at once."""
@@ -206,9 +230,14 @@ class Analysis:
         labels, pixels = self.labels(network, cut), self.picture.pixels
 
         def make() -> Table:
-            other = next((self.labels(one, cut) for one in self.maps if one != network), None)
-            sure = self.processors[network].confidence(self.maps[network], labels, other)
-            return measure(labels, pixels, self.pixel_size, solidity, confidence=sure)
+            found, number = without_gaps(labels)
+            other = next((without_gaps(self.labels(one, cut))[0] for one in self.maps if one != network), None)
+            sure = self.processors[network].confidence(self.maps[network], found, other)
+            table = measure(found, pixels, self.pixel_size, solidity, confidence=sure)
+            mended = self.mended(network, cut)
+            if mended:
+                table["mended"] = np.isin(number, list(mended)).astype(np.uint8)
+            return table | {"label": number}
 
         return self.remember(f"table {network} {solidity}", key, make)
 
@@ -216,3 +245,14 @@ class Analysis:
         """Which nuclei both networks found."""
         a, b = self.maps
         return self.remember("agreement", self.state_of(cut), lambda: compare(self.labels(a, cut), self.labels(b, cut)))
+
+
+def without_gaps(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Labels numbered 1 .. n, and the number that each had, (n,). Only what was mended has gaps."""
+    area = np.bincount(labels.ravel())
+    number = np.flatnonzero(area[1:]) + 1
+    if len(number) == len(area) - 1:
+        return labels, number
+    dense = np.zeros(len(area), np.int32)
+    dense[number] = np.arange(1, len(number) + 1)
+    return dense[labels], number

@@ -24,7 +24,7 @@ from nuclei_models.page.networks import Cancelled, Networks
 from nuclei_models.page.pictures import Look
 from nuclei_models.page.state import Analysis, Picture
 from nuclei_models.page.store import Forgotten, Store
-from tests.support.page import as_type, blobs, make_networks, write_inputs
+from tests.support.page import as_type, blobs, make_networks, unpacked, write_inputs
 
 
 @pytest.fixture(scope="module")
@@ -56,15 +56,12 @@ def test_the_page_finds_what_the_library_finds(networks, analysis, cut):
 def test_no_control_runs_a_network(networks, analysis):
     before = networks.runs
     for cut in CUTS:
-        for view in pictures.VIEWS.values():
-            for paint in pictures.PAINTS.values():
-                look = Look(view, paint, 0.3, 99, 0.7)
-                bases = pictures.bases(analysis, look)
-                assert all(src.startswith("data:image/jpeg") for src in bases.values())
-                for pane in pictures.render(analysis, cut, look)["panes"]:
-                    assert pane["base"] in bases and pane["alt"]
-                    painted = view == "agreement" or paint in ("outline", "filled")
-                    assert pane["overlay"].startswith("data:image/png") == painted
+        value = pictures.render(analysis, cut, [0.5, 0.5, 0])
+        found = {n["key"]: unpacked(n["geometry"], analysis.picture.size) for n in value["networks"]}
+        assert all(np.array_equal(found[key], analysis.labels(key, cut)) for key in ("unet", "unetpp"))
+        assert pictures.image(analysis, Look(99, 0.7)).startswith("data:image/jpeg")
+        assert all(pictures.probability(analysis, key).startswith("data:image/jpeg") for key in found)
+        assert len(pictures.agreement(analysis, cut)["kinds"][0]) == found["unet"].max() + 1
         numbers.summary(analysis, cut)
         numbers.histogram(analysis, cut)
         numbers.rows(analysis, cut)
@@ -95,28 +92,20 @@ def test_numbers_without_a_nucleus(analysis):
     assert "–" in numbers.summary(analysis, cut)
     assert "No nuclei" in numbers.histogram(analysis, cut)
     assert numbers.rows(analysis, cut)["networks"][0]["rows"] == []
-    assert pictures.render(analysis, cut, Look("agreement"))["panes"][0]["caption"].startswith("100%")
-
-
-def test_the_box_of_a_nucleus_is_its_own(analysis):
-    labels = analysis.labels("unet", Cut())
-    for label in (1, 9, int(labels.max())):
-        x0, y0, x1, y1 = numbers.box_of(labels, analysis.table("unet", Cut()), label)
-        ys, xs = np.nonzero(labels == label)
-        assert (x0, y0, x1, y1) == (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1)
+    assert pictures.agreement(analysis, cut)["caption"].startswith("100%")
 
 
 def test_true_mask_has_scores(analysis):
-    panes = pictures.render(analysis, Cut(), Look("truth"))["panes"]
-    assert [pane["title"] for pane in panes] == ["True mask", "U-Net", "U-Net++"]
-    assert "mask IoU 1.000; mean AP 1.000" in panes[1]["scores"]
+    value = pictures.render(analysis, Cut(), [0.5, 0.5, 0])
+    assert np.array_equal(unpacked(value["truth"]["geometry"], analysis.picture.size), analysis.picture.truth)
+    assert "mask IoU 1.000; mean AP 1.000" in value["networks"][0]["scores"]
 
 
 def test_the_stretch_ignores_what_is_no_number():
     image = blobs()
     image[0, :5] = np.nan
     image[1, :5] = np.inf
-    shown = pictures.stretch(*pictures.shrink(image), Look())
+    shown = pictures.stretch(pictures.shrink(image), Look())
     assert shown.max() == 255
     assert np.median(shown) < 200
 
@@ -159,11 +148,11 @@ def test_the_oldest_analyses_give_way(analysis):
         store.get(keys[2])
 
 
-def test_the_zip_holds_every_file_of_both_networks(networks, analysis):
+def test_the_zip_holds_every_file_of_both_networks_and_of_what_both_agree_on(networks, analysis):
     name, data = files.make_all(analysis, networks, Cut(min_area=20))
     assert name == "cells_nuclei.zip"
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        assert len(archive.namelist()) == 2 * len(files.KINDS) + 1
+        assert len(archive.namelist()) == 3 * len(files.KINDS) + 1
         labels = tifffile.imread(io.BytesIO(archive.read("cells_unetpp_labels.tif")))
         readme = archive.read("README.txt").decode()
         table = list(csv.DictReader(io.StringIO(archive.read("cells_unet_measurements.csv").decode())))

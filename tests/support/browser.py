@@ -46,10 +46,10 @@ def wanted(networks: Networks, pixels: np.ndarray, **settings) -> list[int]:
 @contextmanager
 def redrawn(page: Page) -> Iterator[None]:
     """Wait for other pictures than there were before."""
-    shown = "[...document.querySelectorAll('.nm-layer img')].map((image) => image.src).join()"
-    page.evaluate(f"() => {{ window.before = {shown} }}")
+    pixels = "[...document.querySelectorAll('.nm-stage canvas')].map((canvas) => canvas.toDataURL()).join()"
+    page.evaluate(f"() => {{ window.before = {pixels} }}")
     yield
-    page.wait_for_function(f"{shown} !== window.before")
+    page.wait_for_function(f"{pixels} !== window.before")
 
 
 def move(page: Page, slider: str, value: float) -> None:

@@ -1,6 +1,8 @@
 """What the page's tests share: networks whose answer is known without training, images with nuclei, and a server."""
 
+import base64
 import io
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +105,16 @@ def tiff(pixels: np.ndarray) -> bytes:
     file = io.BytesIO()
     tifffile.imwrite(file, pixels)
     return file.getvalue()
+
+
+def unpacked(geometry: str, size: tuple[int, int]) -> np.ndarray:
+    """What the viewer gets of a label image -> the label image."""
+    values = np.frombuffer(zlib.decompress(base64.b64decode(geometry)), "<i4").reshape(3, -1)
+    labels, at = np.zeros(size, np.int32), 0
+    for gap, length, number in zip(values[0], values[1], np.cumsum(values[2]), strict=True):
+        labels.flat[at + gap : at + gap + length] = number
+        at += gap + length
+    return labels
 
 
 CELLS = tiff(as_type(blobs(96, 96), np.uint16))

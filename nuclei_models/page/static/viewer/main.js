@@ -1,6 +1,7 @@
-// The viewer: panes that move together, what is shown in them, and mending. Gradio gives element, props, trigger, watch and
-// server. props.value is what pictures.viewer gives; props.bases the image under it; props.mark is {key, label} or null.
-// `server.viewer` answers what no event of the page is needed for, see desk.py. The files before this one are joined to it.
+// The viewer: panes that move together, and what is shown in them. Gradio gives element, props, trigger, watch and server.
+// props.value is what pictures.render gives; props.bases the image under it; props.mark is {key, label} or null. props.of is
+// the key of what the page shows: a value of another key, or of an earlier turn than the one drawn, came too late.
+// `server.viewer` answers what needs no event of the page, see desk.py. The other files of this folder are joined to it.
 
 const VIEWS = { side: "Side by side", swipe: "Swipe", agreement: "Agreement", truth: "True mask" };
 const PAINTS = { outline: "Outlines", filled: "Filled", probability: "Probability", none: "Image only" };
@@ -42,15 +43,24 @@ class Desk {
   }
 
   async ask(what, more = {}) { // one request to the server; throws an Error with a sentence
-    const { token, cut } = this.value;
-    const answer = await server.viewer({ what, token, cut, ...more });
+    const { of, cut } = this.value;
+    const answer = await server.viewer({ what, token: of, cut, ...more });
     if (answer?.error) throw new Error(answer.error);
     return answer;
   }
 
   // a new value from the page
 
-  async take(value) {
+  take(value) {
+    if (value?.width) {
+      const { of, turn } = value, last = this.latest;
+      if (of !== props.of || (last?.of === of && turn <= last.turn)) return null;
+      this.latest = { of, turn };
+    } else this.latest = null;
+    return this.show(value);
+  }
+
+  async show(value) {
     const ticket = (this.ticket = (this.ticket || 0) + 1);
     if (!value || !value.width) {
       Object.assign(this, { value: null, nets: {}, built: "" });
@@ -63,22 +73,22 @@ class Desk {
     const before = this.value, same = before && before.image === value.image && before.width === value.width && before.height === value.height;
     const nets = {};
     value.networks.forEach((network, i) => {
-      const old = before?.token === value.token ? this.nets[network.key] : null;
+      const old = before?.of === value.of ? this.nets[network.key] : null;
       nets[network.key] = { ...network, nuclei: new Nuclei(value.width, value.height, lists[i]), mended: new Set(network.mended),
-        doubtful: new Set(network.doubtful), done: old?.done || [], undone: old?.undone || [] };
+        doubtful: new Set(), done: old?.done || [], undone: old?.undone || [] };
     });
     this.truth = value.truth ? new Nuclei(value.width, value.height, lists[lists.length - 1]) : null;
     Object.assign(this, { value, nets, agreement: null });
-    if (before?.token !== value.token) {
+    if (before?.of !== value.of) {
       this.order = [];
       this.tiles.clear();
       this.images = { image: this.images.image };
     }
     if (this.look.view === "truth" && !value.truth) this.look.view = "side";
     if (!value.networks.length) this.choose("look", true);
-    if (!same) this.view.scale = 0;
+    if (!same || Number(root.dataset.zoom) < 1.01) this.view.scale = 0; // the whole image stays whole
     this.build();
-    if (value.networks.length && before?.token !== value.token) await this.restore();
+    if (value.networks.length && before?.of !== value.of) await this.restore();
     this.refresh();
   }
 
@@ -115,7 +125,7 @@ class Desk {
   }
 
   build() {
-    const groups = this.panes(), wanted = JSON.stringify([this.value.width, this.value.height, this.value.token ? 1 : 0, groups.map((g) => g.map((p) => p.key))]);
+    const groups = this.panes(), wanted = JSON.stringify([this.value.width, this.value.height, this.value.networks.length, groups.map((g) => g.map((p) => p.key))]);
     if (wanted !== this.built) {
       this.built = wanted;
       this.watcher?.disconnect();
@@ -208,9 +218,9 @@ class Desk {
     const size = make("input", { type: "range", min: 1, max: 40, step: 0.5, value: this.radius, "aria-label": "Radius of the brush, pixels" });
     size.addEventListener("input", () => { this.radius = Number(size.value); });
     this.size = make("label", { class: "nm-size" }, "Brush ", size);
-    this.undoButton = button("Undo", "Undo. Keys Ctrl+Z.", () => this.undo(), { "data-act": "undo" });
-    this.redoButton = button("Redo", "Redo. Keys Ctrl+Shift+Z.", () => this.redo(), { "data-act": "redo" });
-    const clear = button("Clear mends", "Undo all mending of this image and forget it", () => this.clear(), { "data-act": "clear" });
+    this.undoButton = button("↶ Undo", "Undo. Keys Ctrl+Z.", () => this.undo(), { "data-act": "undo" });
+    this.redoButton = button("↷", "Redo. Keys Ctrl+Shift+Z.", () => this.redo(), { "data-act": "redo" });
+    const clear = button("Clear", "Undo all mending of this image and forget it", () => this.clear(), { "data-act": "clear" });
     this.clearButton = clear;
     const help = make("details", { class: "nm-keys" }, make("summary", {}, "Keys"), make("dl", {}, ...[
       ...TOOLS.map((tool) => [tool.key.toUpperCase(), `${tool.label}. ${tool.help}`]),
@@ -321,6 +331,7 @@ class Desk {
   // drawing
 
   refresh() { // after a change of what is shown
+    if (Number(root.dataset.zoom) < 1.01) this.view.scale = 0;
     this.build();
     const { look } = this;
     if (look.view === "agreement" && !this.agreement && this.value.networks.length) this.agree();
@@ -378,14 +389,14 @@ class Desk {
       stage.hand.preview(context);
     }
     this.placeMarks();
-    if (whole) root.dataset.drawn = ++this.drawn;
+    if (whole) Object.assign(root.dataset, { drawn: ++this.drawn, turn: this.value.turn });
     else this.redraw();
   }
 
   *paint(context, region, key) {
     const { look } = this, map = look.paint === "probability" && key in this.nets ? this.images[`probability ${key}`] : null;
     const base = map || this.images.image;
-    if (base) paintBase(context, region, base, this.value, map || !this.value.token ? null : this.tiles, "image");
+    if (base) paintBase(context, region, base, this.value, map || !this.value.networks.length ? null : this.tiles, "image");
     if (key === "agreement" && this.agreement) {
       const [a, b] = this.value.networks.map((n) => n.key), fill = Math.max(look.opacity, 0.3);
       const style = (kinds, colours) => ({ number }) => ({ fill: colours[kinds[number] || 0], stroke: colours[kinds[number] || 0] });
@@ -425,7 +436,7 @@ class Desk {
   restretch() {
     clearTimeout(this.later);
     this.later = setTimeout(async () => {
-      if (!this.value.token) return;
+      if (!this.value.networks.length) return;
       const answer = await this.ask("image", this.stretch).catch((error) => this.say(error.message));
       if (!answer) return;
       this.tiles.clear();
@@ -434,10 +445,10 @@ class Desk {
   }
 
   async probability(key) {
-    const name = `probability ${key}`, { token } = this.value;
+    const name = `probability ${key}`, { of } = this.value;
     if (this.images[name]) return;
     const answer = await this.ask("probability", { network: key }).catch((error) => this.say(error.message));
-    if (!answer || this.value?.token !== token) return;
+    if (!answer || this.value?.of !== of) return;
     this.images[name] = await decoded(answer.image);
     this.stale();
   }
@@ -456,12 +467,17 @@ class Desk {
     if (side?.key) trigger("select", { key: side.key, x, y });
   }
 
+  numbered() { // the table of nuclei has new numbers
+    for (const [key, net] of Object.entries(this.nets)) net.doubtful = new Set(window.nuclei?.doubtful(key) || []);
+    this.stale();
+  }
+
   hovered(stage, at) {
     const side = at && this.sideAt(stage, at), net = side && this.nets[side.key];
     const nucleus = net?.nuclei.at(...this.toImage(stage, at)), { tip } = stage;
     tip.hidden = !nucleus;
     if (!nucleus) return;
-    const row = window.nucleiNumbers?.(side.key, nucleus.number);
+    const row = window.nuclei?.about(side.key, nucleus.number);
     tip.textContent = [`${net.title} ${nucleus.number}`, ...(row || [`area ${nucleus.area.toLocaleString("en")} px`]), ...(net.mended.has(nucleus.number) ? ["mended"] : []),
       ...(net.doubtful.has(nucleus.number) ? ["doubtful"] : [])].join(" · ");
     const left = at[0] > stage.node.clientWidth / 2;

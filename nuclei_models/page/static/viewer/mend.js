@@ -5,7 +5,7 @@ Object.assign(Desk.prototype, {
   act(network, edit) {
     return this.enqueue(network, "act", { edit }, (net, answer) => {
       net.done.push(answer.edit);
-      net.undone = [];
+      for (const other of Object.values(this.nets)) other.undone = [];
       this.order = [...this.order.slice(0, this.doneInAll() - 1), network];
       this.say(`${this.nets[network].title}: ${answer.said} Ctrl+Z takes it back.`);
     });
@@ -48,12 +48,12 @@ Object.assign(Desk.prototype, {
   // one request after the other; `which` says the network once it is this one's turn
   enqueue(network, what, more, then, which = () => network) {
     const turn = this.queue.then(async () => {
-      const key = which(), { token } = this.value || {};
+      const key = which(), { of } = this.value || {};
       if (!key || !this.nets[key]) return;
       root.dataset.busy = "true";
       try {
         const answer = await this.ask(what, { network: key, ...more });
-        if (this.value?.token !== token) return; // another image by now
+        if (this.value?.of !== of) return; // another image by now
         await this.changed(key, answer);
         then(this.nets[key], answer);
         this.keep();
@@ -111,7 +111,7 @@ Object.assign(Desk.prototype, {
     try {
       kept = JSON.parse(localStorage.getItem(KEPT + this.value.image));
     } catch { /* nothing of ours */ }
-    const { token } = this.value;
+    const { of } = this.value;
     if (kept?.nets) {
       let idle = 0;
       for (const [key, net] of Object.entries(this.nets)) {
@@ -121,7 +121,7 @@ Object.assign(Desk.prototype, {
           const last = i + 300 >= done.length;
           const answer = await this.ask("repeat", { network: key, first: i === 0, done: done.slice(i, i + 300), undone: last ? undone : [] })
             .catch((error) => this.say(error.message));
-          if (!answer || this.value?.token !== token) return;
+          if (!answer || this.value?.of !== of) return;
           if (last) {
             await this.changed(key, answer);
             idle += answer.idle;
@@ -138,9 +138,11 @@ Object.assign(Desk.prototype, {
   },
 });
 
-const desk = new Desk();
+const desk = (root.desk = new Desk());
 watch("value", () => desk.take(props.value));
 watch("bases", () => desk.takeBases(props.bases));
+watch("of", () => desk.take(props.value));
 watch("mark", () => desk.showMark());
+window.addEventListener("nuclei-numbers", () => desk.numbered());
 desk.takeBases(props.bases);
 desk.take(props.value);

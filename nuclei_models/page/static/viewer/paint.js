@@ -76,7 +76,7 @@ class Layer { // two canvases: one is shown while the other is drawn, some milli
     const marginX = Math.ceil(size.w / 3), marginY = Math.ceil(size.h / 3), w = size.w + 2 * marginX, h = size.h + 2 * marginY;
     const canvas = old?.canvas || document.createElement("canvas"), width = Math.round(w * ratio), height = Math.round(h * ratio);
     if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
-    const context = canvas.getContext("2d", { alpha: false }), zoom = view.scale * ratio;
+    const context = canvas.getContext("2d", { alpha: false, willReadFrequently: true }), zoom = view.scale * ratio;
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.fillStyle = "#000";
     context.fillRect(0, 0, width, height);

@@ -7,7 +7,7 @@ const TOOLS = [
   { name: "split", key: "s", label: "Split", help: "Draw a line across a nucleus, from edge to edge." },
   { name: "draw", key: "n", label: "New", help: "Draw the outline of a nucleus that was missed." },
   { name: "find", key: "f", label: "Find", help: "Click where a nucleus was missed: it is looked for at a lower threshold." },
-  { name: "take", key: "t", label: "Take other", help: "Click a nucleus: the other network's version takes its place." },
+  { name: "take", key: "t", label: "Take", help: "Click a nucleus: the other network's version takes its place." },
   { name: "paint", key: "b", label: "Brush", help: "Begin in a nucleus to enlarge it; on empty ground a new one begins." },
   { name: "erase", key: "e", label: "Eraser", help: "Brush away what is no nucleus." },
   { name: "measure", key: "l", label: "Diameter", help: "Draw a line across one nucleus to set the typical diameter." },

@@ -4,6 +4,7 @@ The viewer calls these without an event of the page (`server` in `static/viewer/
 that it is about by its key, which nobody can guess.
 """
 
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from typing import Any, TypeGuard
 
@@ -20,6 +21,7 @@ from .networks import Networks
 from .pictures import Look
 from .state import Analysis
 from .store import Forgotten, Store
+from .teaching import pair
 
 GONE = "This image is no longer held in memory. Choose it again and press Segment; your mends are kept in this browser."
 
@@ -38,6 +40,7 @@ class Desk:
             "tile": self.tile,
             "probability": self.probability,
             "agreement": self.agreement,
+            "pair": self.pair,
         }
 
     def answer(self, request: object) -> dict:
@@ -140,6 +143,13 @@ class Desk:
     def agreement(self, analysis: Analysis, cut: Cut, request: Mapping[str, Any]) -> dict:
         """Which nuclei both networks have, see `pictures.agreement`."""
         return pictures.agreement(analysis, cut)
+
+    # teaching
+
+    def pair(self, analysis: Analysis, cut: Cut, request: Mapping[str, Any]) -> dict:
+        """The image and a network's nuclei, mended, as files for training."""
+        image, labels, nuclei = pair(analysis, self.network(analysis, request), cut)
+        return {"image": b64encode(image).decode(), "labels": b64encode(labels).decode(), "nuclei": nuclei}
 
 
 def changed(history: History, change: Change | None, back: bool = False) -> dict:

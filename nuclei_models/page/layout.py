@@ -23,7 +23,16 @@ from .levels import WHOLE, choices, explained
 from .networks import Networks
 from .waiting import leaver
 
-VIEWER = "geometry", "paint", "tools", "main", "mend"  # files of static/viewer/, joined in this order
+VIEWER = (
+    "geometry",
+    "paint",
+    "tools",
+    "main",
+    "bars",
+    "scene",
+    "teach",
+    "mend",
+)  # files of static/viewer/, joined in this order
 STATIC = resources("nuclei_models.page") / "static"
 # the first value of an event becomes its number: what was sent before it is answered after it in vain
 NUMBER = "(number, ...values) => [window.nmNumber = (window.nmNumber || 0) + 1, ...values]"

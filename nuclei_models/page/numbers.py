@@ -159,17 +159,6 @@ def about_nucleus(analysis: Analysis, key: str, label: int, cut: Cut) -> str:
     )
 
 
-def box_of(labels: np.ndarray, table: Table, label: int) -> list[int]:
-    """The box around a nucleus, [x0, y0, x1, y1] pixels; found near its centroid, not by scanning the image."""
-    i = int(np.searchsorted(table["label"], label))
-    y, x, reach = int(table["y_px"][i]), int(table["x_px"][i]), int(4 * table["diameter_px"][i]) + 8
-    top, left = max(y - reach, 0), max(x - reach, 0)
-    ys, xs = np.nonzero(labels[top : y + reach, left : x + reach] == label)
-    if not len(ys):
-        return [x, y, x + 1, y + 1]
-    return [left + int(xs.min()), top + int(ys.min()), left + int(xs.max()) + 1, top + int(ys.max()) + 1]
-
-
 def _short(value: float) -> str:
     """A number in as few digits as tell something."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -5,6 +5,7 @@ The label image that is downloaded is, pixel by pixel, what the library makes of
 
 import io
 import json
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from nuclei_models.analysis.history import History, edits_from_json
 from nuclei_models.inference.segmentation import segment
 from nuclei_models.page.layout import build, launch
 from nuclei_models.page.networks import Networks
+from nuclei_models.training.folders import find_pairs
 from tests.support.browser import TIMEOUT, run, upload
 from tests.support.page import as_type, blobs
 
@@ -326,4 +328,36 @@ def test_pinching_and_the_wheel_zoom(chromium, url, image):
         hand.touch("touchMove", (left[0] - 8 * step, left[1]), (right[0] + 8 * step, right[1]))
     hand.touch("touchEnd")
     page.wait_for_function("Number(document.querySelector('.nm-viewer').dataset.zoom) > 1.3")
+    page.context.close()
+
+
+def test_a_teaching_set_is_kept_and_is_what_training_reads(chromium, url, image, base, tmp_path):
+    page = open_page(chromium, url, image)
+    Mouse(page).act("delete", *story(base)[2][1])
+    wanted = made_of(page, base).labels
+    page.locator(".nm-teach summary").click()
+    page.locator("[data-act=teach]").click()
+    expect(page.locator(".nm-set")).to_have_text(f"(1 image, {len(np.unique(wanted)) - 1} nuclei)")
+    page.reload()  # the set is kept
+    page.locator("#run").wait_for()
+    other = tmp_path / "cells.tif"  # another image of the same name
+    tifffile.imwrite(other, as_type(blobs(96, 96, seed=5), np.uint16))
+    upload(page, other)
+    run(page)
+    page.locator(".nm-teach summary").click()
+    page.locator("[data-act=teach]").click()
+    expect(page.locator(".nm-set")).to_contain_text("2 images")
+    with page.expect_download() as waiting:
+        page.locator("[data-act=save-set]").click()
+    with zipfile.ZipFile(waiting.value.path()) as archive:
+        assert archive.testzip() is None
+        archive.extractall(tmp_path)
+    folder = tmp_path / "teaching-set"
+    assert np.array_equal(tifffile.imread(folder / "images/cells.tif"), tifffile.imread(image))
+    found = tifffile.imread(folder / "labels/cells.tif")
+    assert np.array_equal(found > 0, wanted > 0) and found.max() == len(np.unique(wanted)) - 1
+    pairs = find_pairs(folder).pairs
+    assert [pair.image.name for pair in pairs] == ["cells-2.tif", "cells.tif"]
+    page.locator("[data-act=empty-set]").click()
+    expect(page.locator(".nm-set")).to_have_text("(empty)")
     page.context.close()

@@ -5,6 +5,7 @@ Object.assign(Desk.prototype, {
   act(network, edit) {
     return this.enqueue(network, "act", { edit }, (net, answer) => {
       net.done.push(answer.edit);
+      this.teachChoice.value = network; // whose nuclei are worth keeping
       for (const other of Object.values(this.nets)) other.undone = [];
       this.order = [...this.order.slice(0, this.doneInAll() - 1), network];
       this.say(`${this.nets[network].title}: ${answer.said} Ctrl+Z takes it back.`);

@@ -356,8 +356,8 @@ def test_a_teaching_set_is_kept_and_is_what_training_reads(chromium, url, image,
     assert np.array_equal(tifffile.imread(folder / "images/cells.tif"), tifffile.imread(image))
     found = tifffile.imread(folder / "labels/cells.tif")
     assert np.array_equal(found > 0, wanted > 0) and found.max() == len(np.unique(wanted)) - 1
-    pairs = find_pairs(folder).pairs
-    assert [pair.image.name for pair in pairs] == ["cells-2.tif", "cells.tif"]
+    pairs = {pair.image.name: pair.truth[0].name for pair in find_pairs(folder).pairs}
+    assert pairs == {name: name for name in ("cells.tif", "cells-2.tif")}
     page.locator("[data-act=empty-set]").click()
     expect(page.locator(".nm-set")).to_have_text("(empty)")
     page.context.close()

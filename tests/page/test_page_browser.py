@@ -241,10 +241,10 @@ def test_cancel_and_then_run(page, files, networks, monkeypatch):
     running, go = threading.Event(), threading.Event()
     predict = networks.predict
 
-    def slow(key, pixels, settings, progress=None, check=None):
+    def slow(key, pixels, settings, progress=None, check=None, pixel_size=None):
         running.set()
         assert go.wait(60)
-        return predict(key, pixels, settings, progress, check)
+        return predict(key, pixels, settings, progress, check, pixel_size)
 
     monkeypatch.setattr(networks, "predict", slow)
     upload(page, files["PNG 8 bit"])
@@ -265,11 +265,11 @@ def test_a_long_run_tells_its_tiles_and_leaves_the_page_usable(page, url, networ
     running, go = threading.Event(), threading.Event()
     predict = networks.predict
 
-    def slow(key, pixels, settings, progress=None, check=None):
+    def slow(key, pixels, settings, progress=None, check=None, pixel_size=None):
         progress(1, 4)
         running.set()
         assert go.wait(60)
-        return predict(key, pixels, settings, progress, check)
+        return predict(key, pixels, settings, progress, check, pixel_size)
 
     monkeypatch.setattr(networks, "predict", slow)
     page.locator("#run").click()

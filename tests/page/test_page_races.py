@@ -69,11 +69,11 @@ class Slow:
         self.began, self.go, self.ended = threading.Event(), threading.Event(), []
         predict = networks.predict
 
-        def slow(key, pixels, settings, progress=None, check=None):
+        def slow(key, pixels, settings, progress=None, check=None, pixel_size=None):
             self.began.set()
             assert self.go.wait(60)
             try:
-                maps = predict(key, pixels, settings, progress, check)
+                maps = predict(key, pixels, settings, progress, check, pixel_size)
             except BaseException as error:
                 self.ended.append(type(error).__name__)
                 raise

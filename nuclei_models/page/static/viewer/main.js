@@ -44,8 +44,9 @@ class Desk {
 
   async ask(what, more = {}) { // one request to the server; throws an Error with a sentence
     const { of, cut } = this.value;
-    const answer = await server.viewer({ what, token: of, cut, ...more });
-    if (answer?.error) throw new Error(answer.error);
+    const answer = await server.viewer({ what, token: of, cut, ...more }).catch(() => null);
+    if (!answer) throw new Error("The server can't be reached: that was not done. What you did before is kept in this browser.");
+    if (answer.error) throw new Error(answer.error);
     return answer;
   }
 

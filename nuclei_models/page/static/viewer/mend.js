@@ -61,7 +61,7 @@ Object.assign(Desk.prototype, {
         this.buttons();
         trigger("edit", {});
       } catch (error) {
-        this.say(error.message === "Failed to fetch" ? "The server can't be reached: that was not done. What you did before is kept in this browser." : error.message);
+        this.say(error.message);
       } finally {
         delete root.dataset.busy;
         root.dataset.acts = Number(root.dataset.acts || 0) + 1;

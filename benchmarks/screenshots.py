@@ -60,6 +60,27 @@ def pick_nucleus(page: Page, number: int = 3) -> None:
     page.locator(".nm-mark").first.wait_for(state="attached")
 
 
+def mend(page: Page) -> None:
+    """Look closely, cut one nucleus in two and delete another."""
+    page.locator(".nm-tools button", has_text="+").click(click_count=2)
+    page.wait_for_timeout(400)
+    cut, gone = page.evaluate(
+        """() => {
+          const { desk } = document.querySelector('.nm-viewer'), { view } = desk;
+          const far = (n) => Math.hypot(n.x0 + n.w / 2 - view.x, n.y0 + n.h / 2 - view.y);
+          const list = [...desk.nets.unet.nuclei.byNumber.values()].sort((a, b) => far(a) - far(b));
+          const [n, other] = list;
+          return [[[n.x0 - 2, n.y0 + n.h / 2], [n.x0 + n.w + 2, n.y0 + n.h / 2]], [desk.nuclei('unet').middle(other)]];
+        }"""
+    )
+    for act, points in (("split", cut), ("delete", gone)):
+        page.evaluate(
+            "([act, points]) => document.querySelector('.nm-viewer').desk.act('unet', { act, points })", [act, points]
+        )
+    page.locator("button[data-tool=split]").click()
+    page.wait_for_timeout(1500)
+
+
 def take(url: str, out: Path, example: int, in_the_dark: int) -> list[Path]:
     """Every picture; their paths."""
     taken: list[Path] = []
@@ -88,6 +109,11 @@ def take(url: str, out: Path, example: int, in_the_dark: int) -> list[Path]:
             if radio.count():
                 shoot(page, name)
         choose(page, "Outlines")
+        mend(page)
+        shoot(page, "mending")
+        page.locator("button[data-act=clear]").click()
+        page.locator(".nm-tools button", has_text="Fit").click()
+        page.wait_for_timeout(800)
         pick_nucleus(page, 9)
         page.wait_for_timeout(400)
         shoot(page, "table", whole=True)

@@ -68,8 +68,6 @@ def build(networks: Networks, examples: list[Example] | None = None) -> gr.Block
         title="Find cell nuclei: U-Net and U-Net++", fill_width=True, delete_cache=limits.CACHE_SECONDS
     ) as blocks:
         gr.Markdown("# Find cell nuclei\nU-Net and U-Net++ side by side, on your own microscopy image.")
-        with gr.Accordion("How it works, and when not to trust it", open=False, elem_id="help"):
-            gr.Markdown(f"{asset('help.md')}\n{limits.told()}")
         c = SimpleNamespace()
         # keys of what the page shows and asks; sent with every event, so that all its values are of one moment
         c.source, c.question, c.made, c.result = (gr.Textbox("", visible=False) for _ in range(4))
@@ -130,6 +128,8 @@ def input_column(c: SimpleNamespace, networks: Networks, examples: list[Example]
             elem_id="tta",
         )
     c.gallery = gr.HTML(html_template=gallery(examples), js_on_load=asset("examples.js"), elem_id="examples")
+    with gr.Accordion("How it works, and when not to trust it", open=False, elem_id="help"):
+        gr.Markdown(f"{asset('help.md')}\n{limits.told()}")
 
 
 def result_column(c: SimpleNamespace, networks: Networks, page: Page) -> None:

@@ -34,6 +34,7 @@ Object.assign(Desk.prototype, {
       this.stages.forEach((stage) => this.watcher.observe(stage.node));
     }
     this.caption(groups);
+    this.buttons();
   },
 
   figure(group) {

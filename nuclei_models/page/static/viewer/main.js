@@ -31,7 +31,8 @@ class Desk {
     this.look = { view: "side", paint: "outline", opacity: 0.45, white: 99.65, gamma: 1, circles: true };
     this.images = {};
     this.drawn = 0;
-    this.tiles = new Tiles((name, column, row) => this.ask("tile", { column, row, ...this.stretch }).then((a) => a.image), () => this.stale());
+    this.tiles = new Tiles((name, column, row) => this.ask("tile", { column, row, ...this.stretch }).then((a) => a.image),
+      (x, y) => this.layers.forEach((_, key) => this.patch({ x0: x, y0: y, x1: x + TILE, y1: y + TILE }, key)));
   }
 
   get stretch() {
@@ -99,7 +100,7 @@ class Desk {
     this.imageData = data;
     const image = await decoded(data);
     if (this.imageData !== data) return;
-    this.images.image = image;
+    this.images.image = halved(image);
     this.stale();
   }
 

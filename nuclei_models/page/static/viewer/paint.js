@@ -24,7 +24,7 @@ class Tiles { // parts of the image at its own resolution, fetched when one look
       tile = { image: null };
       this.fetch(base, column, row).then((data) => decoded(data)).then((image) => {
         tile.image = image;
-        if (this.held.get(name) === tile) this.arrived();
+        if (this.held.get(name) === tile) this.arrived(column * TILE, row * TILE);
       }, () => this.held.delete(name));
     }
     this.held.set(name, tile); // the last used last
@@ -38,6 +38,18 @@ async function decoded(data) {
   image.src = data;
   await image.decode();
   return image;
+}
+
+function halved(image) { // the picture and itself at half, a quarter, ... of its size, for views from afar
+  const sizes = [image];
+  for (let { naturalWidth: w, naturalHeight: h } = image; Math.max(w, h) > 500;) {
+    [w, h] = [Math.max(1, w >> 1), Math.max(1, h >> 1)];
+    const canvas = Object.assign(document.createElement("canvas"), { width: w, height: h });
+    const context = canvas.getContext("2d", { alpha: false, willReadFrequently: true });
+    context.drawImage(sizes[sizes.length - 1], 0, 0, w, h);
+    sizes.push(canvas);
+  }
+  return sizes;
 }
 
 class Layer { // two canvases: one is shown while the other is drawn, some milliseconds a frame
@@ -64,7 +76,9 @@ class Layer { // two canvases: one is shown while the other is drawn, some milli
       this.job = paint(this.back.context, this.back.region);
     }
     while (this.job && performance.now() < deadline) {
-      if (!this.job.next().done) continue;
+      const { done } = this.job.next();
+      this.back.context.getImageData(0, 0, 1, 1); // so that it is drawn now, not all at once when it is shown
+      if (!done) continue;
       [this.front, this.back, this.job, this.fresh] = [this.back, this.front, null, true];
     }
     if (this.front) this.copy(this.front, context, view, size, ratio);
@@ -110,10 +124,10 @@ class Layer { // two canvases: one is shown while the other is drawn, some milli
 }
 
 function paintBase(context, region, base, value, tiles, name) {
-  const resolution = base.naturalWidth / value.width; // of what was sent, below 1 for a large image
+  const resolution = base[0].naturalWidth / value.width; // of what was sent, below 1 for a large image
+  const size = base.filter((picture) => picture.width / value.width >= region.zoom).pop() || base[0];
   context.imageSmoothingEnabled = region.zoom < 3;
-  context.imageSmoothingQuality = region.zoom < 0.7 ? "medium" : "low";
-  context.drawImage(base, 0, 0, value.width, value.height);
+  context.drawImage(size, 0, 0, value.width, value.height);
   if (!tiles || resolution >= 1 || region.zoom < 1.05 * resolution) return;
   const first = [Math.max(0, region.x0), Math.max(0, region.y0)].map((n) => Math.floor(n / TILE));
   const last = [Math.min(value.width - 1, region.x1), Math.min(value.height - 1, region.y1)].map((n) => Math.floor(n / TILE));

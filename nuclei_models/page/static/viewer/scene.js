@@ -188,7 +188,7 @@ Object.assign(Desk.prototype, {
     if (this.images[name]) return;
     const answer = await this.ask("probability", { network: key }).catch((error) => this.say(error.message));
     if (!answer || this.value?.of !== of) return;
-    this.images[name] = await decoded(answer.image);
+    this.images[name] = halved(await decoded(answer.image));
     this.stale();
   },
 

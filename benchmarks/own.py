@@ -35,7 +35,7 @@ def network(key: str):
         torch.manual_seed(0)
         names = {0: "background", 1: "nucleus", 2: "border", 3: "distance"}
         return UNet(UNetConfig(padding="same", batch_norm=True, id2label=names)).eval(), None
-    model, processor = load(ROOT / "weights" / folder(key))
+    model, processor = load(ROOT / "weights" / folder(key), device="cpu")
     return (model.prune(int(key[1])) if key[0] == "l" else model).eval(), processor
 
 

@@ -255,6 +255,7 @@ def page(
         int | None, _option("Default: the first free one from 7860.", metavar="N", min=1, max=65535)
     ] = None,
     browser: Annotated[bool, _option("Open it in the browser.", flags=("--browser",))] = False,
+    device: Device = None,
 ) -> None:
     """Open the page: both networks side by side on an image that you drop.
 
@@ -262,7 +263,7 @@ def page(
     """
     from .page import serve
 
-    raise typer.Exit(serve(host, port, browser))
+    raise typer.Exit(serve(host, port, browser, device))
 
 
 def main() -> None:

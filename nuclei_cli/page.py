@@ -6,7 +6,7 @@ from . import console
 from .console import complain, say
 
 
-def serve(host: str | None, port: int | None, browser: bool) -> int:
+def serve(host: str | None, port: int | None, browser: bool, device: str | None = None) -> int:
     """Serve the page until Ctrl-C. -> exit code."""
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     try:
@@ -20,8 +20,10 @@ def serve(host: str | None, port: int | None, browser: bool) -> int:
 
     try:
         say("Loading both networks ..")
-        launch(build(Networks()), server_name=host, server_port=port, inbrowser=browser)
-    except (HubError, OSError) as error:  # a model that UNET_MODEL names, or a port that is taken
+        networks = Networks(device=device)
+        say(f"They run on {networks['unet'].device}.")
+        launch(build(networks), server_name=host, server_port=port, inbrowser=browser)
+    except (HubError, OSError, ValueError) as error:  # a model that UNET_MODEL names, a port that is taken, a device
         complain(f"Error: {error}")
         return console.WRONG_USAGE
     except KeyboardInterrupt:

@@ -181,6 +181,11 @@ def test_two_processes(read, packed, tmp_path):
     assert first[0] == pytest.approx(first[1], rel=0.02)  # not twice as much
 
 
+def test_epochs_are_not_steps(read):
+    with pytest.raises(ValueError, match=r"training.max_steps is -1: give the number of steps.*no epochs"):
+        train(read("run", "training.max_steps=-1", "training.num_train_epochs=3"))
+
+
 class TestExperiment:
     def test_unknown_key(self, read):
         with pytest.raises(ValueError, match=r"unknown keys \['sped'\]"):

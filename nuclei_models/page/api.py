@@ -38,12 +38,13 @@ class Api:
         z: int | None = None,
         t: int | None = None,
         channel: int | None = None,
+        series: int | None = None,
         request: gr.Request | None = None,
     ) -> tuple[str, dict]:
         """Find every nucleus of an image.
 
         Args:
-            image: TIFF, PNG, JPEG, BMP or WebP.
+            image: TIFF, PNG, JPEG, BMP or WebP, a slide, or a microscope's own file.
             network: "unet" or "unetpp".
             threshold: Probability above which a pixel is nucleus; empty takes the fitted one, as below.
             separation: Higher cuts touching nuclei apart more.
@@ -52,7 +53,9 @@ class Api:
             tta: Test-time augmentation, at 8 times the cost.
             z: Z plane, from 0; empty takes the middle one.
             t: Time point, from 0; empty takes the first.
-            channel: From 0; empty takes the one named for a nuclear stain, or the first.
+            channel: From 0; empty takes the one named for a nuclear stain, or the first. Of a colour image 0 is red, 1
+                green and 2 blue, and empty takes all three.
+            series: Which of several images in the file, from 0; empty takes the first.
 
         Returns:
             The label image as TIFF, and a dictionary: the count, the settings as they were applied, the model, and what
@@ -64,7 +67,8 @@ class Api:
         if not image:
             raise gr.Error("No image was given.", print_exception=False)
         with told():
-            read_image = read(image, z=_whole(z), t=_whole(t), channel=_whole(channel), max_pixels=MAX_PIXELS)
+            chosen = {"z": _whole(z), "t": _whole(t), "channel": _whole(channel), "series": _whole(series)}
+            read_image = read(image, max_pixels=MAX_PIXELS, **chosen)
         used = self.networks[network]
         try:
             with self.watch(request) as check:

@@ -270,7 +270,7 @@ def public(api: Api) -> None:
             gr.Dropdown(list(TITLES), value="unetpp", label="network"),
             *(gr.Number(None, label=name) for name in ("threshold", "separation", "min_area", "diameter")),
             gr.Checkbox(False, label="tta"),
-            *(gr.Number(None, label=name, precision=0) for name in ("z", "t", "channel")),
+            *(gr.Number(None, label=name, precision=0) for name in ("z", "t", "channel", "series")),
         ]
         outputs = [gr.File(label="labels"), gr.JSON(label="facts")]
         gr.Button("segment").click(

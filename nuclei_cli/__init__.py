@@ -92,6 +92,9 @@ def segment(
             min=0,
         ),
     ] = None,
+    pixel_size: Annotated[
+        float | None, _option("Side of a pixel. Default: as the file says.", PLANE, "MICROMETRES", min=1e-4, max=1e3)
+    ] = None,
     exclude_edge: Annotated[
         bool, _option("Leave out nuclei that touch the image's edge.", KEPT, flags=("--exclude-edge",))
     ] = False,
@@ -135,7 +138,7 @@ def segment(
         "diameter": diameter,
     }
     options |= {"level": level, "tta": tta, "tile": tile, "precision": precision, "device": device}
-    options |= {"series": series, "z": z, "t": t, "channel": channel}
+    options |= {"series": series, "z": z, "t": t, "channel": channel, "pixel_size": pixel_size}
     options |= {"ring": ring, "decimal": "," if decimal_comma else "."}
     kept = {"exclude_edge": exclude_edge, "smallest": smallest, "largest": largest}
     kept |= {"min_roundness": min_roundness, "min_confidence": min_confidence}

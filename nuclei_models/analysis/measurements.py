@@ -129,6 +129,6 @@ def pixel_size_doubt(diameter: float | None, pixel_size: tuple[float, float] | N
     if SMALLEST_NUCLEUS <= across <= LARGEST_NUCLEUS:
         return ""
     return (
-        f"By the file's pixel size, {pixel_size[1]:.3g} µm, the nuclei are {across:,.3g} µm across. The pixel size "
+        f"By a pixel size of {pixel_size[1]:.3g} µm the nuclei are {across:,.3g} µm across. The pixel size "
         f"is probably wrong, and with it every length and area in micrometres."
     )

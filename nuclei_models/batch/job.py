@@ -127,7 +127,7 @@ def segment_job(job: Job) -> Done:
     network = network_of(settings)
     as_planned = stamp(job.source)
     chosen = {"series": settings.series, "z": settings.z, "t": settings.t, "channel": settings.channel}
-    image = read(job.source, max_pixels=LARGE_PIXELS, **chosen)
+    image = read(job.source, max_pixels=LARGE_PIXELS, pixel_size=settings.pixel_size, **chosen)
     found = network.segment(image.pixels, settings, settings, image.pixel_size, check)
     kept = apply_filters(found.labels, _measured(job.source, image, found, network, settings), settings.filters)
     files = make_files(

@@ -146,6 +146,7 @@ def read(
     channel: int | Sequence[int] | None = None,
     series: int | None = None,
     max_pixels: int = MAX_PIXELS,
+    pixel_size: float | None = None,
 ) -> MicroscopyImage:
     """Read one plane of an image file.
 
@@ -156,13 +157,14 @@ def read(
             channels of a colour image are its colours, 0 red, 1 green and 2 blue; `None` are all three.
         series: Which of several images in the file, from 0. `None`: the first.
         max_pixels: Width times height above which an image is refused before it is decoded.
+        pixel_size: Side of a pixel in micrometres, in place of what the file says.
 
     Raises:
         ImageError: No image that can be read, too large a one, or no such plane. The message is for people.
     """
     asked = Asked(None if z is None else operator.index(z), None if t is None else operator.index(t), channel)
     with opened(path, series) as (name, labels, found):
-        found = asked.settled(found)
+        found = asked.settled(found.with_pixel_size(pixel_size))
         return _image(name, labels, found, series, asked.one(found, max_pixels), max_pixels)
 
 

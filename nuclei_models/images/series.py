@@ -50,6 +50,13 @@ class Series:
     window: Callable[[int, int, int], Callable[[slice, slice], np.ndarray]] | None = None
     guessed: str = ""
 
+    def with_pixel_size(self, side: float | None) -> "Series":
+        """The same with square pixels of this side in micrometres, where one is given."""
+        if side is None:
+            return self
+        notes = tuple(note for note in self.notes if "pixel size" not in note and "a pixel is along" not in note)
+        return replace(self, pixel_size=(side, side), notes=notes)
+
     def with_pages_as(self, axis: str) -> "Series":
         """The same, with the pages of the guessed axis along one that is known: that one, or one of one position."""
         old, decode, window = self.guessed, self.decode, self.window

@@ -31,19 +31,21 @@ class Source:
 
     Args:
         path: TIFF, OME-Zarr, PNG, ..
-        z, t, channel, series: As in `images.read`.
+        z, t, channel, series, pixel_size: As in `images.read`.
 
     Raises:
         ImageError: As `images.read` does, but not for the size.
     """
 
-    def __init__(self, path: str | os.PathLike, z=None, t=None, channel=None, series: int | None = None):
+    def __init__(
+        self, path: str | os.PathLike, z=None, t=None, channel=None, series: int | None = None, pixel_size=None
+    ):
         self.path, self._series = Path(path), series
         asked = Asked(z, t, channel)
         self._files = ExitStack()
         self.name, labels, found = self._files.enter_context(opened(path, series))
         with explained(self.name):
-            found = asked.settled(found)
+            found = asked.settled(found.with_pixel_size(pixel_size))
             plane = asked.one(found, MAX_PIXELS**2)
             self.shape = found.height, found.width
             self.dtype, self.pixel_size = found.dtype, found.pixel_size

@@ -29,7 +29,7 @@ class Settings(RunSettings, Cut):
     Attributes:
         model: Folder, name of a bundled network, or "owner/name@commit" on the Hub.
         weights_sha256, processor_sha256, config_sha256: Of the model's files, 64 hexadecimal digits.
-        series, z, t, channel: See `images.read`.
+        series, z, t, channel, pixel_size: See `images.read`.
         ring: Width of the ring around each nucleus that is measured, pixels; 0 is none.
         filters: Which nuclei are kept.
         decimal: Sign in the numbers of CSV files, "." or ","; with "," the cells are parted by semicolons.
@@ -47,6 +47,7 @@ class Settings(RunSettings, Cut):
     z: int | None = None
     t: int | None = None
     channel: int | None = None
+    pixel_size: float | None = None
     ring: float = 0
     filters: Filters = field(default_factory=Filters)
     decimal: str = "."

@@ -267,7 +267,7 @@ class Run:
 
     def _plan(self, path: Path, settings: Settings, memory: int | None, block: int | None, largest_part: int) -> Plan:
         as_planned = stamp(path)
-        source = Source(path, settings.z, settings.t, settings.channel, settings.series)
+        source = Source(path, settings.z, settings.t, settings.channel, settings.series, settings.pixel_size)
         network = network_of(settings)
         model, processor = network.at(settings.level), network.processor
         if processor.num_channels != 3:

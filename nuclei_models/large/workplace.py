@@ -183,7 +183,7 @@ class Workplace:
     @cached_property
     def source(self) -> Source:
         s = self.plan.settings
-        return Source(self.plan.source, s.z, s.t, s.channel, s.series)
+        return Source(self.plan.source, s.z, s.t, s.channel, s.series, s.pixel_size)
 
     @cached_property
     def others(self) -> dict[str, Source]:

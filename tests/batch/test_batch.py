@@ -292,3 +292,5 @@ def test_a_pixel_size_that_no_nucleus_fits_is_doubted(tmp_path: Path, model: str
         assert do(job).nuclei
         notes = " ".join(read_records(job.out)["x"].facts["notes"])
         assert ("pixel size is probably wrong" in notes) == doubted
+    job = replace(job, settings=replace(job.settings, pixel_size=0.65))
+    assert do(job).nuclei and list(read_records(job.out)["x"].facts["pixel_size_um"]) == [0.65, 0.65]

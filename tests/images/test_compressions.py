@@ -1,6 +1,7 @@
 """TIFFs of every compression. What Pillow can pack is packed by Pillow, and put into a TIFF byte by byte."""
 
 import io
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nuclei_models.images import ImageError, inspect, read, sandbox
+from nuclei_models.images import ImageError, inspect, read, sandbox, vendor
 from tests.support.image_files import tags, tiff_bytes
 from tests.support.images import DEEP, GREY, RGB, Save, check, fails
 
@@ -99,15 +100,24 @@ def test_png_and_16_bit_jpeg_of_tifffiles(save: Save):
 # in a process of its own
 
 
-def test_what_is_rare_is_unpacked_elsewhere(save: Save, monkeypatch: pytest.MonkeyPatch):
+def test_rare_codecs_and_vendors_formats_run_in_a_process_of_their_own_with_limits(
+    save: Save, monkeypatch: pytest.MonkeyPatch
+):
     asked = []
     ask = sandbox._SANDBOX.ask
     monkeypatch.setattr(sandbox._SANDBOX, "ask", lambda **question: asked.append(question) or ask(**question))
     for name in ("tiff_lzw", "zstd", "jpeg", "tiff_adobe_deflate"):
         read(save(RGB, "a.tiff", compression=name))
     assert not asked
-    read(save(tiles(BLOCK, 50001, lambda p: packed(p, "WEBP", lossless=True), 2)))
-    assert asked
+    read(save(tiles(BLOCK, 50001, lambda p: packed(p, "WEBP", lossless=True), 2), "webp.tif"))
+    assert {Path(question["path"]).name for question in asked} == {"webp.tif"}
+    for magic in vendor.KINDS:
+        fails(save(magic, "vendor.bin"), "vendor.bin")
+    assert len({question["path"] for question in asked}) == 2 and len(asked) >= 2 + len(vendor.KINDS)
+    limits = Path(f"/proc/{sandbox._SANDBOX._process.pid}/limits")
+    if limits.exists():
+        said = dict(re.findall(r"^(Max [a-z ]+?) {2,}(\S+)", limits.read_text(), re.M))
+        assert int(said["Max address space"]) < 2 * sandbox.MEMORY + 2**33 and said["Max file size"] == "0"
 
 
 def test_a_picture_larger_than_its_tile(save: Save):

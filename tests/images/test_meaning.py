@@ -169,6 +169,14 @@ def test_ome_with_the_size_of_one_axis_only(save: Save):
     assert inspect(path).notes == ("It says how large a pixel is along X (0.5 µm) and not along Y: taken for square.",)
 
 
+def test_a_size_given_by_hand(save: Save):
+    form = {"t282": (5, [300, 1]), "t283": (5, [300, 1]), "t296": (3, [2])}
+    path = save(imagej(GREY, "unit=inch\n", **form))
+    image = read(path, pixel_size=0.65)
+    assert image.pixel_size == (0.65, 0.65) and image.notes == ()
+    assert Source(path, pixel_size=0.65).pixel_size == (0.65, 0.65)
+
+
 # slides
 
 

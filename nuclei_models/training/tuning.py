@@ -100,14 +100,16 @@ class Tuning:
     def measure_start(self) -> None:
         """What the start finds on the held-out images, of many as many as time allows."""
         self.tell(Progress("measuring the start", self.left))
-        held = sorted({i for fold in self.split.folds for i in fold.held_out})
-        every = [self.samples[i] for i in held]
-        network, processor = self.network.model, self.network.processor
-        chosen, self.rates = affordable(network, processor, every, MEASURING * self.budget, seed=self.recipe.seed)
-        ids = self.agreed([sample.id for sample in chosen])
-        self.measured = [sample for sample in every if sample.id in ids]
-        if len(self.measured) < len(every):
-            self.said.append(f"{len(self.measured)} of {len(every)} held-out images were measured: what time allowed.")
+        network, processor, folds = self.network.model, self.network.processor, self.split.folds
+        for fold in folds:  # each has at least two
+            held = [self.samples[i] for i in fold.held_out]
+            seconds = MEASURING * self.budget / len(folds)
+            chosen, self.rates = affordable(network, processor, held, seconds, seed=self.recipe.seed)
+            ids = self.agreed([sample.id for sample in chosen])
+            self.measured += [sample for sample in held if sample.id in ids]
+        held_out = sum(len(fold.held_out) for fold in folds)
+        if len(self.measured) < held_out:
+            self.said.append(f"{len(self.measured)} of {held_out} held-out images were measured: what time allowed.")
         self.start = measure(network, processor, self.measured)
 
     def fold(self, number: int, fold: Fold):

@@ -22,6 +22,7 @@ from nuclei_models.training.candidates import FITTED, SCALED, START, TRAINED, Ca
 from nuclei_models.training.example import draw, write_example
 from nuclei_models.training.measuring import Outcome, outcome
 from nuclei_models.training.recipe import FINE_TUNING, Recipe
+from nuclei_models.training.report import build_report
 from nuclei_models.training.samples import Sample
 from nuclei_models.training.settings import fit_cut, fit_scale
 
@@ -93,6 +94,12 @@ def test_the_report_opens_offline_and_shows_every_held_out_image(trained):
     assert report.count("<figure>") == 4 * 2
     for name in trained.record["split"]["measured"]:
         assert name in report
+
+
+def test_what_files_are_called_is_text_in_the_report(trained):
+    made = replace(trained, notes=["<script>alert(1)</script>.tif: It has no nucleus."], outcomes={})
+    report = build_report(made, {})
+    assert "<script" not in report and "&lt;script&gt;alert(1)" in report
 
 
 def test_the_same_call_again_has_nothing_to_do(trained, tiny, images):

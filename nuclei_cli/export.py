@@ -3,19 +3,15 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from nuclei_models.images.reader import read
-from nuclei_models.inference.bundled import DEFAULT, data_folder
+from nuclei_models.inference.bundled import DEFAULT
 from nuclei_models.interchange.bioimageio import export_bioimageio
 from nuclei_models.interchange.onnx_file import export_onnx
 from nuclei_models.interchange.torchscript import export_torchscript
 from nuclei_models.jobs.durable import RunStopped
-from nuclei_models.model.intensity import to_rgb
 from nuclei_models.model.repository import HubError
 
 from . import console
 from .console import complain, say
-
-SHOWN = "fluorescence-clustered.png"  # the image by which a package for bioimage.io tests itself
 
 ENDINGS = {"onnx": ".onnx", "torchscript": ".pt", "bioimageio": ".bioimageio.zip"}
 
@@ -40,13 +36,8 @@ def export(model: str | None, formats: list[str], out: Path) -> int:
     return console.OK
 
 
-def _bioimageio(source: str, path: Path) -> None:
-    shown = data_folder("examples") / SHOWN
-    export_bioimageio(source, path, to_rgb(read(shown).pixels) if shown.is_file() else None)
-
-
 WRITERS: dict[str, Callable[[str, Path], None]] = {
     "onnx": export_onnx,
     "torchscript": export_torchscript,
-    "bioimageio": _bioimageio,
+    "bioimageio": export_bioimageio,
 }

@@ -7,6 +7,7 @@ logits become nuclei can't be described there; the package's README.md says it.
 
 import hashlib
 import io
+import shutil
 import zipfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,81 +16,78 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
+from PIL import Image
 
+from ..inference import golden
 from ..inference.bundled import TITLES, key_of
+from ..inference.golden import Golden
 from ..inference.loading import PROCESSOR, load, parse_model_id
 from ..jobs import durable
 from ..model.channels import class_count
 from ..model.image_processing_nuclei import NucleiImageProcessor
 from ..model.modeling_nuclei import NucleiPreTrainedModel
-from ..model.repository import CONFIG, WEIGHTS, Repository
+from ..model.repository import CONFIG, WEIGHTS, Repository, sha256
 from ..version import __version__
 from .onnx_file import OPSET, export_onnx
 from .torchscript import export_torchscript
 
 FORMAT = "0.5.4"
-SIDE = 256  # pixels of the test image
 CITED = {
     "unet": ("Ronneberger, Fischer, Brox: U-Net, MICCAI 2015", "10.1007/978-3-319-24574-4_28"),
     "unetpp": ("Zhou et al.: UNet++, IEEE Transactions on Medical Imaging 2020", "10.1109/TMI.2019.2959609"),
 }
 
 
-def export_bioimageio(source: str | Path, path: Path, image: np.ndarray | None = None) -> None:
+def export_bioimageio(source: str | Path, path: Path) -> None:
     """Write the package of a network.
 
     Args:
         source: As for `load`.
         path: Zip file to write.
-        image: (H, W, 3), any dtype, at least 256 x 256: its middle is the test image. By default one is drawn.
 
     Raises:
         HubError: The network can't be loaded.
-        ValueError: A U-Net without padding, a network of other than three channels, or an image of another shape.
+        ValueError: A U-Net without padding, or a network of other than three channels.
         ImportError: The packages for ONNX aren't installed.
     """
     model, processor = load(source, device="cpu")
     if model.config.num_channels != 3:
         raise ValueError(f"{source} takes {model.config.num_channels} channels: expected a network of RGB images.")
-    raw = raw_image(image)
     with TemporaryDirectory(prefix="bioimageio-") as folder:
         out = Path(folder)
         export_onnx(source, out / "model.onnx")
         export_torchscript(source, out / "model.pt")
         name, revision = parse_model_id(str(source))
         repository = Repository(name, revision=revision)
-        for file in (WEIGHTS, CONFIG, PROCESSOR):
-            found = repository.find(file)
-            assert found is not None  # it was loaded
-            (out / file).write_bytes(found.read_bytes())
-        np.save(out / "test_input.npy", raw)
-        np.save(out / "test_output.npy", logits_of(model, processor, raw))
+        found = [repository.find(file) for file in (WEIGHTS, CONFIG, PROCESSOR)]
+        own = [file for file in found if file is not None]  # all of them: they were loaded
+        for file in own:
+            shutil.copyfile(file, out / file.name)
+        tensors = tensors_of(model, processor, own[0].parent)
+        np.save(out / "test_input.npy", tensors.image.transpose(2, 0, 1)[None].astype(np.float32))
+        np.save(out / "test_output.npy", tensors.logits.numpy())
         title = TITLES[key_of(model.config.model_type)]
-        (out / "cover.png").write_bytes(cover(raw))
+        Image.fromarray(tensors.image).resize((512, 512)).save(out / "cover.png")
         (out / "README.md").write_text(readme(title, processor))
         (out / "rdf.yaml").write_text(yaml.safe_dump(description(title, model, processor, out), sort_keys=False))
         durable.write_all({path: zipped(out)})
 
 
-def raw_image(image: np.ndarray | None = None) -> np.ndarray:
-    """(1, 3, 256, 256), float32, native values: the middle of an image, or bright discs on a dark ground."""
-    if image is None:
-        y, x = np.mgrid[:SIDE, :SIDE]
-        discs = sum(np.exp(-(((y - cy) ** 2 + (x - cx) ** 2) / 81.0) ** 2) for cy, cx in
-                    ((40 + 44 * i, 36 + 46 * j + 12 * (i % 2)) for i in range(5) for j in range(5)))  # fmt: skip
-        image = np.repeat((20 + 180 * np.clip(discs, 0, 1) + (x * 7 + y * 11) % 13)[..., None], 3, axis=2)
-    if image.ndim != 3 or image.shape[2] != 3 or min(image.shape[:2]) < SIDE:
-        raise ValueError(f"A test image of shape {image.shape}: expected (H, W, 3), at least {SIDE} x {SIDE}.")
-    top, left = ((n - SIDE) // 2 for n in image.shape[:2])
-    middle = image[top : top + SIDE, left : left + SIDE]
-    return np.ascontiguousarray(np.round(middle).astype(np.float32).transpose(2, 0, 1)[None])
+def tensors_of(model: NucleiPreTrainedModel, processor: NucleiImageProcessor, folder: Path) -> Golden:
+    """The golden tensors stored beside the weights, if they are of these weights; others are made of a drawn image."""
+    stored = golden.read(folder)
+    if stored is not None and stored.weights_sha256 == sha256(folder / WEIGHTS):
+        return stored
+    return golden.compute(model, processor, drawn(), folder)
 
 
-def logits_of(model: NucleiPreTrainedModel, processor: NucleiImageProcessor, raw: np.ndarray) -> np.ndarray:
-    """(1, C, H, W) float32: what the network says of an image that isn't rescaled."""
-    x = processor.rescale(processor.normalised(raw[0].transpose(1, 2, 0)), 1.0)
-    with torch.inference_mode():
-        return model(torch.from_numpy(x)[None]).logits.float().numpy()
+def drawn() -> np.ndarray:
+    """Bright discs on a darker ground that isn't quite even: (SIDE, SIDE, 3), uint8."""
+    y, x = np.mgrid[: golden.SIDE, : golden.SIDE]
+    centres = [(18 + 30 * i, 20 + 30 * j + 6 * (i % 2)) for i in range(4) for j in range(4)]
+    discs = sum(np.exp(-((((y - cy) ** 2 + (x - cx) ** 2) / 64) ** 2)) for cy, cx in centres)
+    grey = 20 + 200 * np.clip(discs, 0, 1) + (7 * x + 11 * y) % 13
+    return np.repeat(grey[..., None].astype(np.uint8), 3, axis=2)
 
 
 def description(
@@ -217,17 +215,6 @@ on, are often wrong. Code and weights are under the MIT licence.
 
 Run `bioimageio test` on this package: both formats must give the stored output from the stored input.
 """
-
-
-def cover(raw: np.ndarray) -> bytes:
-    """The test image as a PNG."""
-    from PIL import Image
-
-    low, high = np.percentile(raw, [1, 99.8])
-    shown = np.clip((raw[0].transpose(1, 2, 0) - low) / max(high - low, 1) * 255, 0, 255).astype(np.uint8)
-    held = io.BytesIO()
-    Image.fromarray(shown).save(held, "png")
-    return held.getvalue()
 
 
 def zipped(folder: Path) -> bytes:

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import shutil
 import zipfile
 
 import numpy as np
@@ -10,8 +11,12 @@ import torch
 import yaml
 
 from nuclei_models import NucleiImageProcessor
+from nuclei_models.inference import golden
+from nuclei_models.inference.bundled import bundled
+from nuclei_models.inference.golden import SIDE
 from nuclei_models.inference.loading import load
-from nuclei_models.interchange.bioimageio import export_bioimageio, preprocessing, raw_image
+from nuclei_models.interchange.bioimageio import drawn, export_bioimageio, preprocessing, tensors_of
+from nuclei_models.model.repository import WEIGHTS
 from tests.support.folders import make_unet
 from tests.support.page import save_networks
 
@@ -53,13 +58,13 @@ def test_both_formats_give_the_stored_output_from_the_stored_input(package, sour
     """The preprocessing by the words in rdf.yaml, in numpy, and the network in both formats."""
     onnxruntime = pytest.importorskip("onnxruntime")
     x = array(package["test_input.npy"])
-    assert x.shape == (1, 3, 256, 256) and x.dtype == np.float32 and x.max() > 100
+    assert x.shape == (1, 3, SIDE, SIDE) and x.dtype == np.float32 and x.max() > 100
     scale, clip, linear = (step["kwargs"] for step in yaml.safe_load(package["rdf.yaml"])["inputs"][0]["preprocessing"])
     low, high = np.percentile(x, [scale["min_percentile"], scale["max_percentile"]], axis=(2, 3), keepdims=True)
     x = np.clip((x - low) / (high - low), clip["min"], clip["max"]) * linear["gain"] + linear["offset"]
     x = x.astype(np.float32)
     wanted = array(package["test_output.npy"])
-    assert wanted.shape == (1, 2, 256, 256) and np.ptp(wanted) > 1
+    assert wanted.shape == (1, 2, SIDE, SIDE) and np.ptp(wanted) > 1
     script = torch.jit.load(io.BytesIO(package["model.pt"]))
     with torch.inference_mode():
         assert np.abs(script(torch.from_numpy(x)).numpy() - wanted).max() < 1e-3
@@ -70,17 +75,24 @@ def test_both_formats_give_the_stored_output_from_the_stored_input(package, sour
 
 def test_the_preprocessing_is_the_processors(source):
     _, processor = load(source)
-    rgb = raw_image()[0].transpose(1, 2, 0)
+    rgb = drawn()
     kinds = [step["id"] for step in preprocessing(processor)]
     assert kinds == ["scale_range", "clip", "scale_linear"]
     gain, offset = preprocessing(processor)[2]["kwargs"].values()
-    normalised = (processor.prepare(rgb, processor.min_diameter) - offset) / gain
+    normalised = (processor.rescale(processor.normalised(rgb), 1.0) - offset) / gain
     assert abs(np.percentile(normalised, 1)) < 0.01 and normalised.max() > 0.99
 
 
+def test_a_bundled_networks_tensors_are_the_golden_ones_unless_its_weights_have_changed(tmp_path):
+    folder = bundled("unet-nuclei")
+    model, processor = load(folder, device="cpu")
+    assert np.array_equal(tensors_of(model, processor, folder).logits, golden.read(folder).logits)
+    shutil.copy(folder / golden.FILE, tmp_path)
+    (tmp_path / WEIGHTS).write_bytes(b"others")
+    assert np.array_equal(tensors_of(model, processor, tmp_path).image, drawn())
+
+
 def test_what_can_not_be_exported_is_refused_and_nothing_is_left(tmp_path, source):
-    with pytest.raises(ValueError, match=r"\(100, 100, 3\): expected \(H, W, 3\), at least 256 x 256"):
-        export_bioimageio(source, tmp_path / "a.zip", np.zeros((100, 100, 3)))
     grey = tmp_path / "grey"
     make_unet(num_channels=1).save_pretrained(grey)
     NucleiImageProcessor(channel_names=["nucleus"], num_channels=1).save_pretrained(grey)

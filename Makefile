@@ -38,7 +38,7 @@ golden:         ## store what the bundled weights say of an example image, for t
 cards:          ## write the model cards and their pictures
 	$(PYTHON) -m train.release.card weights/unet-nuclei weights/unetpp-nuclei --data data/dsb2018
 
-report:         ## write the measured figures into README
+report:         ## write the measured figures into README and docs
 	$(PYTHON) -m train.release.readme
 
 lock:           ## pin what requirements.txt needs, with hashes; torch is left to the machine
@@ -56,7 +56,7 @@ licences:       ## list the licences of what is locked, as it is installed here
 campaign:       ## try everything against it, and write what came of it into docs/trust.md
 	$(PYTHON) -m tests.campaign --out docs/trust.md
 
-benchmark:      ## measure the speed of everything, ours and others', and write it into README and docs/speed.md
+benchmark:      ## measure the speed of everything, ours and others', and write it into docs/speed.md
 	$(PYTHON) -m benchmarks.peers --install
 	$(PYTHON) -m benchmarks --fresh
 	$(PYTHON) -m benchmarks --write

@@ -2,7 +2,7 @@
 
     python -m benchmarks.peers --install     once; without it, peers are left out
     python -m benchmarks                     within 15 minutes: results.json
-    python -m benchmarks --write             the table and the plot into README and docs/speed.md
+    python -m benchmarks --write             the table and the plot into docs/speed.md
 
 Every contender runs in a process of its own, one after the other. A run that was interrupted goes on where it stopped;
 `--fresh` begins anew. Leave the machine alone meanwhile.
@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, help=f"in all; the default is {MINUTES:.0f}")
     parser.add_argument("--fresh", action="store_true", help="measure again what has been measured")
     parser.add_argument("--out", type=Path, default=RESULTS, help="file of results")
-    parser.add_argument("--write", action="store_true", help="measure nothing: write README, docs/speed.md and plot")
+    parser.add_argument("--write", action="store_true", help="measure nothing: write docs/speed.md and plot")
     args = parser.parse_args()
     if args.write:
         report.write(json.loads(args.out.read_text()))

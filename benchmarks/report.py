@@ -1,4 +1,4 @@
-"""Results as a table, and a plot of quality against time; into README.md and docs/speed.md between their markers."""
+"""Results as a table, and a plot of quality against time; into docs/speed.md between its markers."""
 
 import json
 from pathlib import Path
@@ -15,34 +15,6 @@ PLOT = ROOT / "docs" / "speed.svg"
 PRECISION = Path(__file__).resolve().parent / "precision.json"
 MAIN = "1024"  # the size of the table's columns
 LEVELS = {"unetpp": 4, "l3": 3, "l2": 2, "l1": 1}
-ALONE = ["unet-bands-bf16", "unetpp-bands-bf16", "l3-bands-bf16", "l2-bands-bf16", "smp-bf16", "smp-f32",
-         "cellpose-bf16", "cellpose-f32", "stardist2-f32", "stardist1-f32"]  # fmt: skip
-SHORT = {"bfloat16": "bf16", "float32": "f32", "int8": "int8"}
-
-
-def table(results: dict[str, Any]) -> str:
-    """All contenders, Markdown."""
-    rows = results["contenders"].values()
-    return "\n\n".join(
-        [
-            setting(results),
-            _whole([r for r in rows if r["does"] == WHOLE]),
-            _networks([r for r in rows if r["does"] == NETWORK], results["peak_tflops"]),
-        ]
-    )
-
-
-def short_table(results: dict[str, Any]) -> str:
-    """Ours from file to labels, and the networks of the peers beside them."""
-    rows = results["contenders"]
-    peers = [r for key, r in rows.items() if key in ALONE]
-    return "\n\n".join(
-        [
-            setting(results),
-            _whole([r for r in rows.values() if r["does"] == WHOLE]),
-            _networks(peers, results["peak_tflops"]),
-        ]
-    )
 
 
 def setting(results: dict[str, Any]) -> str:
@@ -149,10 +121,9 @@ def plot(results: dict[str, Any], path: Path = PLOT) -> None:
 
 
 def write(results: dict[str, Any]) -> None:
-    """The tables into README.md, docs/speed.md and docs/trust.md, the plot beside."""
+    """The tables into docs/speed.md and docs/trust.md, the plot beside."""
     precision = json.loads(PRECISION.read_text())
     blocks = {
-        "README.md": {"speed": short_table(results)},
         "docs/speed.md": {
             "speed": table(results),
             "reaches": reaches.table(results, precision["networks"]),

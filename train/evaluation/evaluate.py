@@ -10,6 +10,7 @@ belongs to.
 
 import argparse
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -121,9 +122,9 @@ def weights_hash(name: str) -> str:
     return sha256(weights)
 
 
-def table(evaluations: dict[str, dict]) -> str:
-    """The figures of {model: evaluation.json's content} as Markdown."""
-    lines = ["| list | network | images | " + " | ".join(COLUMNS) + " |", "|---" * 3 + "|---:" * len(COLUMNS) + "|"]
+def table(evaluations: dict[str, dict], columns: Collection[str] = tuple(COLUMNS)) -> str:
+    """The figures of {model: evaluation.json's content} as Markdown, those of these columns."""
+    lines = ["| list | network | images | " + " | ".join(columns) + " |", "|---" * 3 + "|---:" * len(columns) + "|"]
     lists = {name: None for e in evaluations.values() for name in e["lists"]}
     for name in lists:
         for part in ("", "colour"):
@@ -131,7 +132,7 @@ def table(evaluations: dict[str, dict]) -> str:
                 figures = evaluation["lists"].get(name)
                 figures = figures.get(part) if figures and part else figures
                 if figures:
-                    cells = [f"{read(figures):.3f}" for read in COLUMNS.values()]
+                    cells = [f"{COLUMNS[name](figures):.3f}" for name in columns]
                     label = f"{name}, colour" if part else name
                     lines.append(f"| {label} | {model} | {figures['images']} | " + " | ".join(cells) + " |")
     return "\n".join(lines)

@@ -1,25 +1,27 @@
-"""Write the measured figures into README.md, between its markers, from the files beside the bundled weights.
+"""Write the measured figures into README and docs/, between their markers, from the files beside the bundled weights.
 
 python -m train.release.readme            write
-python -m train.release.readme --check    exit 1 if README is not what would be written
+python -m train.release.readme --check    exit 1 if a document is not what would be written
 """
 
 import argparse
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from nuclei_models.inference.bundled import TITLES
-from train.evaluation.evaluate import table
+from train.evaluation.evaluate import COLUMNS, table
 from train.release.markdown import fill
 
 ROOT = Path(__file__).parents[2]
+SHORT = ("nucleus IoU", "AP at .5", "AP .5 to .9", "F1 at .5", "PQ")  # README's columns
 NETWORKS = {f"{key}-nuclei": title for key, title in TITLES.items()}
 
 
-def results() -> str:
+def results(columns: Collection[str] = tuple(COLUMNS)) -> str:
     """The table of the test lists."""
-    return table({title: _read(name, "evaluation.json") for name, title in NETWORKS.items()})
+    return table({title: _read(name, "evaluation.json") for name, title in NETWORKS.items()}, columns)
 
 
 def recipe() -> str:
@@ -43,9 +45,14 @@ def recipe() -> str:
     return "\n".join(lines)
 
 
-def written() -> str:
-    """README with its blocks written anew."""
-    return fill((ROOT / "README.md").read_text(), {"results": results(), "recipe": recipe()})
+def written() -> dict[Path, str]:
+    """The documents with their blocks written anew."""
+    blocks = {
+        "README.md": {"results": results(SHORT)},
+        "docs/quality.md": {"results": results()},
+        "docs/training.md": {"recipe": recipe()},
+    }
+    return {ROOT / name: fill((ROOT / name).read_text(), filled) for name, filled in blocks.items()}
 
 
 def _read(name: str, file: str) -> Any:
@@ -54,15 +61,12 @@ def _read(name: str, file: str) -> Any:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="only tell whether README is up to date")
+    parser.add_argument("--check", action="store_true", help="only tell whether the documents are up to date")
     args = parser.parse_args()
-    readme = ROOT / "README.md"
-    text = written()
-    if args.check:
-        raise SystemExit(
-            0 if text == readme.read_text() else "README.md is out of date: python -m train.release.readme"
-        )
-    readme.write_text(text)
+    for path, text in written().items():
+        if args.check and text != path.read_text():
+            raise SystemExit(f"{path.relative_to(ROOT)} is out of date: python -m train.release.readme")
+        path.write_text(text)
 
 
 if __name__ == "__main__":

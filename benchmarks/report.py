@@ -15,6 +15,19 @@ PLOT = ROOT / "docs" / "speed.svg"
 PRECISION = Path(__file__).resolve().parent / "precision.json"
 MAIN = "1024"  # the size of the table's columns
 LEVELS = {"unetpp": 4, "l3": 3, "l2": 2, "l1": 1}
+SHORT = {"bfloat16": "bf16", "float32": "f32", "int8": "int8"}
+
+
+def table(results: dict[str, Any]) -> str:
+    """All contenders, Markdown."""
+    rows = results["contenders"].values()
+    return "\n\n".join(
+        [
+            setting(results),
+            _whole([r for r in rows if r["does"] == WHOLE]),
+            _networks([r for r in rows if r["does"] == NETWORK], results["peak_tflops"]),
+        ]
+    )
 
 
 def setting(results: dict[str, Any]) -> str:

@@ -76,6 +76,23 @@ def test_no_event_of_the_page_tells_more(url, junk):
     assert caller.segment("cells.tif", CELLS).labels is not None
 
 
+GUESSED = [{"what": "act", "token": "guessed", "cut": [1, 1, 1]}]
+
+
+@pytest.mark.parametrize("junk", [None, "x", -1, [], GUESSED, FILE], ids=str)
+def test_no_request_of_the_viewer_tells_more(url, junk):
+    """What the viewer asks without an event: a key that was guessed opens nothing."""
+    caller = Caller(url)
+    (viewer,) = (c for c in caller.http.get(f"{url}/config").json()["components"] if c["props"].get("server_fns"))
+    assert viewer["props"]["server_fns"] == ["viewer"]
+    for name, status in (("viewer", 200), ("answer", 404), ("__init__", 404)):
+        body = {"data": junk, "component_id": viewer["id"], "fn_name": name, "session_hash": caller.session}
+        answer = caller.http.post("/component_server/", json=body)
+        assert answer.status_code in (status, 422) and not TELLING.search(answer.text)
+        if answer.status_code == 200:
+            assert list(answer.json()) == ["error"]
+
+
 def test_an_upload_above_the_limit_is_refused(url, monkeypatch):
     caller = Caller(url)
     answer = caller.http.post("/upload", files={"files": ("a.tif", b"x" * (limits.MAX_FILE_BYTES + 1))})

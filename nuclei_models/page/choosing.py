@@ -63,53 +63,57 @@ class Chooser:
     def __init__(self, store: Store, visitors: Visitors, examples: list[Example]):
         self.store, self.visitors, self.examples = store, visitors, examples
 
-    def uploaded(self, request: gr.Request, path: str | None) -> Opened:
+    def uploaded(self, request: gr.Request, number: float, path: str | None) -> Opened:
         """A file, or none any more."""
         if path:
-            return self.open(request, Source(path))
-        question = Question()
-        self.visitors.ask(session_of(request), question)
-        self.visitors.answer(session_of(request), question)
+            return self.open(request, number, Source(path))
+        question, session = Question(), session_of(request)
+        if not self.visitors.ask(session, number, question) or not self.visitors.answer(session, question):
+            return Opened()
         hidden = dict.fromkeys(("series", "channel", "z", "t"), gr.update(visible=False))
         nothing = {"source": "", "result": "", "status": "", "viewer": gr.HTML(value=EMPTY, of="", mark=None)}
         return Opened(**hidden, **nothing, **no_numbers(), note=beyond(), pixel_size=None)
 
-    def example_chosen(self, event: gr.EventData, request: gr.Request) -> tuple:
+    def example_chosen(self, event: gr.EventData, request: gr.Request, number: float) -> tuple:
         """-> file, and as `Opened`."""
         index = int(event._data["index"])
         path = str(self.examples[index].path)
-        return path, *self.open(request, Source(path, example=index))
+        return path, *self.open(request, number, Source(path, example=index))
 
-    def series_chosen(self, request: gr.Request, key: str, series: int) -> Opened:
+    def series_chosen(self, request: gr.Request, number: float, key: str, series: int) -> Opened:
         """Another image of the file."""
         source = self.source(key)
-        return self.open(request, Source(source.path, series), about=key) if source else Opened()
+        return self.open(request, number, Source(source.path, series), key) if source else Opened()
 
-    def plane_chosen(self, request: gr.Request, key: str, channel: int, z: int, t: int) -> Opened:
+    def plane_chosen(
+        self, request: gr.Request, number: float, key: str, channel: int, z: int, t: int
+    ) -> Opened:
         """Another plane; on the page its numbers count from 1, but for the channel's."""
         if (source := self.source(key)) is None:
             return Opened()
         known = source
-        return self.read(request, lambda: (open_plane(known, channel, int(z) - 1, int(t) - 1), None), about=key)
+        return self.read(request, number, lambda: (open_plane(known, channel, int(z) - 1, int(t) - 1), None), key)
 
-    def open(self, request: gr.Request, source: Source, about: str | None = None) -> Opened:
+    def open(self, request: gr.Request, number: float, source: Source, about: str | None = None) -> Opened:
         """Show an image, and what can be chosen in it."""
-        return self.read(request, lambda: open_picture(source, self.examples), about)
+        return self.read(request, number, lambda: open_picture(source, self.examples), about)
 
     def read(
         self,
         request: gr.Request,
+        number: float,
         reading: Callable[[], tuple[Picture, Choices | None]],
         about: str | None,
     ) -> Opened:
         """A new image, unless the visitor has asked for another one by the time it is read.
 
         Args:
+            number: Of the event, see `Visitors.ask`.
             reading: Reads it, and tells what can be chosen in the file; `None` for another plane of the same.
             about: The key of the file that is shown, if the image is in it.
         """
         question, session = Question(), session_of(request)
-        if not self.visitors.ask(session, question, about):
+        if not self.visitors.ask(session, number, question, about):
             return Opened()
         try:
             picture, choices = reading()

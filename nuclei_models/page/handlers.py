@@ -46,7 +46,7 @@ class Page:
 
     # running the networks
 
-    def ask(self, request: gr.Request, diameter: float | None, level: str | None, tta: bool) -> tuple:
+    def ask(self, request: gr.Request, number: float, diameter: float | None, level: str | None, tta: bool) -> tuple:
         """-> question, status. All that a run is made of is settled here, before it waits for its turn."""
         settings, session = run_settings(diameter, level, tta), session_of(request)
         key = self.visitors.picture(session)
@@ -56,7 +56,7 @@ class Page:
         picture = held(self.store, key)
         assert isinstance(picture, Picture)
         question = Question(picture, settings)
-        return (question.key, "") if self.visitors.ask(session, question, about=key) else ("", SKIP)
+        return (question.key, "") if self.visitors.ask(session, number, question, key) else ("", SKIP)
 
     def analyse(self, request: gr.Request, key: str, progress=gr.Progress()) -> tuple:  # noqa: B008 - Gradio's way
         """-> result, status. When its turn has come, the question may count no more."""
@@ -106,9 +106,9 @@ class Page:
         texts.append(pixel_size_doubt(next(map(median_diameter, labels), None), analysis.picture.pixel_size))
         return "".join(f"\n\n⚠️ **{text.split('. ', 1)[0]}.** {text.split('. ', 1)[1]}" for text in texts if text)
 
-    def cancel(self, request: gr.Request) -> str:
+    def cancel(self, request: gr.Request, number: float) -> str:
         """-> status. The visitor's run stops at its next layer, or before it has begun; what is shown stays."""
-        was_running = self.visitors.cancel(session_of(request))
+        was_running = self.visitors.cancel(session_of(request), number)
         return "Cancelled. Nothing was kept of this run." if was_running else "Nothing is running."
 
     def left(self, request: gr.Request) -> None:

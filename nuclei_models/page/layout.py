@@ -218,28 +218,28 @@ def connect(blocks: gr.Blocks, c: SimpleNamespace, page: Page) -> None:
     controls = [c.threshold, c.separation, c.min_area, c.pixel_size]
     shown = [c.number, c.result, *controls]
     counted = [c.summary, c.histogram, c.table, c.picked]
-    settings = [c.diameter, c.level, c.tta]
+    settings = [c.number, c.diameter, c.level, c.tta]
 
     # a new image, or another plane
-    gr.on([c.file.upload, c.file.clear], choose.uploaded, c.file, opened, **quiet)
-    c.series.input(choose.series_chosen, [c.source, c.series], opened, **quiet)
+    gr.on([c.file.upload, c.file.clear], choose.uploaded, [c.number, c.file], opened, js=NUMBER, **quiet)
+    c.series.input(choose.series_chosen, [c.number, c.source, c.series], opened, js=NUMBER, **quiet)
     gr.on(
-        [c.channel.input, c.z.input, c.t.input], choose.plane_chosen, [c.source, c.channel, c.z, c.t], opened,
-        trigger_mode="always_last", **quiet,
+        [c.channel.input, c.z.input, c.t.input], choose.plane_chosen,
+        [c.number, c.source, c.channel, c.z, c.t], opened, js=NUMBER, trigger_mode="always_last", **quiet,
     )  # fmt: skip
-    tried = c.gallery.select(choose.example_chosen, None, [c.file, *opened], **quiet)
+    tried = c.gallery.select(choose.example_chosen, c.number, [c.file, *opened], js=NUMBER, **quiet)
 
     # a run: what is asked is settled at once, and waits for its turn
     runs = []
-    for asked in (c.run.click(page.ask, settings, [c.question, c.status], **quiet),
-                  tried.success(page.ask, settings, [c.question, c.status], **quiet)):  # fmt: skip
+    for asked in (c.run.click(page.ask, settings, [c.question, c.status], js=NUMBER, **quiet),
+                  tried.success(page.ask, settings, [c.question, c.status], js=NUMBER, **quiet)):  # fmt: skip
         net = {"concurrency_limit": 1, "concurrency_id": "net", "show_progress_on": [c.status], **private}
         run = asked.success(page.analyse, c.question, [c.made, c.status], trigger_mode="multiple", **net)
         made = [c.number, c.made, *controls]
         seen = run.success(page.show, made, [c.result, c.viewer, *counted], js=NUMBER, trigger_mode="multiple", **quiet)
         seen.success(page.count, shown, counted, js=NUMBER, trigger_mode="multiple", **quiet)
         runs.append(run)
-    c.cancel.click(page.cancel, None, c.status, queue=False, **private)
+    c.cancel.click(page.cancel, c.number, c.status, js=NUMBER, queue=False, **private)
     page.visitors.leave_queue = leaver(blocks, [run["id"] for run in runs], ["", SKIP])
 
     live = {"trigger_mode": "always_last", "concurrency_limit": 2, **quiet}

@@ -48,6 +48,7 @@ class Visitor:
 
     Attributes:
         question: The last one, while it has no answer.
+        number, cancelled: Of the last event that asked something, and of the last that cancelled a run.
         source, picture, result: Keys of what the page shows: the file, the image and, if there is one, the result.
         turns: The number of the last event of each kind about the result, as the visitor's browser counts them.
         calls: Runs of the public endpoint, which don't drop each other.
@@ -55,6 +56,8 @@ class Visitor:
     """
 
     question: Question | None = None
+    number: int = 0
+    cancelled: int = 0
     source: str = ""
     picture: str = ""
     result: str = ""
@@ -90,11 +93,13 @@ class Visitors:
         self._by_session: OrderedDict[str, Visitor] = OrderedDict()  # the last heard of at the end
         self._changed = threading.Condition()
 
-    def ask(self, session: str, question: Question, about: str | None = None) -> bool:
+    def ask(self, session: str, number: float, question: Question, about: str | None = None) -> bool:
         """Take a new question, which drops the visitor's last one.
 
         Args:
             session: The visitor's.
+            number: Of the event, as the visitor's browser counts. Events may arrive in another order than they were
+                sent: a question that was sent before the last one isn't taken.
             question: To open an image, and then nothing is shown until the answer is there; or to run the networks.
             about: The key of the file that it is about, or of the image, if it is to run the networks; if the page
                 doesn't show that any more, the question isn't taken.
@@ -104,11 +109,14 @@ class Visitors:
         """
         with self._changed:
             visitor = self._visitor(session)
-            if about is not None and about != (visitor.source if question.picture is None else visitor.picture):
+            runs = question.picture is not None
+            if number < visitor.number or (runs and number < visitor.cancelled):
+                return False
+            if about is not None and about != (visitor.picture if runs else visitor.source):
                 return False
             dropped = self._drop_question(visitor)
-            visitor.question = question
-            if question.picture is None:
+            visitor.question, visitor.number = question, int(number)
+            if not runs:
                 self._show(visitor, source=visitor.source if about else "", picture="", result="")
         if dropped:
             self.leave_queue(session)
@@ -138,10 +146,18 @@ class Visitors:
             self._changed.wait_for(lambda: visitor.question is None or visitor.question.picture is not None, seconds)
             return visitor.picture
 
-    def cancel(self, session: str) -> bool:
-        """Drop the visitor's run; what is shown stays. -> whether there was one without a result."""
+    def cancel(self, session: str, number: float) -> bool:
+        """Drop the visitor's run, also one that was sent before and arrives later; what is shown stays.
+
+        Args:
+            number: See `ask`.
+
+        Returns:
+            Whether there was one without a result.
+        """
         with self._changed:
             visitor = self._visitor(session)
+            visitor.cancelled = max(visitor.cancelled, int(number))
             runs = visitor.question is not None and visitor.question.picture is not None
             dropped = runs and self._drop_question(visitor)
         if dropped:

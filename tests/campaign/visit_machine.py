@@ -1,0 +1,138 @@
+"""Any sequence of what two visitors do on the page, as hypothesis draws it; `visits.py` says what must come of it."""
+
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from nuclei_models.page.levels import WHOLE
+from nuclei_models.page.networks import Networks
+
+from .visits import BROKEN, FILES, World
+
+who = st.integers(0, 1)
+
+
+class Visits(RuleBasedStateMachine):
+    """Rules are what visitors do and what time does."""
+
+    networks: Networks
+    folder: Path
+    tried = 0
+
+    def __init__(self):
+        super().__init__()
+        type(self).tried += 1
+        self.world = World(self.networks, self.folder)
+
+    @rule(who=who, name=st.sampled_from([*FILES, "stack.tif", BROKEN, None]))
+    def choose(self, who, name):
+        self.world.choose(self.world.visitors[who], name)
+
+    @rule(who=who)
+    def click_an_example(self, who):
+        visitor = self.world.visitors[who]
+        self.world.choose(visitor, "new.tif", example=True)
+
+    @rule(who=who, z=st.integers(1, 3), channel=st.integers(0, 1))
+    def choose_a_plane(self, who, z, channel):
+        self.world.choose_plane(self.world.visitors[who], z, channel)
+
+    @rule(who=who, size=st.sampled_from([None, 0.3, 0.25, 0.1, 1.0]))
+    def type_a_pixel_size(self, who, size):
+        visitor = self.world.visitors[who]
+        visitor.values["pixel_size"] = size
+        self.world.send(visitor, "size")
+
+    @rule(who=who, slider=st.sampled_from(["threshold", "separation", "min_area"]), at=st.integers(0, 3))
+    def move_a_slider(self, who, slider, at):
+        visitor = self.world.visitors[who]
+        choices = {"threshold": (0.3, 0.7, 0.9), "separation": (0.2, 0.6, 0.9), "min_area": (0, 6, 20)}[slider]
+        visitor.values[slider] = (self.world.fitted[slider], *choices)[at]
+        self.world.send(visitor, "cut")
+
+    @rule(who=who, paint=st.sampled_from(["Outlines", "Filled", "Image only"]), gamma=st.sampled_from([0.5, 1.0]))
+    def change_the_look(self, who, paint, gamma):
+        visitor = self.world.visitors[who]
+        visitor.values |= {"paint": paint, "gamma": gamma}
+        self.world.send(visitor, "draw")
+
+    @rule(
+        who=who,
+        diameter=st.sampled_from([None, 20, 72]),
+        tta=st.booleans(),
+        level=st.sampled_from([WHOLE, "L1"]),
+    )
+    def change_settings(self, who, diameter, tta, level):
+        self.world.visitors[who].values |= {"diameter": diameter, "tta": tta, "level": level}
+
+    @rule(who=who)
+    def run(self, who):
+        self.world.run(self.world.visitors[who])
+
+    @rule(who=who)
+    def run_again_after_a_while(self, who):
+        """More often than the other rules would give it, a run that comes to its end."""
+        self.world.settle()
+        self.world.run(self.world.visitors[who])
+        for choice in range(4):
+            self.world.step(self.world.visitors[who], choice)
+
+    @rule(who=who)
+    def cancel(self, who):
+        self.world.cancel(self.world.visitors[who])
+
+    @rule(who=who)
+    def download(self, who):
+        self.world.download(self.world.visitors[who])
+
+    @rule(who=who)
+    def leave(self, who):
+        self.world.leave(who)
+
+    @rule(choices=st.lists(st.tuples(who, st.integers(0, 5)), min_size=1, max_size=8))
+    def time_passes(self, choices):
+        for who, choice in choices:
+            self.world.step(self.world.visitors[who], choice)
+            self.world.check(self.world.visitors[who])
+
+    @rule()
+    def all_comes_to_rest(self):
+        self.world.settle()
+        for visitor in self.world.visitors:
+            self.world.check_quiet(visitor)
+
+    @invariant()
+    def nothing_is_mixed(self):
+        for visitor in self.world.visitors:
+            self.world.check(visitor)
+
+    def teardown(self):
+        try:
+            self.all_comes_to_rest()
+            for visitor in self.world.visitors:
+                self.world.download(visitor)
+        finally:
+            self.world.close()
+
+
+def try_visits(networks: Networks, folder: Path, sequences: int, steps: int = 25, seed: int | None = None) -> int:
+    """Try so many sequences, always the same ones for a seed; raises what a wrong one ends in. -> how many ran."""
+    machine = type("Visits", (Visits,), {"networks": networks, "folder": folder, "tried": 0})
+    if seed is not None:
+        machine._hypothesis_internal_use_seed = seed
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=sequences,
+            stateful_step_count=steps,
+            deadline=None,
+            database=None,
+            derandomize=seed is None,
+            suppress_health_check=list(HealthCheck),
+            print_blob=False,
+            report_multiple_bugs=False,
+        ),
+    )
+    return machine.tried

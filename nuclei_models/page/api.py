@@ -103,7 +103,7 @@ class Api:
             "notes": list(read_image.notes),
         }
         name = f"{Path(read_image.name).stem}_{network}_labels.tif"
-        return written(name, label_tiff(labels, read_image.pixel_size)), facts
+        return written(name, label_tiff(labels, read_image.pixel_size), request), facts
 
 
 def _whole(number: float | None) -> int | None:

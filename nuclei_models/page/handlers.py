@@ -200,4 +200,4 @@ class Page:
             name, data = files.make_all(analysis, self.networks, cut)
         else:
             name, data = files.make_file(analysis, network, cut, kind)
-        return written(name, data)
+        return written(name, data, request)

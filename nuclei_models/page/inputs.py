@@ -11,6 +11,7 @@ from gradio.utils import get_upload_folder
 
 from ..images.reader import ImageError, ImageInfo, MicroscopyImage
 from ..inference.settings import Cut, RunSettings
+from .guard import QUOTA
 from .levels import WHOLE
 from .limits import COMMAND, MAX_PIXELS, SLOW_PIXELS
 from .networks import Networks
@@ -99,8 +100,12 @@ def told() -> Iterator[None]:
         raise gr.Error(escape(str(error)), title="This image can't be used", print_exception=False) from error
 
 
-def written(name: str, data: bytes) -> str:
-    """A file in a folder of its own, so that it keeps its name; in Gradio's cache, which is emptied."""
+def written(name: str, data: bytes, request: gr.Request | None = None) -> str:
+    """A file in a folder of its own, so that it keeps its name; in Gradio's cache, which is emptied. It counts for the
+    visitor whose request it is."""
+    client = getattr(request, "client", None)
+    if why := QUOTA.take(client.host if client else "", len(data)):
+        raise gr.Error(why, print_exception=False)
     cache = Path(get_upload_folder())
     cache.mkdir(parents=True, exist_ok=True)
     path = Path(tempfile.mkdtemp(prefix="nuclei-", dir=cache)) / name

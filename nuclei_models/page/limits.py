@@ -14,6 +14,8 @@ SESSIONS = 50  # visitors whose state is held at once
 STATE_SECONDS = 30 * 60  # after which an idle visitor's image is forgotten
 STATE_BYTES = 2 * 2**30  # all visitors' images and maps; beyond it the oldest are forgotten
 MAX_REQUEST_BYTES = 2**20  # of a request that is no upload
+MAX_VISITOR_BYTES = 2**30  # of files that one visitor has on the disk at once, uploaded and made
+MAX_DISK_BYTES = 16 * 2**30  # of files that all visitors have there at once
 MIN_FREE_BYTES = 2 * 2**30  # of the disk; with less, uploads are refused
 CACHE_SECONDS = (600, 3600)  # how often uploaded and made files are looked at, and how old they get
 SWEEP_SECONDS = 60  # age of the empty files and folders that are left when those are deleted
@@ -39,6 +41,7 @@ def told() -> str:
     return (
         f"**Limits.** Files up to {MAX_FILE_BYTES / 2**20:.0f} MB and {MAX_PIXELS / 1e6:.0f} megapixels a plane. One "
         f"image is worked on at a time, for up to {minutes[2]} minutes a network; up to {QUEUE} wait, and you see your "
-        f"place in the queue. Your image is forgotten after {minutes[0]} minutes, earlier if many visitors are here; "
+        f"place in the queue. You can have {MAX_VISITOR_BYTES / 2**20:,.0f} MB of files on this server at once. "
+        f"Your image is forgotten after {minutes[0]} minutes, earlier if many visitors are here; "
         f"files you uploaded or made are deleted from the disk within {minutes[1]} minutes."
     )

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nuclei_models.page.networks import Networks
 from tests.support import ROOT
 from tests.support.page import save_networks
 
@@ -22,9 +23,11 @@ from .fuzz import fuzz, repeat
 from .kill import kill
 from .load import crowd, leavers, leftovers, long_run, pictures
 from .server import Server
+from .visit_machine import try_visits
+from .visits import write_files
 
 MARKS = ("<!-- campaign -->", "<!-- end -->")
-ORDER = ("fuzz", "load", "soak", "kill")
+ORDER = ("fuzz", "load", "soak", "kill", "visits")
 GROWTH = 50  # MB, above which memory isn't flat
 SLOWER = 3  # times as long as alone is more than nobody's run costs
 
@@ -47,8 +50,17 @@ class Row:
 
 @dataclass
 class Size:
-    """How much is tried: cases, callers, seconds that they call and how often each at most, callers who leave, images
-    in a row, runs killed at random moments, and of the steps of a run every so-manieth."""
+    """How much is tried.
+
+    Attributes:
+        cases: Broken files, arrays and settings.
+        callers, seconds, each: Callers at once, how long they call, and how often each at most.
+        leavers: Callers who leave.
+        images: In a row.
+        moments: Runs killed at random moments.
+        every: Of the steps of a run, every so-manieth is one at which it is killed.
+        visits: Sequences of events on the page.
+    """
 
     cases: int
     callers: int
@@ -58,10 +70,11 @@ class Size:
     images: int
     moments: int
     every: int
+    visits: int
 
 
-SHORT = Size(500, 6, 30, 3, 3, 30, 3, 10)
-FULL = Size(20_000, 20, 180, 10**9, 10, 500, 300, 1)
+SHORT = Size(500, 6, 30, 3, 3, 30, 3, 10, 40)
+FULL = Size(20_000, 20, 180, 10**9, 10, 500, 300, 1, 2000)
 
 
 def fuzz_rows(size: Size, findings: Path, first: int) -> list[Row]:
@@ -70,6 +83,16 @@ def fuzz_rows(size: Size, findings: Path, first: int) -> list[Row]:
         ends = ", ".join(f"{n:,} {outcome}" for outcome, n in sorted(part.outcomes.items()) if outcome != "finding")
         rows.append(Row("fuzz", name, part.tried, len(part.findings), f"{ends}; slowest {part.slowest:.1f} s"))
     return rows
+
+
+def visit_rows(size: Size, first: int) -> list[Row]:
+    """Two visitors on the page, with tiny networks, in any order of events."""
+    with tempfile.TemporaryDirectory(prefix="campaign-") as folder:
+        networks = Networks(save_networks(Path(folder)))
+        write_files(Path(folder))
+        tried = try_visits(networks, Path(folder), size.visits, seed=first)
+    note = f"{tried.events:,} events, {tried.results:,} results and {tried.downloads:,} downloads compared"
+    return [Row("visits", "sequences of what two visitors do on the page", tried.sequences, len(tried.wrong), note)]
 
 
 def load_rows(size: Size, sources: dict[str, str]) -> list[Row]:
@@ -179,6 +202,7 @@ def main(arguments: list[str] | None = None) -> int:
         "load": lambda: on_page(load_rows),
         "soak": lambda: on_page(soak_rows),
         "kill": lambda: kill_rows(size),
+        "visits": lambda: visit_rows(size, args.first),
     }
     rows = [row for name, stage in stages.items() if args.only in (None, name) for row in stage()]
     print(table(rows))

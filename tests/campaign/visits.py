@@ -184,6 +184,12 @@ class Visitor:
             self.seen = value
 
 
+def settings_of(analysis: Any) -> tuple:
+    """What the networks were run with: diameter, test-time augmentation, level."""
+    assert isinstance(analysis, Analysis)
+    return analysis.settings.diameter, analysis.settings.tta, analysis.settings.level
+
+
 class World:
     """The page, its two visitors, and the library that knows better."""
 
@@ -195,6 +201,7 @@ class World:
         self.fitted = inputs.defaults(networks)
         self.visitors = [Visitor(f"visitor {i}", self.fitted) for i in range(2)]
         self.sessions = 2
+        self.sent = self.compared = self.downloaded = 0
         self._library = cache(self._segment)
         self._stack = ExitStack()
         for module, name in ((choosing, "open_picture"), (choosing, "open_plane"), (pictures, "render")):
@@ -223,6 +230,7 @@ class World:
         if name == "ask" and busy:
             return  # pressed twice
         visitor.number += 1
+        self.sent += 1
         visitor.events.append(Event(name, visitor, self.handler(visitor, name, visitor.number, visitor.inputs(), more)))
 
     def handler(self, visitor: Visitor, name: str, number: int, v: dict, more: dict) -> Callable[[], Any]:
@@ -278,7 +286,11 @@ class World:
     def cancel(self, visitor: Visitor) -> None:
         visitor.is_sure = False
         self.send(visitor, "cancel")
-        self.advance(visitor.events[-1])
+        event = visitor.events[-1]
+        self.advance(event)
+        if str(event.answer).startswith("Cancelled"):  # what is shown stays, and no other result may come
+            shown = self.page.store._held.get(self.page.visitors._visitor(visitor.session).result)
+            visitor.asked = [settings_of(shown[1])] if shown else []
 
     def leave(self, index: int) -> None:
         """One goes, and another comes."""
@@ -406,7 +418,7 @@ class World:
             assert v["summary"] == "" and v["table"] == {}
             return
         assert v["result"] == visitor.seen["of"] and isinstance(shown, Analysis)
-        used = (shown.settings.diameter, shown.settings.tta, shown.settings.level)
+        used = settings_of(shown)
         assert used == visitor.asked[-1] if visitor.is_sure else used in visitor.asked
         look = inputs.look_of(v["view"], v["paint"], v["opacity"], v["white"], v["gamma"])
         for i, key in enumerate(("unet", "unetpp")):
@@ -422,6 +434,7 @@ class World:
             assert ("area (µm²)" in columns) == bool(v["pixel_size"])
             assert f"<td>{len(rows):,}</td>" in v["summary"]
         assert visitor.viewer["bases"] == pictures.bases(shown, look)
+        self.compared += 1
 
     def download(self, visitor: Visitor) -> None:
         """The zip of everything, compared with what the library gives for what stands on the page now."""
@@ -439,7 +452,7 @@ class World:
                 return
         shown = self.page.store.get(v["result"])
         assert isinstance(shown, Analysis)
-        used = (shown.settings.diameter, shown.settings.tta, shown.settings.level)
+        used = settings_of(shown)
         stem = shown.picture.name
         assert name == f"{stem}_nuclei.zip"
         with zipfile.ZipFile(io.BytesIO(saved[name])) as archive:
@@ -454,5 +467,6 @@ class World:
                     assert np.allclose([float(row["area_um2"]) for row in rows], table["area_um2"], rtol=1e-4)
                 else:
                     assert not rows or "area_um2" not in rows[0]
+        self.downloaded += 1
         assert f"nuclear diameter given, pixels: {used[0] or 'automatic'}" in readme
         assert f"test-time augmentation: {'yes' if used[1] else 'no'}" in readme

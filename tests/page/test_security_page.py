@@ -15,7 +15,7 @@ import torch
 
 from nuclei_models.images.reader import read
 from nuclei_models.inference.settings import Cut
-from nuclei_models.page import files, inputs, limits, networks
+from nuclei_models.page import files, guard, inputs, limits, networks
 from nuclei_models.page.networks import sources_from_environment
 from nuclei_models.page.state import Analysis, Picture
 from tests.campaign.server import Caller
@@ -107,6 +107,30 @@ def test_a_request_that_is_no_upload_has_at_most_a_megabyte(url):
         assert answer.status_code == 413 and "1,048,576" in answer.text
         answer = caller.http.post(path, content=(b"[" * 2**16 for _ in range(17)))  # of unknown length
         assert answer.status_code == 413
+
+
+def test_a_visitor_has_so_many_files_on_the_disk_at_once(url, monkeypatch):
+    monkeypatch.setattr(guard, "QUOTA", guard.Quota())
+    monkeypatch.setattr(inputs, "QUOTA", guard.QUOTA)
+    monkeypatch.setattr(limits, "MAX_VISITOR_BYTES", 300_000)
+    caller = Caller(url)
+    many = [("files", (f"{i}.tif", CELLS)) for i in range(30)]  # each far below the limit of a file
+    answer = caller.http.post("/upload", files=many)
+    assert answer.status_code == 413 and "at most 0 MB at once" in answer.text
+    accepted = [caller.http.post("/upload", files=many[i : i + 1]).status_code for i in range(30)]
+    assert accepted[:5] == [200] * 5 and accepted[-5:] == [413] * 5 and accepted == sorted(accepted)
+    assert "too many files" in caller.segment("a.tif", b"").error + guard.QUOTA.take("127.0.0.1", 300_000)
+    monkeypatch.setattr(limits, "CACHE_SECONDS", (0, 0))  # they have been deleted
+    assert caller.http.post("/upload", files=many[:1]).status_code == 200
+    answer = caller.http.post("/upload", content=(b"x" for _ in range(3)))
+    assert answer.status_code == 411
+
+
+def test_what_is_made_for_a_visitor_counts_too(url, monkeypatch):
+    monkeypatch.setattr(guard, "QUOTA", guard.Quota())
+    monkeypatch.setattr(inputs, "QUOTA", guard.QUOTA)
+    monkeypatch.setattr(limits, "MAX_VISITOR_BYTES", len(CELLS) + 400)  # of the request, not of the answer
+    assert "too many files" in Caller(url).segment("a.tif", CELLS).error
 
 
 def test_a_full_disk_takes_no_upload(url, monkeypatch):
@@ -241,6 +265,8 @@ def test_visitors_can_not_choose_where_a_network_comes_from(url, monkeypatch):
 def test_the_page_asks_no_other_server_for_anything(url):
     text = httpx.get(url).text
     assert not re.findall(r'(?:src|href)="(https?://(?!127\.0\.0\.1)[^"]+\.(?:js|css|woff2?))"', text)
+    policy = httpx.get(url).headers["content-security-policy"]  # in a browser: test_text_from_a_file_is_shown_as_text
+    assert "img-src 'self' data: blob:;" in policy and "http" not in policy
 
 
 def test_the_result_says_what_made_it(nets, url):

@@ -1,13 +1,21 @@
 """The campaign in its short form, and that it would notice."""
 
-import pytest
+from pathlib import Path
 
-from tests.campaign import worker
+import pytest
+from hypothesis import Phase
+
+from nuclei_models.page import handlers
+from nuclei_models.page.state import Analysis
+from nuclei_models.page.visitors import Turn, Visitors
+from tests.campaign import visit_machine, worker
 from tests.campaign.__main__ import SHORT, Row, load_rows, other_rows, soak_rows, table, written
 from tests.campaign.arrays import recipes
 from tests.campaign.badly import behave
 from tests.campaign.fuzz import Part, fuzz, made_up, repeat
 from tests.campaign.mutations import mutated
+from tests.campaign.visit_machine import try_visits
+from tests.campaign.visits import write_files
 from tests.campaign.worker import Worker
 
 
@@ -35,6 +43,41 @@ def test_the_open_page_bears_a_crowd_and_a_long_run(rows_of, sources):
     rows = rows_of(SHORT, sources)
     assert len(rows) == 2 and all(row.tried for row in rows)
     assert [row for row in rows if row.lost] == []
+
+
+@pytest.fixture(scope="module")
+def visited(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("visits")
+    write_files(folder)
+    return folder
+
+
+def test_what_is_seen_and_saved_is_what_the_library_gives_for_exactly_that_image_and_those_settings(nets, visited):
+    tried = try_visits(nets, visited, SHORT.visits)
+    assert tried.wrong == []
+    assert tried.sequences >= SHORT.visits and tried.events > 500
+    assert tried.results > 20 and tried.downloads > 20
+
+
+def of_the_page_now(typed, stored):
+    return (typed, typed) if typed else None
+
+
+# faults that the page had or could have: each must be found
+FAULTS = {
+    "late answers are shown": (Visitors, "answer", lambda *_, **__: True),
+    "a cancelled run is shown": (Visitors, "_drop_question", lambda _, visitor: visitor.question is not None),
+    "numbers of earlier controls": (Turn, "is_last", lambda *_: True),
+    "the stored pixel size is forgotten": (handlers, "pixel_size_of", of_the_page_now),
+    "settings of one network for both": (Analysis, "cut_values", lambda self, network, cut: (0.5, 0.5, 0.0)),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_page_that_mixes_things_up_is_noticed(nets, visited, monkeypatch, fault):
+    monkeypatch.setattr(*FAULTS[fault])
+    monkeypatch.setattr(visit_machine, "PHASES", (Phase.generate,))  # found, not made short
+    assert try_visits(nets, visited, 150).wrong != []
 
 
 def test_a_case_of_a_number_is_always_the_same():

@@ -123,6 +123,9 @@ class Chooser:
                 return Opened()
             gr.Warning(text, title="This image can't be used")
             return self.changed(viewer=gr.HTML(value=EMPTY, of="", mark=None), note=text, **unreadable(about))
+        except BaseException:
+            self.visitors.answer(session, question)  # a run that is asked for doesn't wait for it
+            raise
         shown = {"picture": self.store.put(picture)}
         if choices is not None and picture.source is not None:
             shown["source"] = self.store.put(picture.source)

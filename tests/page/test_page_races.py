@@ -71,7 +71,7 @@ class Slow:
 
         def slow(key, pixels, settings, progress=None, check=None, pixel_size=None):
             self.began.set()
-            assert self.go.wait(60)
+            assert self.go.wait(TIMEOUT / 1000)
             try:
                 maps = predict(key, pixels, settings, progress, check, pixel_size)
             except BaseException as error:
@@ -102,7 +102,7 @@ def library_area(networks: Networks, pixels: np.ndarray, pixel_size: tuple[float
 def test_a_result_of_the_image_before_is_never_shown(page, folder, nets, slow, replaced_by):
     upload(page, folder / ("stack.tif" if replaced_by == "plane" else "old.tif"))
     page.locator("#run").click()
-    assert slow.began.wait(60)
+    assert slow.began.wait(TIMEOUT / 1000)
     wants_new = replaced_by in ("upload", "example")
     if replaced_by == "upload":
         upload(page, folder / "new.tif")
@@ -151,7 +151,7 @@ def test_cancel_works_while_queued(chromium, url, page, folder, nets, slow):
     first = page
     upload(first, folder / "old.tif")
     first.locator("#run").click()
-    assert slow.began.wait(60)
+    assert slow.began.wait(TIMEOUT / 1000)
     second = chromium.new_page(viewport=WIDE)
     second.set_default_timeout(TIMEOUT)
     second.goto(url)
@@ -179,7 +179,7 @@ def test_the_last_of_two_runs_is_shown(page, folder, nets, slow):
     page.locator("#diameter input").wait_for()
     page.wait_for_timeout(500)  # the accordion's fields have just been made
     page.locator("#run").click()
-    assert slow.began.wait(60)
+    assert slow.began.wait(TIMEOUT / 1000)
     page.locator("#diameter input").fill("72")
     page.locator("#diameter input").press("Tab")
     page.locator("#run").click()

@@ -85,9 +85,7 @@ class Chooser:
         source = self.source(key)
         return self.open(request, number, Source(source.path, series), key) if source else Opened()
 
-    def plane_chosen(
-        self, request: gr.Request, number: float, key: str, channel: int, z: int, t: int
-    ) -> Opened:
+    def plane_chosen(self, request: gr.Request, number: float, key: str, channel: int, z: int, t: int) -> Opened:
         """Another plane; on the page its numbers count from 1, but for the channel's."""
         if (source := self.source(key)) is None:
             return Opened()

@@ -73,12 +73,6 @@ class Visits(RuleBasedStateMachine):
         for choice in choices:
             self.world.step(self.world.visitors[who], choice)
 
-    @rule(who=who, paint=st.sampled_from(["Outlines", "Filled", "Image only"]), gamma=st.sampled_from([0.5, 1.0]))
-    def change_the_look(self, who, paint, gamma):
-        visitor = self.world.visitors[who]
-        visitor.values |= {"paint": paint, "gamma": gamma}
-        self.world.send(visitor, "draw")
-
     @rule(
         who=who,
         diameter=st.sampled_from([None, 20, 72]),

@@ -30,6 +30,7 @@ from nuclei_models.inference.segmentation import segment
 from nuclei_models.page import choosing, handlers, inputs, numbers, pictures
 from nuclei_models.page.choosing import Opened
 from nuclei_models.page.examples import Example
+from nuclei_models.page.geometry import packed
 from nuclei_models.page.handlers import Page
 from nuclei_models.page.levels import WHOLE
 from nuclei_models.page.networks import Networks
@@ -104,7 +105,7 @@ def gated(function: Callable) -> Callable:
     return slow
 
 
-CONTROLS = ("threshold", "separation", "min_area", "pixel_size", "view", "paint", "opacity", "white", "gamma")
+CONTROLS = ("threshold", "separation", "min_area", "pixel_size")
 COUNTED = ("summary", "histogram", "table", "picked")
 OUTPUTS = {
     "open": Opened._fields,
@@ -112,7 +113,6 @@ OUTPUTS = {
     "ask": ("question", "status"),
     "analyse": ("made", "status"),
     "show": ("result", "viewer", *COUNTED),
-    "draw": ("viewer",),
     "cut": ("viewer",),
     "count": COUNTED,
     "size": COUNTED,
@@ -120,7 +120,7 @@ OUTPUTS = {
     "cancel": ("status",),
 }
 NEXT = {"ask": "analyse", "analyse": "show", "show": "count", "cut": "moved"}
-ALWAYS_LAST = {"plane", "draw", "cut", "moved", "size"}
+ALWAYS_LAST = {"plane", "cut", "moved", "size"}
 
 
 @dataclass
@@ -142,10 +142,8 @@ class Visitor:
     number: int = 0
 
     def __post_init__(self) -> None:
-        look = pictures.Look()
         self.values = {"source": "", "result": "", "question": "", "made": "", "note": "", "status": ""}
-        self.values |= self.fitted | {"pixel_size": None, "view": "Side by side", "paint": "Outlines"}
-        self.values |= {"opacity": look.opacity, "white": look.white, "gamma": look.gamma}
+        self.values |= self.fitted | {"pixel_size": None}
         self.values |= {"series": 0, "channel": 0, "z": 1, "t": 1, "diameter": None, "level": WHOLE, "tta": False}
         self.values |= {"summary": "", "histogram": "", "table": {}, "picked": ""}
 
@@ -174,7 +172,7 @@ class Visitor:
         self.look()
 
     def look(self) -> None:
-        """What static/viewer.js draws."""
+        """What static/viewer/main.js draws."""
         value = self.viewer["value"]
         if not value:
             self.seen = None
@@ -238,19 +236,18 @@ class World:
         shown = [v["result"], *(v[control] for control in CONTROLS)]
         choose = page.chooser
         calls: dict[str, Callable[[], Any]] = {
-            "open": lambda: choose.uploaded(request, number, more["path"], v["view"]),
-            "plane": lambda: choose.plane_chosen(request, number, v["source"], v["channel"], v["z"], v["t"], v["view"]),
+            "open": lambda: choose.uploaded(request, number, more["path"]),
+            "plane": lambda: choose.plane_chosen(request, number, v["source"], v["channel"], v["z"], v["t"]),
             "ask": lambda: page.ask(request, number, v["diameter"], v["level"], v["tta"]),
             "analyse": lambda: page.analyse(request, v["question"], None),
             "show": lambda: page.show(request, number, v["made"], *shown[1:]),
-            "draw": lambda: page.draw(request, number, *shown),
             "cut": lambda: page.cut(request, number, *shown),
             "cancel": lambda: page.cancel(request, number),
         }
         calls |= dict.fromkeys(("count", "size", "moved"), lambda: page.count(request, number, *shown))
         if more.get("example"):
             event = SimpleNamespace(_data={"index": 0})
-            calls["open"] = lambda: choose.example_chosen(event, request, number, v["view"])[1:]
+            calls["open"] = lambda: choose.example_chosen(event, request, number)[1:]
         return calls[name]
 
     def leave_queue(self, session: str) -> None:
@@ -420,12 +417,10 @@ class World:
         assert v["result"] == visitor.seen["of"] and isinstance(shown, Analysis)
         used = settings_of(shown)
         assert used == visitor.asked[-1] if visitor.is_sure else used in visitor.asked
-        look = inputs.look_of(v["view"], v["paint"], v["opacity"], v["white"], v["gamma"])
         for i, key in enumerate(("unet", "unetpp")):
             labels, table = self.wanted(picture, used, v, key)
-            pane = visitor.seen["panes"][i]
-            assert pane["caption"] == pictures.nuclei(int(labels.max(initial=0)))
-            assert pane["overlay"] == pictures._painted(labels, look)
+            network = visitor.seen["networks"][i]
+            assert network["key"] == key and network["geometry"] == packed(labels), "other nuclei are drawn"
             columns, rows = v["table"]["columns"], np.array(v["table"]["networks"][i]["rows"], float)
             for name, title in numbers.COLUMNS.items():
                 if title in columns and name in table:
@@ -433,7 +428,7 @@ class World:
                     assert np.allclose(column, table[name], rtol=1e-4), name
             assert ("area (µm²)" in columns) == bool(v["pixel_size"])
             assert f"<td>{len(rows):,}</td>" in v["summary"]
-        assert visitor.viewer["bases"] == pictures.bases(shown, look)
+        assert visitor.viewer["bases"] == pictures.preview(picture)[1]
         self.compared += 1
 
     def download(self, visitor: Visitor) -> None:

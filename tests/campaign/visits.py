@@ -182,6 +182,12 @@ class Visitor:
             self.seen = value
 
 
+@cache
+def pixels_of(path: Path, z: int | None, channel: int | None) -> np.ndarray:
+    """The pixels of a plane, as the library reads them."""
+    return read(path, z=z, channel=channel).pixels
+
+
 def settings_of(analysis: Any) -> tuple:
     """What the networks were run with: diameter, test-time augmentation, level."""
     assert isinstance(analysis, Analysis)
@@ -362,10 +368,9 @@ class World:
     def _segment(self, file: str, plane: tuple, settings: tuple, cut: tuple, key: str) -> np.ndarray:
         diameter, tta, level = settings
         network = self.networks[key]
-        image = read(self.folder / file, **dict(zip(("z", "channel"), plane, strict=True)))
         names = ("threshold", "separation", "min_area")
         return segment(
-            image.pixels, network.at(level), network.processor, diameter=diameter, tta=tta,
+            self.pixels(file, plane), network.at(level), network.processor, diameter=diameter, tta=tta,
             **dict(zip(names, cut, strict=True)),
         ).labels  # fmt: skip
 
@@ -385,7 +390,7 @@ class World:
         return labels, measure(labels, picture.pixels, size)
 
     def pixels(self, file: str, plane: tuple) -> np.ndarray:
-        return read(self.folder / file, z=plane[0], channel=plane[1]).pixels
+        return pixels_of(self.folder / file, *plane)
 
     def check(self, visitor: Visitor) -> None:
         """Nothing that is seen is of another image than the one that is shown."""

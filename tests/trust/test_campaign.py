@@ -7,7 +7,7 @@ from hypothesis import Phase
 
 from nuclei_models.page import handlers
 from nuclei_models.page.state import Analysis
-from nuclei_models.page.visitors import Turn, Visitors
+from nuclei_models.page.visitors import Visitors
 from tests.campaign import visit_machine, worker
 from tests.campaign.__main__ import SHORT, Row, load_rows, other_rows, soak_rows, table, written
 from tests.campaign.arrays import recipes
@@ -66,8 +66,6 @@ def of_the_page_now(typed, stored):
 # faults that the page had or could have: each must be found
 FAULTS = {
     "late answers are shown": (Visitors, "answer", lambda *_, **__: True),
-    "a cancelled run is shown": (Visitors, "_drop_question", lambda _, visitor: visitor.question is not None),
-    "numbers of earlier controls": (Turn, "is_last", lambda *_: True),
     "the stored pixel size is forgotten": (handlers, "pixel_size_of", of_the_page_now),
     "settings of one network for both": (Analysis, "cut_values", lambda self, network, cut: (0.5, 0.5, 0.0)),
 }

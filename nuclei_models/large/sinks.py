@@ -128,7 +128,9 @@ def write_tiff(labels: Path, path: Path, pixel_size: tuple[float, float] | None,
             step(top, height)
             band = np.asarray(array[top : top + TIFF_TILE])
             for left in range(0, width, TIFF_TILE):
-                yield band[:, left : left + TIFF_TILE]
+                part = band[:, left : left + TIFF_TILE]
+                # whole tiles: of an image one pixel wide tifffile writes a narrower one as zeros
+                yield np.pad(part, [(0, TIFF_TILE - n) for n in part.shape])
 
     per_cm = None if pixel_size is None else (10_000 / pixel_size[1], 10_000 / pixel_size[0])
     with tifffile.TiffWriter(path, bigtiff=True) as writer:

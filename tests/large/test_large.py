@@ -31,6 +31,7 @@ from nuclei_models.jobs.mapper import one_by_one
 from nuclei_models.jobs.settings import network_for, settings_for
 from nuclei_models.large import measuring, run, segment_large
 from nuclei_models.large.resample import Axis, rescale
+from nuclei_models.large.sinks import make_labels, open_labels, write_tiff
 from nuclei_models.large.statistics import streamed_diameter, streamed_range
 from nuclei_models.large.workplace import workplace
 from nuclei_models.model.image_processing_nuclei import resize
@@ -262,6 +263,14 @@ class TestTheResults:
 
 
 class TestStopped:
+    @pytest.mark.parametrize("shape", [(64, 1), (1, 64), (1, 1)])
+    def test_a_label_image_one_pixel_wide_is_not_empty(self, tmp_path, shape):
+        labels = np.arange(1, np.prod(shape) + 1, dtype=np.uint32).reshape(shape)
+        make_labels(tmp_path / "labels.zarr", shape, 16, None, "x")
+        open_labels(tmp_path)[:] = labels
+        write_tiff(tmp_path / "labels.zarr", tmp_path / "x.tif", None, lambda *_: None)
+        assert np.array_equal(tifffile.imread(tmp_path / "x.tif").reshape(shape), labels)
+
     def stop_after(self, n: int, what: str):
         def progress(step: str, done: int, total: int) -> None:
             nonlocal n

@@ -80,8 +80,14 @@ def segment(
     series: Annotated[
         int | None, _option("Which image of a file with several, from 0. Default: the first.", PLANE, "N", min=0)
     ] = None,
-    z: Annotated[int | None, _option("Z plane, from 0. Default: the middle one.", PLANE, "N", min=0)] = None,
-    t: Annotated[int | None, _option("Time point, from 0. Default: the first.", PLANE, "N", min=0)] = None,
+    z: Annotated[
+        str | None, _option("Z plane, from 0; all of them; or their maximum. Default: the middle.", PLANE, "N|all|max")
+    ] = None,
+    t: Annotated[str | None, _option("Time point, from 0, or all. Default: the first.", PLANE, "N|all")] = None,
+    link_planes: Annotated[
+        bool,
+        _option("With --z all: nuclei that overlap in neighbouring planes are one.", PLANE, flags=("--link-planes",)),
+    ] = False,
     channel: Annotated[
         int | None,
         _option(
@@ -138,7 +144,8 @@ def segment(
         "diameter": diameter,
     }
     options |= {"level": level, "tta": tta, "tile": tile, "precision": precision, "device": device}
-    options |= {"series": series, "z": z, "t": t, "channel": channel, "pixel_size": pixel_size}
+    options |= {"series": series, "channel": channel, "linked": link_planes, "pixel_size": pixel_size}
+    options |= {"z": _plane(z, "--z", ("all", "max")), "t": _plane(t, "--t", ("all",))}
     options |= {"ring": ring, "decimal": "," if decimal_comma else "."}
     kept = {"exclude_edge": exclude_edge, "smallest": smallest, "largest": largest}
     kept |= {"min_roundness": min_roundness, "min_confidence": min_confidence}
@@ -190,6 +197,14 @@ def train(
     options: dict[str, Any] = {"held_out": held_out, "group": group, "binary_masks": binary_masks, "channel": channel}
     options |= {"device": device, "overwrite": overwrite}
     raise typer.Exit(train_model(folder, out, model, minutes, seed, options, quiet))
+
+
+def _plane(text: str | None, option: str, words: tuple[str, ...]) -> int | str | None:
+    if text is None or text in words:
+        return text
+    if not text.isascii() or not text.isdigit():
+        raise typer.BadParameter(f"{text!r}: expected a number from 0, or {' or '.join(words)}.", param_hint=option)
+    return int(text)
 
 
 @app.command()

@@ -142,7 +142,7 @@ class Run:
     def make_plan(self) -> None:
         """Sort out what is done, what can't be, and what is to be done."""
         plan, foreign = self.plan, []
-        for source, name in name_results(self.inputs, self.records).items():
+        for source, name in name_results(self.inputs, self.records, self.settings).items():
             job = Job(source, name, self.out, self.settings, self.overwrite)
             record = self.records.get(name)
             try:

@@ -10,11 +10,13 @@ from hashlib import sha256
 from pathlib import Path
 
 from ..images.reader import SUPPORTED_EXTENSIONS
+from ..jobs.settings import Settings
 from .records import FOLDER, Record, read_records, results
 
 LARGE_FOLDER = ".zarr"  # a folder that is one image
 _MADE = re.compile(r"_(labels|overlay|coloured)$")
-_NAME_BYTES = 180  # of the 255 that a file system allows; the rest is for endings
+PLANE = ("series", "t", "z", "channel")  # settings that say which plane of a file is segmented
+_NAME_BYTES = 160  # of the 255 that a file system allows; the rest is for endings
 
 
 @dataclass
@@ -90,17 +92,25 @@ class _Made:
         return self._of[out]
 
 
-def name_results(inputs: Inputs, records: Mapping[str, Record]) -> dict[Path, str]:
+def name_results(inputs: Inputs, records: Mapping[str, Record], settings: Settings | None = None) -> dict[Path, str]:
     """A name for the results of every image: its path in `root` without the extension, with it ("x_tif") where another
     image has the same, and with a number where that isn't enough.
 
     Args:
         records: Of earlier runs, by name. An image keeps the name it had, and none gets one that another image has.
+        settings: Of the run. Where a plane, channel or series is asked for, names carry it ("x_z3"): the results of
+            another plane stay.
     """
+    tag = settings.plane_tag if settings else ""
+    if settings:  # what was made of another plane is as another image's
+        planes = {name: getattr(settings, name) for name in PLANE}
+        own = {n: r for n, r in records.items() if {name: r.settings.get(name) for name in PLANE} == planes}
+    else:
+        own = dict(records)
     mine = set(map(str, inputs.files))
-    named = {Path(record.source): name for name, record in records.items() if record.source in mine}
+    named = {Path(record.source): name for name, record in own.items() if record.source in mine}
     taken = {name.casefold() for name in named.values()}
-    theirs = {name.casefold(): record for name, record in records.items() if record.source not in mine}
+    theirs = {n.casefold(): r for n, r in records.items() if n not in own or r.source not in mine}
     plain = {path: _short(path.relative_to(inputs.root).with_suffix("").as_posix()) for path in inputs.files}
     several = Counter(name.casefold() for name in plain.values())
     for path in inputs.files:
@@ -109,6 +119,7 @@ def name_results(inputs: Inputs, records: Mapping[str, Record]) -> dict[Path, st
         ending = f"{plain[path]}_{path.suffix[1:].lower()}"
         options = [plain[path]] if several[plain[path].casefold()] == 1 else []
         options += [ending, *(f"{ending}_{n}" for n in range(2, len(inputs.files) + len(records) + 2))]
+        options = [f"{option}{tag}" for option in options]
         named[path] = next(
             name for name in options if name.casefold() not in taken and _is_free(path, theirs.get(name.casefold()))
         )

@@ -16,24 +16,16 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-from ..analysis.figures import figures_of, saturated
-from ..analysis.filters import Kept, apply_filters, told
-from ..analysis.measurements import measure, pixel_size_doubt
-from ..images.planes import other_channels
-from ..images.reader import ImageError, MicroscopyImage, display_name, inspect, read
-from ..inference.network import Network
-from ..inference.segmentation import Segmentation
+from ..images.reader import ImageError, display_name
 from ..jobs import durable
 from ..jobs.identity import Identity
 from ..jobs.mapper import Mapper, check, one_by_one
-from ..jobs.settings import Settings, network_of
+from ..jobs.settings import MAX, Settings, network_of
 from ..jobs.stamps import hashed, stamp, work_folder
-from ..output.files import KINDS, Table, make_files
-from ..output.overlay import thumbnail
 from .inputs import LARGE_FOLDER
+from .making import LARGE_PIXELS, make
 from .records import Made, Record, known_names, publish, stage, target
-
-LARGE_PIXELS = 64_000_000  # of a plane
+from .stacks import endings as endings_of
 
 
 @dataclass(frozen=True)
@@ -60,7 +52,8 @@ class Job:
 
     def files(self, pixels: int) -> list[str]:
         """Names of all, for an image of this many pixels."""
-        endings = {kind: KINDS[kind].ending for kind in self.settings.save}
+        named = endings_of(self.settings)
+        endings = {kind: named[kind] for kind in self.settings.save}
         if "labels" in endings and self.is_large(pixels) and self.source.suffix == LARGE_FOLDER:
             endings["labels"] = "labels.zarr"
         return [self.file(ending) for ending in endings.values()]
@@ -126,27 +119,15 @@ def segment_job(job: Job) -> Done:
     settings = job.settings
     network = network_of(settings)
     as_planned = stamp(job.source)
-    chosen = {"series": settings.series, "z": settings.z, "t": settings.t, "channel": settings.channel}
-    image = read(job.source, max_pixels=LARGE_PIXELS, pixel_size=settings.pixel_size, **chosen)
-    found = network.segment(image.pixels, settings, settings, image.pixel_size, check)
-    kept = apply_filters(found.labels, _measured(job.source, image, found, network, settings), settings.filters)
-    files = make_files(
-        kept.labels,
-        image.pixels,
-        image.pixel_size,
-        network.key,
-        lambda: kept.table,
-        settings.save,
-        settings.decimal,
-    )
-    facts = _facts(image, kept, found) | {"seconds": round(time.perf_counter() - start, 3)}
+    made = make(job.source, settings, network)
+    made.facts["seconds"] = round(time.perf_counter() - start, 3)
     digest = hashed(job.source)
     if stamp(job.source) != as_planned:
-        raise ImageError(f"{image.name}: It was changed while it was read. Give the command again.")
-    record = Record(job.name, str(job.source), *as_planned, digest, settings.identity.to_dict(), {}, facts)
-    made = staged(job, settings.identity.of(digest), files)
-    picture = thumbnail(image.pixels, kept.labels)
-    return Done(kept.labels.size, facts["nuclei"], facts["seconds"], record, made, picture)
+        name = display_name(job.source)
+        raise ImageError(f"{name}: It was changed while it was read. Give the command again.")
+    record = Record(job.name, str(job.source), *as_planned, digest, settings.identity.to_dict(), {}, made.facts)
+    results = staged(job, settings.identity.of(digest), made.files)
+    return Done(made.pixels, made.facts["nuclei"], made.facts["seconds"], record, results, made.picture)
 
 
 def staged(job: Job, identity: Identity, files: dict[str, bytes]) -> dict[str, tuple[Path, Made]]:
@@ -171,6 +152,9 @@ def segment_large_job(job: Job, mapper: Mapper, progress: Callable[[str, int, in
         raise ImageError(
             f'{name}: So large an image needs more packages ({error}): pip install "nuclei-models[large]".'
         ) from error
+    if job.settings.is_stack or job.settings.z == MAX:
+        name = display_name(job.source)
+        raise ImageError(f"{name}: Of so large an image one plane is segmented at a time. Give its --z and --t.")
     as_planned = stamp(job.source)
     made_by = job.settings.identity.to_dict()
     record = Record(job.name, str(job.source), *as_planned, hashed(job.source), made_by, {}, {})
@@ -224,34 +208,3 @@ def _published(job: Job, outcome: Done | Exception) -> Done | Exception:
     except Exception as error:  # of any type: it is this image's own trouble
         return error
     return outcome
-
-
-def _measured(source: Path, image: MicroscopyImage, found: Segmentation, network: Network, settings: Settings) -> Table:
-    """Every nucleus in every channel of the file."""
-    z, t = image.plane["Z"], image.plane["T"]
-    others = other_channels(inspect(source, settings.series, settings.z, settings.t, settings.channel), image.channels)
-    return measure(
-        found.labels,
-        image.pixels,
-        image.pixel_size,
-        channels={name: read(source, z, t, c, settings.series, LARGE_PIXELS).pixels for c, name in others.items()},
-        ring=settings.ring,
-        confidence=network.processor.confidence(found.maps, found.labels),
-    )
-
-
-def _facts(image: MicroscopyImage, kept: Kept, found: Segmentation) -> dict[str, Any]:
-    height, width = kept.labels.shape
-    facts = figures_of(kept.table, (height, width), kept.left_out)
-    doubts = found.doubt, pixel_size_doubt(facts["median_diameter_px"], image.pixel_size)
-    return {
-        "height": height,
-        "width": width,
-        **facts,
-        "saturated": saturated(image.pixels),
-        **found.maps.diameter.facts(),
-        "pixel_size_um": image.pixel_size,
-        "plane": image.plane,
-        "channels": image.channels,
-        "notes": [*image.notes, *filter(None, [*doubts, told(kept.left_out) if kept.left_out else ""])],
-    }

@@ -107,7 +107,7 @@ def _kept(settings: Settings) -> dict[str, object]:
     return said | ({"ring, pixels": f"{settings.ring:g}"} if settings.ring else {})
 
 
-def _plane(settings: Settings) -> dict[str, int | None]:
+def _plane(settings: Settings) -> dict[str, int | str | None]:
     return {
         "image in the file": settings.series,
         "Z plane": settings.z,

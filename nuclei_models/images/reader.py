@@ -175,20 +175,21 @@ def planes(
     channel: int | Sequence[int] | None = None,
     series: int | None = None,
     max_pixels: int = MAX_PIXELS,
+    pixel_size: float | None = None,
 ) -> Iterator[MicroscopyImage]:
     """Read planes of an image file one after the other: time point by time point, and of each from the first Z plane to
     the last. The file is opened once, and one plane is held at a time.
 
     Args:
         z, t: An index from 0, several, a slice, "all", or `None` for what `read` takes.
-        channel, series, max_pixels: As in `read`.
+        channel, series, max_pixels, pixel_size: As in `read`.
 
     Raises:
         ImageError: As `read`; what is asked for is checked before the first plane is read.
     """
     asked = Asked(z, t, channel)
     with opened(path, series) as (name, labels, found):
-        found = asked.settled(found)
+        found = asked.settled(found.with_pixel_size(pixel_size))
         for plane in asked.every(found, max_pixels):
             yield _image(name, labels, found, series, plane, max_pixels)
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..analysis.filters import Filters
+from ..images.planes import ALL
 from ..inference.bundled import bundled
 from ..inference.loading import parse_model_id, repository_at
 from ..inference.network import Network, load_network, state_of
@@ -18,6 +19,8 @@ from ..model.image_processing_nuclei import Maps
 from ..model.repository import HubError
 from .durable import RunStopped
 from .identity import Identity, code_version
+
+MAX = "max"  # of the Z planes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +32,9 @@ class Settings(RunSettings, Cut):
     Attributes:
         model: Folder, name of a bundled network, or "owner/name@commit" on the Hub.
         weights_sha256, processor_sha256, config_sha256: Of the model's files, 64 hexadecimal digits.
-        series, z, t, channel, pixel_size: See `images.read`.
+        series, z, t, channel, pixel_size: See `images.read`; z and t may be "all", and z "max", the
+            maximum over all Z planes.
+        linked: Whether nuclei that overlap in neighbouring planes of a Z stack get one number.
         ring: Width of the ring around each nucleus that is measured, pixels; 0 is none.
         filters: Which nuclei are kept.
         decimal: Sign in the numbers of CSV files, "." or ","; with "," the cells are parted by semicolons.
@@ -44,10 +49,11 @@ class Settings(RunSettings, Cut):
     threshold: float = field()
     separation: float = field()
     series: int | None = None
-    z: int | None = None
-    t: int | None = None
+    z: int | str | None = None
+    t: int | str | None = None
     channel: int | None = None
     pixel_size: float | None = None
+    linked: bool = False
     ring: float = 0
     filters: Filters = field(default_factory=Filters)
     decimal: str = "."
@@ -60,6 +66,17 @@ class Settings(RunSettings, Cut):
     def from_dict(cls, said: Mapping[str, Any]) -> "Settings":
         """From what `asdict` makes of it."""
         return cls(**dict(said) | {"filters": Filters(**said["filters"])})
+
+    @property
+    def is_stack(self) -> bool:
+        """Whether the results are of several planes."""
+        return ALL in (self.z, self.t)
+
+    @property
+    def plane_tag(self) -> str:
+        """What the names of results carry where a plane was asked for: "_t0_z3"."""
+        asked = {"s": self.series, "t": self.t, "z": self.z, "c": self.channel}
+        return "".join(f"_{letter}{value}" for letter, value in asked.items() if value is not None)
 
     @property
     def identity(self) -> Identity:
@@ -160,6 +177,8 @@ def settings_for(
     processor.instances(Maps(nothing, nothing), threshold, separation, min_area)
     processor.scale_for(options.get("diameter"))
     choose(options.get("precision", RunSettings.precision), network.model.device)
+    if options.get("linked") and options.get("z") != ALL:
+        raise ValueError(f"linked=True with z={options.get('z')!r}: only the planes of z='all' can be linked.")
     if not 0 <= options.get("ring", 0) < 1000:
         raise ValueError(f"ring={options['ring']}: expected its width in pixels, 0 to 1000.")
     if options.get("decimal", ".") not in (".", ","):

@@ -188,14 +188,12 @@ class Workplace:
     @cached_property
     def others(self) -> dict[str, Source]:
         """The image's other channels by name, to be measured."""
-        taken, s = self.source, self.plan.settings
-        series = s.series
-        return {
-            name: Source(self.plan.source, taken.plane["Z"], taken.plane["T"], number, series)
-            for number, name in other_channels(
-                inspect(self.plan.source, series, s.z, s.t, s.channel), taken.channels
-            ).items()
-        }
+        path, taken, s = self.plan.source, self.source, self.plan.settings
+        info = inspect(path, s.series, s.z, s.t, s.channel)
+        # an axis of one plane isn't asked for: where a file doesn't say what its pages are, it would be taken for them
+        z, t = (taken.plane[axis] if info.sizes[axis] > 1 else None for axis in "ZT")
+        others = other_channels(info, taken.channels)
+        return {name: Source(path, z, t, number, s.series) for number, name in others.items()}
 
     @cached_property
     def network(self) -> Network:

@@ -20,7 +20,7 @@ from ..images.source import Source
 from ..jobs.durable import RunStopped, locked, rename, sync_all
 from ..jobs.identity import image_by_stamp
 from ..jobs.mapper import J, Mapper, R, one_by_one
-from ..jobs.settings import Settings, network_of
+from ..jobs.settings import MAX, Settings, network_of
 from ..jobs.stamps import stamp, work_folder
 from ..model.image_processing_nuclei import pixel_area
 from ..output.display import to_display
@@ -114,6 +114,10 @@ def segment_large(
         raise ValueError(f"largest_part={largest_part}: expected at least 16 pixels.")
     if block is not None and (block % 16 or not 16 <= block <= largest_part):
         raise ValueError(f"block={block}: expected a multiple of 16, at most largest_part, {largest_part}.")
+    if settings.is_stack or settings.z == MAX:
+        raise ValueError(
+            f"z={settings.z!r}, t={settings.t!r}: of an image larger than memory give one plane at a time."
+        )
     if settings.tta:
         raise ValueError("Test-time augmentation is not to be had for images larger than memory: leave it out.")
     folder = out / work_folder(name)

@@ -11,6 +11,7 @@ import pytest
 import tifffile
 
 from nuclei_models.batch import job as batch
+from nuclei_models.batch import stacks
 from nuclei_models.batch.inputs import find_inputs, name_results
 from nuclei_models.batch.job import Done, Job, is_done, run, strangers
 from nuclei_models.batch.overview import failures_csv, summary_csv
@@ -218,7 +219,7 @@ def test_a_failed_image_is_yielded_and_a_stopped_run_raises(tmp_path, model):
 
 def test_an_image_changed_while_it_was_read_fails(tmp_path, model, monkeypatch):
     job = make_job(tmp_path, model)
-    read = batch.read
+    read = stacks.read
 
     def read_and_change(*args, **options):
         image = read(*args, **options)
@@ -226,7 +227,7 @@ def test_an_image_changed_while_it_was_read_fails(tmp_path, model, monkeypatch):
         os.utime(job.source, (1, 1))
         return image
 
-    monkeypatch.setattr(batch, "read", read_and_change)
+    monkeypatch.setattr(stacks, "read", read_and_change)
     with pytest.raises(ImageError, match="changed while it was read"):
         do(job)
     assert read_records(job.out) == {}

@@ -96,7 +96,7 @@ def test_what_was_taken_is_said_and_another_can_be(nuclei, model, tmp_path):
     for option in ("--z", "--channel", "--t"):
         _, printed = nuclei("segment", "a.tif", "--out", option[2:], "--model", model, option, "2")
         assert "is used" not in printed
-        third = tifffile.imread(tmp_path / option[2:] / "a_labels.tif")
+        third = tifffile.imread(tmp_path / option[2:] / f"a_{option[2]}2_labels.tif")
         assert not np.array_equal(first, third)
     code, printed = nuclei("segment", "a.tif", "--out", "none", "--model", model, "--series", "1")
     assert code == 1 and "Series 1 was asked for" in " ".join(printed.split())
@@ -281,6 +281,22 @@ def test_every_channel_is_measured(nuclei, model, tmp_path):
             assert [float(row[f"{name}_{column}"]) for row in table] == pytest.approx(expected, rel=1e-5)
 
 
+def test_pages_that_are_taken_for_channels_are_all_measured(nuclei, model, tmp_path):
+    cells = as_type(blobs(96, 96), np.uint16)
+    pages = np.stack([cells // 2, cells, cells // 3])
+    tifffile.imwrite(tmp_path / "p.tif", pages, photometric="minisblack", metadata=None)
+    assert nuclei("segment", "p.tif", "--out", "out", "--model", model, "--channel", 1)[0] == 0
+    labels = tifffile.imread(tmp_path / "out" / "p_c1_labels.tif")
+    table = rows_of(tmp_path / "out" / "p_c1_measurements.csv")
+    for column, plane in (
+        ("intensity", pages[1]),
+        ("intensity_channel 0", pages[0]),
+        ("intensity_channel 2", pages[2]),
+    ):
+        expected = [p.intensity_mean for p in regionprops(labels, plane)]
+        assert [float(row[f"mean_{column}"]) for row in table] == pytest.approx(expected, rel=1e-5)
+
+
 def test_large_images_are_segmented_block_by_block(nuclei, images, model, tmp_path, monkeypatch):
     kinds = ("--save", "labels,csv,overlay")
     nuclei("segment", "images", "--out", "small", "--model", model, *kinds)
@@ -339,7 +355,8 @@ def test_library_command_page_and_endpoint_find_the_same(
     given = [text for name, value in options.items() for text in (f"--{name.replace('_', '-')}", str(value))]
     code, _ = nuclei("segment", path, "--out", "out", "--model", folder, *given, *(["--tta"] if tta else []))
     assert code == 0
-    command = tifffile.imread(tmp_path / "out" / f"{path.stem}_labels.tif")
+    name = path.stem + "".join(f"_{axis[0]}{n}" for axis, n in plane.items())
+    command = tifffile.imread(tmp_path / "out" / f"{name}_labels.tif")
 
     page = Page(nets, [])
     answer, facts = Api(nets, page.watch).segment(str(path), network, **cut, diameter=diameter, tta=tta, **plane)
@@ -349,7 +366,7 @@ def test_library_command_page_and_endpoint_find_the_same(
     assert library.max() > 10
     for labels in (command, endpoint, analysis.labels(network, Cut(**cut))):
         assert np.array_equal(labels, library)
-    record = json.loads((tmp_path / "out" / ".nuclei" / f"{path.stem}.json").read_text())
+    record = json.loads((tmp_path / "out" / ".nuclei" / f"{name}.json").read_text())
     assert record["settings"]["weights_sha256"] == facts["weights_sha256"]
     assert record["facts"]["nuclei"] == facts["nuclei"]
 

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from nuclei_models.analysis.comparison import Figures, compare, summarise
-from nuclei_models.images.label_images import pair, read_labels
+from nuclei_models.images.label_images import pair, read_label_planes
 from nuclei_models.images.reader import ImageError
 from nuclei_models.jobs import durable
 from nuclei_models.model.repository import flat
@@ -30,7 +30,7 @@ def compare_all(a: Path, b: Path, out: Path | None, threshold: float) -> int:
     failed = 0
     for name, (path_a, path_b) in pairs.items():
         try:
-            rows[name] = compare(read_labels(path_a), read_labels(path_b), threshold)
+            rows |= compared(name, path_a, path_b, threshold)
         except Exception as error:  # of any type: one image must not cost the others
             failed += 1
             complain(f"failed: {name}: {explained(error)}")
@@ -50,6 +50,17 @@ def compare_all(a: Path, b: Path, out: Path | None, threshold: float) -> int:
             return console.STOPPED
         say(f"All figures are in {out / CSV}.")
     return console.SOME_FAILED if failed or only_a or only_b else console.OK
+
+
+def compared(name: str, path_a: Path, path_b: Path, threshold: float) -> dict[str, Figures]:
+    """Figures of two label images, or of two stacks plane by plane. Raises ImageError where they don't match."""
+    planes_a, planes_b = read_label_planes(path_a), read_label_planes(path_b)
+    if len(planes_a) != len(planes_b):
+        raise ImageError(f"A has {len(planes_a)} planes and B {len(planes_b)}: expected the same number.")
+    return {
+        f"{name} {place}".strip(): compare(a, b, threshold)
+        for (place, a), (_, b) in zip(planes_a, planes_b, strict=True)
+    }
 
 
 def explained(error: Exception) -> str:

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+from scipy import ndimage
 
-from .reader import SUPPORTED_EXTENSIONS, display_name, read
+from .reader import SUPPORTED_EXTENSIONS, display_name, planes, read
 from .series import MAX_PIXELS, ImageError
 
 _ENDING = re.compile(r"_labels$")
@@ -20,6 +21,23 @@ def read_labels(path: Path) -> np.ndarray:
     """
     image = read(path, max_pixels=MAX_PIXELS)
     return to_labels(image.pixels, image.name)
+
+
+def read_label_planes(path: Path) -> list[tuple[str, np.ndarray]]:
+    """Every plane of a label image or stack, as `read_labels`, with its place: "" of an image, "t0 z2" of a stack.
+
+    A plane whose nuclei all have one value, in several parts, is a mask: every part is a nucleus.
+
+    Raises:
+        ImageError: As `read_labels`.
+    """
+    found = []
+    for image in planes(path, max_pixels=MAX_PIXELS):
+        sizes = {axis: image.sizes[axis] for axis in "TZ" if image.sizes[axis] > 1}
+        place = " ".join(f"{axis.lower()}{image.plane[axis]}" for axis in sizes)
+        labels = to_labels(image.pixels, image.name)
+        found.append((place, ndimage.label(labels)[0] if labels.max(initial=0) == 1 else labels))
+    return found
 
 
 def to_labels(pixels: np.ndarray, name: str) -> np.ndarray:

@@ -438,3 +438,22 @@ def test_the_documents_command_for_a_cluster_gives_the_same(nuclei, clone):
     assert nuclei("segment", "examples", "--out", "alone")[0] == 0
     for path in (clone / "alone").glob("*_*.*"):
         assert path.read_bytes() == (clone / "results" / path.name).read_bytes()
+
+
+def test_compare_masks_and_stacks(nuclei, tmp_path):
+    labels = np.zeros((3, 40, 50), np.uint16)
+    labels[:, 4:12, 5:15], labels[:, 20:30, 20:32] = 1, 2
+    labels[2, 20:30, 20:32] = 0
+    tifffile.imwrite(tmp_path / "a.tif", labels, imagej=True, metadata={"axes": "ZYX"})
+    mask = (labels > 0).astype(np.uint8) * 255
+    tifffile.imwrite(tmp_path / "b.tif", mask, imagej=True, metadata={"axes": "ZYX"})
+    code, _ = nuclei("compare", "a.tif", "b.tif", "--out", "out")
+    rows = rows_of(tmp_path / "out" / "comparison.csv")
+    assert code == 0 and [row["image"] for row in rows] == ["b.tif z0", "b.tif z1", "b.tif z2", "all"]
+    assert [(row["a"], row["b"], row["both"]) for row in rows] == [("2", "2", "2")] * 2 + [
+        ("1", "1", "1"),
+        ("5", "5", "5"),
+    ]
+    tifffile.imwrite(tmp_path / "c.tif", labels[:2], imagej=True, metadata={"axes": "ZYX"})
+    code, printed = nuclei("compare", "a.tif", "c.tif")
+    assert code == 1 and "A has 3 planes and B 2" in printed

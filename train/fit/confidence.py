@@ -179,7 +179,7 @@ def draw(reports: dict[str, dict], path: Path) -> None:
             _, said, was = np.array(figures["bins"]).T
             pane.plot(said, was, style, label=f"{name}: error {figures['expected_calibration_error']:.3f}")
         pane.set(title=title, xlabel="confidence", xlim=(0, 1), ylim=(0, 1))
-        pane.legend(loc="upper left", fontsize="small")
+        pane.legend(loc="lower right", fontsize="small")
     panes[0][0].set_ylabel("share with a true partner at IoU 0.5")
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None})

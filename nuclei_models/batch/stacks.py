@@ -63,9 +63,7 @@ def images_of(source: Path, settings: Settings, max_pixels: int) -> Iterator[Mic
         yield replace(image, notes=notes)
 
 
-def projected(
-    source: Path, t: int | None, channel: int | None, settings: Settings, max_pixels: int
-) -> MicroscopyImage:
+def projected(source: Path, t: int | None, channel: int | None, settings: Settings, max_pixels: int) -> MicroscopyImage:
     """The maximum over the Z planes, at each pixel; NaN only where all are."""
     first: MicroscopyImage | None = None
     for image in planes(source, ALL, t, channel, settings.series, max_pixels, settings.pixel_size):

@@ -15,6 +15,7 @@ import tifffile
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from benchmarks.screenshots import PHONE, WIDE, browser
+from nuclei_models.analysis.consensus import agreed, sureness
 from nuclei_models.analysis.history import History, edits_from_json
 from nuclei_models.inference.segmentation import segment
 from nuclei_models.page.layout import build, launch
@@ -306,6 +307,32 @@ def test_sliders_repeat_the_mends_on_other_nuclei(chromium, url, image, base, ne
     wanted = made_of(page, other).labels
     expect(page.locator(".nm-title").first).to_contain_text(f"{len(np.unique(wanted)) - 1} nuclei")
     assert np.array_equal(downloaded(page), wanted)
+    page.context.close()
+
+
+@pytest.mark.parametrize("hand", [Mouse, Keyboard, Fingers])
+def test_a_ring_deletes_what_lies_in_it(chromium, url, image, base, hand):
+    page = open_for(hand, chromium, url, image)
+    hand(page).act("delete", (2, 2), (SIDE - 2, 2), (SIDE - 2, SIDE // 2), (2, SIDE // 2))
+    assert kept(page)["nets"]["unet"]["done"][-1]["act"] == "lasso"
+    wanted = made_of(page, base).labels
+    assert 0 < len(np.unique(wanted)) < len(np.unique(base)) - 3
+    assert np.array_equal(downloaded(page), wanted)
+    page.context.close()
+
+
+def test_what_both_agree_on_is_saved(chromium, url, image, base, nets):
+    page = open_page(chromium, url, image)
+    found = [segment(tifffile.imread(image), n.model, n.processor) for n in nets]
+    sure = [sureness(f.labels, f.maps.probability) for f in found]
+    wanted = agreed(found[0].labels, found[1].labels, *sure)
+    page.get_by_role("tab", name="Download").click()
+    page.get_by_role("radio", name="What both agree on").click()
+    with page.expect_download() as waiting:
+        page.locator("#download-labels").click()
+    assert waiting.value.suggested_filename == "cells_both_labels.tif"
+    assert wanted.max() > 3
+    assert np.array_equal(tifffile.imread(io.BytesIO(Path(waiting.value.path()).read_bytes())), wanted)
     page.context.close()
 
 

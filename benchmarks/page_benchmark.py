@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from statistics import median
 
@@ -128,6 +129,7 @@ def timed(page_type: type, name: str) -> Iterator[list[float]]:
     """How long a handler takes, milliseconds, each time it is called."""
     handler, taken = getattr(page_type, name), []
 
+    @wraps(handler)  # Gradio looks at what it takes
     def clocked(*arguments):
         start = time.perf_counter()
         try:

@@ -85,9 +85,7 @@ def _ours() -> list[Contender]:
                 found.append(Contender(f"{key}-eager-{short}", title, NETWORK, precision, ("eager", key)))
     for key in ("unet", "unetpp"):
         title = OURS[key]
-        for precision, short in (("float32", "f32"), ("int8", "int8")):
-            how = f"{title}, ONNX Runtime"
-            found.append(Contender(f"{key}-onnx-{short}", how, NETWORK, precision, ("onnx", key)))
+        found.append(Contender(f"{key}-onnx-f32", f"{title}, ONNX Runtime", NETWORK, "float32", ("onnx", key)))
         how = f"{title}, OpenVINO"
         given = ("openvino", onnx(key))
         found.append(Contender(f"{key}-openvino-bf16", how, NETWORK, "bfloat16", given, peer="openvino"))

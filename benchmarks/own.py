@@ -26,7 +26,6 @@ from .timing import grow
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURE = ROOT / "examples" / "fluorescence-dense.png"
-CALIBRATION = 32  # training images
 
 
 def network(key: str):
@@ -128,22 +127,22 @@ def by_compile(key: str, precision: str) -> Callable:
 def by_onnx(key: str, precision: str) -> Callable:
     import onnxruntime
 
-    path = onnx_file(key, int8=precision == "int8")
+    path = onnx_file(key)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(path, options)
     return lambda x: session.run(None, {"pixel_values": x.numpy()})[0]
 
 
-def onnx_file(key: str, int8: bool = False) -> Path:
-    """The network as ONNX, made where it isn't there; 8 bits by static quantisation, calibrated on training images."""
+def onnx_file(key: str) -> Path:
+    """The network as ONNX, made where it isn't there."""
     from nuclei_models.interchange.onnx_file import export_onnx
 
     path = Path(onnx(key))
     if not newer(path, ROOT / "weights" / path.stem / "model.safetensors"):
         path.parent.mkdir(parents=True, exist_ok=True)
         export_onnx(ROOT / "weights" / path.stem, path)
-    return quantised(path, key) if int8 else path
+    return path
 
 
 def newer(made: Path, source: Path) -> bool:
@@ -151,40 +150,11 @@ def newer(made: Path, source: Path) -> bool:
     return made.is_file() and made.stat().st_mtime >= source.stat().st_mtime
 
 
-def quantised(path: Path, key: str) -> Path:
-    """Eight-bit weights and maps beside an ONNX file; the heads stay in float32."""
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
-    from nuclei_models.training.packed import load_packed
-    from train.data import read_split
-
-    out = path.with_name(f"{path.stem}-int8.onnx")
-    if newer(out, path):
-        return out
-    processor = network(key)[1]
-    ids = read_split("train")[:: max(len(read_split("train")) // CALIBRATION, 1)][:CALIBRATION]
-    images = (s.image for s in load_packed(ROOT / "data" / "dsb2018", ids))
-
-    class Reader(CalibrationDataReader):
-        def get_next(self):
-            image = next(images, None)
-            return None if image is None else {"pixel_values": processor.prepare(image)[None, :, :256, :256]}
-
-    plain = path.with_name(f"{path.stem}-plain.onnx")
-    quant_pre_process(path, plain, skip_symbolic_shape=True)
-    quantize_static(
-        plain, out, Reader(), quant_format=QuantFormat.QDQ, activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8, per_channel=True, op_types_to_quantize=["Conv", "MaxPool", "Concat"],
-    )  # fmt: skip
-    return out
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("how", choices=["segment", "bands", "eager", "compile", "onnx"])
     parser.add_argument("network", help="unet, unetpp, l1 .. l3, or unet64")
-    parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16", "int8"])
+    parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--sizes", nargs="+", type=int, required=True)
     parser.add_argument("--budget", type=float, required=True, help="seconds")
     args = parser.parse_args()

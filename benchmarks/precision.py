@@ -2,8 +2,8 @@
 
     python -m benchmarks.precision --split validation
 
-prints, for each bundled network, the figures in float32, bfloat16 and 8 bits (ONNX Runtime, static quantisation), and
-how many pixels differ from float32; and keeps them in precision.json for docs/speed.md.
+prints, for each bundled network, the figures in float32 and bfloat16, and how many pixels differ from float32. They are
+kept in precision.json for docs/speed.md.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from nuclei_models.training.samples import Sample
 from train.data import read_split
 from train.evaluation.evaluate import ImageResult, summarise
 
-from .own import by_onnx, network
+from .own import network
 
 FILE = Path(__file__).resolve().parent / "precision.json"
 FIGURES = ("nucleus_iou", "bowl_map", "f1", "panoptic_quality")
@@ -33,15 +33,7 @@ FIGURES = ("nucleus_iou", "bowl_map", "f1", "panoptic_quality")
 def in_precision(key: str, precision: str, samples: list[Sample]) -> list[np.ndarray]:
     """Label images of the samples."""
     model, processor = network(key)
-    if precision != "int8":
-        return [segment(s.image, model, processor, precision=precision).labels for s in tqdm(samples, desc=precision)]
-    run = by_onnx(key, precision)
-    found = []
-    for sample in tqdm(samples, desc=precision):
-        x = processor.prepare(sample.image)
-        logits = torch.from_numpy(run(torch.from_numpy(x)[None]))[0]
-        found.append(processor.instances(processor.maps(logits, sample.image.shape[:2])))
-    return found
+    return [segment(s.image, model, processor, precision=precision).labels for s in tqdm(samples, desc=precision)]
 
 
 def compare(samples: list[Sample], labels: list[np.ndarray], reference: list[np.ndarray]) -> dict[str, float]:
@@ -78,7 +70,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=FILE)
     args = parser.parse_args()
     samples = load_packed(args.data, read_split(args.split))
-    precisions = ["float32", *(["bfloat16"] if has_bfloat16(torch.device("cpu")) else []), "int8"]
+    precisions = ["float32", *(["bfloat16"] if has_bfloat16(torch.device("cpu")) else [])]
     found: dict[str, Any] = {"split": args.split, "images": len(samples), "networks": {}}
     for key in TITLES:
         labels = {precision: in_precision(key, precision, samples) for precision in precisions}

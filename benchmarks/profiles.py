@@ -2,12 +2,10 @@
 
     python -m benchmarks.profiles
 
-Layer by layer, as PyTorch runs the model (bfloat16) and as ONNX Runtime runs its 8-bit export.
+Layer by layer, as PyTorch runs the model in bfloat16.
 """
 
 import argparse
-import json
-import tempfile
 from collections import Counter
 from pathlib import Path
 
@@ -18,24 +16,23 @@ from torch.profiler import ProfilerActivity, profile
 from nuclei_models.inference.bundled import TITLES
 from train.release.markdown import fill
 
-from .own import by_forward, onnx_file
+from .own import by_forward
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "speed.md"
 SIDE = 1024
 KINDS = {  # a part of an operation's name -> what it is; the first that fits
-    "conv_transpose": "upsampling", "ConvTranspose": "upsampling", "upsample": "upsampling", "Resize": "upsampling",
-    "conv": "convolution", "Conv": "convolution",
+    "conv_transpose": "upsampling", "upsample": "upsampling",
+    "conv": "convolution",
     "batch_norm": "normalisation",
-    "relu": "ReLU", "clamp": "ReLU", "Relu": "ReLU",
-    "cat": "concatenation", "Concat": "concatenation",
-    "pool": "pooling", "Pool": "pooling",
-    "Quantize": "to and from 8 bits", "Dequantize": "to and from 8 bits",
-    "copy": "copies and casts", "to": "copies and casts", "Reorder": "copies and casts",
+    "relu": "ReLU", "clamp": "ReLU",
+    "cat": "concatenation",
+    "pool": "pooling",
+    "copy": "copies and casts", "to": "copies and casts",
 }  # fmt: skip
 
 
 def kind(name: str) -> str:
-    """Of an operation, by its name in PyTorch or ONNX."""
+    """Of an operation, by its name in PyTorch."""
     return next((what for part, what in KINDS.items() if part in name), "other")
 
 
@@ -49,27 +46,6 @@ def by_torch(key: str, side: int = SIDE) -> Counter[str]:
     spent: Counter[str] = Counter()
     for event in recorded.key_averages():
         spent[kind(event.key.removeprefix("aten::"))] += event.self_cpu_time_total
-    return spent
-
-
-def by_onnx_runtime(key: str, side: int = SIDE) -> Counter[str]:
-    """Microseconds by kind, of its 8-bit export."""
-    import onnxruntime
-
-    path = onnx_file(key, int8=True)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.enable_profiling = True
-    with tempfile.TemporaryDirectory() as folder:
-        options.profile_file_prefix = str(Path(folder) / "profile")
-        session = onnxruntime.InferenceSession(path, options)
-        for _ in range(2):
-            session.run(None, {"pixel_values": image(side).numpy()})
-        events = json.loads(Path(session.end_profiling()).read_text())
-    nodes = [e for e in events if e.get("cat") == "Node" and e["name"].endswith("_kernel_time")]
-    spent: Counter[str] = Counter()
-    for event in nodes[len(nodes) // 2 :]:  # the second run; the first lays out the weights
-        spent[kind(event["args"]["op_name"])] += event["dur"]
     return spent
 
 
@@ -89,7 +65,6 @@ def table(profiles: dict[str, Counter[str]]) -> str:
 def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     profiles = {f"{title}, PyTorch, bfloat16": by_torch(key) for key, title in TITLES.items()}
-    profiles |= {f"{title}, ONNX Runtime, 8 bits": by_onnx_runtime(key) for key, title in TITLES.items()}
     text = table(profiles)
     DOCUMENT.write_text(fill(DOCUMENT.read_text(), {"profiles": text}))
     print(text)

@@ -7,17 +7,15 @@ from typing import Any
 SIZE = 1024  # pixels a side
 LEVELS = Path(__file__).resolve().parent.parent / "weights" / "unetpp-nuclei" / "levels.json"
 STARDIST = 0.864  # AP at .5 on its 50 test images, Schmidt et al. 2018, table 1
-FASTER, WORSE = 2.0, 0.003  # what 8 bits are to bring, and the nucleus IoU or Bowl mAP that they may cost
 
 Results = dict[str, Any]
 
 
-def table(results: Results, precision: Results) -> str:
+def table(results: Results) -> str:
     """Every aim with its figure.
 
     Args:
         results: Of `python -m benchmarks`.
-        precision: By network, of `python -m benchmarks.precision`.
     """
     lines = ["| aim, 1024 x 1024, bfloat16 | measured | reached |", "|---|---|---|"]
     rows = [
@@ -28,8 +26,6 @@ def table(results: Results, precision: Results) -> str:
         ),
         _times(results, "l3", "unetpp-bands-bf16", "L3 1.7 times as fast as U-Net++", 1.7),
         _times(results, "l2", "unetpp-bands-bf16", "L2 3 times as fast as U-Net++", 3.0),
-        _eight_bits(results, precision, "unet", "U-Net"),
-        _eight_bits(results, precision, "unetpp", "U-Net++"),
         _after(results),
         _faster_than_stardist(results),
     ]
@@ -52,18 +48,6 @@ def _share(results: Results, key: str, title: str, aim: float) -> tuple[str, str
 def _times(results: Results, key: str, other: str, title: str, aim: float) -> tuple[str, str, bool]:
     ours, theirs = seconds(results, f"{key}-bands-bf16"), seconds(results, other)
     return title, f"{theirs / ours:.2f} times ({ours:.2f} against {theirs:.2f} s a megapixel)", theirs / ours >= aim
-
-
-def _eight_bits(results: Results, precision: Results, key: str, title: str) -> tuple[str, str, bool]:
-    ours, eight = seconds(results, f"{key}-bands-bf16"), seconds(results, f"{key}-onnx-int8")
-    by = precision[key]
-    lost = max(by["float32"][name] - by["int8"][name] for name in ("nucleus_iou", "bowl_map"))
-    said = f"{ours / eight:.2f} times, quality {-lost:+.4f}"
-    return (
-        f"{title} in 8 bits {FASTER:g} times as fast, quality within {WORSE}",
-        said,
-        ours / eight >= FASTER and lost <= WORSE,
-    )
 
 
 def _after(results: Results) -> tuple[str, str, bool]:

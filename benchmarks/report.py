@@ -15,7 +15,7 @@ PLOT = ROOT / "docs" / "speed.svg"
 PRECISION = Path(__file__).resolve().parent / "precision.json"
 MAIN = "1024"  # the size of the table's columns
 LEVELS = {"unetpp": 4, "l3": 3, "l2": 2, "l1": 1}
-SHORT = {"bfloat16": "bf16", "float32": "f32", "int8": "int8"}
+SHORT = {"bfloat16": "bf16", "float32": "f32"}
 
 
 def table(results: dict[str, Any]) -> str:
@@ -139,7 +139,7 @@ def write(results: dict[str, Any]) -> None:
     blocks = {
         "docs/speed.md": {
             "speed": table(results),
-            "reaches": reaches.table(results, precision["networks"]),
+            "reaches": reaches.table(results),
             "precision": precision_table(precision),
         },
         "docs/trust.md": {"precision": precision_table(precision)},

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 MAX_PIXELS = 100_000_000  # of one plane; a larger one is refused before it is decoded
-MAX_BYTES_PER_PIXEL = 12  # RGB float32; more is refused, lest `MAX_PIXELS` hide many channels behind each pixel
+MAX_BYTES_PER_PIXEL = 12  # RGB float32; more is refused, for `MAX_PIXELS` doesn't count channels
 
 
 class ImageError(ValueError):

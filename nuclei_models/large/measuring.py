@@ -88,7 +88,7 @@ def boxes_of(work: Workplace, found: list[Measured], n: int) -> np.ndarray:
 
 
 def shown_step(size: tuple[int, int]) -> int:
-    """Every how many-th row and column of a large image is shown."""
+    """The step between the rows and columns of a large image that are shown."""
     return max(1, -(-max(size) // SHOWN))
 
 

@@ -10,7 +10,7 @@ import torch
 from ..inference.tiling import predict_logits
 from ..model.modeling_nuclei import NucleiPreTrainedModel
 
-# pixels of a block, the largest first; coarse, lest a little more memory make another cut of the same image
+# pixels of a block, the largest first; coarse, so that a little more memory doesn't cut the same image differently
 BLOCKS = (4096, 3072, 2048, 1536, 1024, 768, 512, 384, 256, 128)
 PER_PIXEL = 100  # bytes beside the stored ones, to normalise and rescale a pixel, or to cut maps into nuclei there
 MOST = 2_500_000_000  # bytes that a process takes unless told: with more, blocks would grow and hardly be faster

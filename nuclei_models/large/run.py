@@ -119,7 +119,7 @@ def segment_large(
             f"z={settings.z!r}, t={settings.t!r}: of an image larger than memory give one plane at a time."
         )
     if settings.tta:
-        raise ValueError("Test-time augmentation is not to be had for images larger than memory: leave it out.")
+        raise ValueError("Test-time augmentation is not available for images larger than memory: leave it out.")
     folder = out / work_folder(name)
     try:
         with locked(folder, folder / "lock"):

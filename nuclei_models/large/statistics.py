@@ -32,7 +32,7 @@ def streamed_range(source: Source, low: float, high: float, step: Step | None = 
     plan = list(_windows(source.shape))
     for done, (y, xs) in enumerate(plan, 1):
         top = -y.start % every
-        # copied, lest a row of windows be held whole for the pixels taken of it
+        # copied, so that a row of windows isn't held whole for the few pixels taken from it
         parts = [source.read(y, x)[top::every, -x.start % every :: every].copy() for x in xs]
         rows_of_windows.append(np.concatenate(parts, axis=1))
         if step:

@@ -100,7 +100,7 @@ def intensity_range(rgb: np.ndarray, low: float = 1.0, high: float = 99.8) -> tu
 
 
 def sample_step(height: int, width: int) -> int:
-    """Every how many-th row and column of an image `intensity_range` looks at: of a large one, several million pixels
+    """The step between the rows and columns that `intensity_range` looks at. Of a large image several million pixels
     give the same percentiles to well under a grey level."""
     return max(1, int(np.sqrt(height * width / 4e6)))
 

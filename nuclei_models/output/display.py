@@ -5,7 +5,7 @@ import numpy as np
 from ..model.intensity import to_rgb
 
 _CONTRASTY = 128  # grey levels between the percentiles, from which an 8-bit colour image is shown as it is
-_ROWS = 512  # at a time, lest a large image be copied whole to float
+_ROWS = 512  # at a time, so that a large image is not copied whole to float
 
 
 def to_display(pixels: np.ndarray, low: float = 0.35, high: float = 99.65) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""A visitor who has changed their mind leaves Gradio's queue at once, and keeps nobody waiting.
+"""A visitor who has changed their mind leaves Gradio's queue at once, and holds up nobody.
 
 Gradio offers to cancel events, but its browser side (gradio 6.31) doesn't say which, and those that wait stay in the
 queue. So they are taken out here, on the server.

@@ -106,7 +106,7 @@ def snippets(bundled) -> list[Snippet]:
 
 @pytest.fixture(scope="module")
 def bare_python(snippets, tmp_path_factory) -> Path:
-    """Interpreter of a new virtual environment with what the documents tell who has only transformers to install."""
+    """Interpreter of a new virtual environment with what the documents say to install for transformers alone."""
     [line] = {line for line in commands(snippets) if line.startswith("pip install torch ")}
     folder = tmp_path_factory.mktemp("bare")
     constraints = folder / "constraints.txt"

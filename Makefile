@@ -6,8 +6,8 @@ PYTHON ?= .venv/bin/python
 app:            ## open the page
 	$(PYTHON) app.py
 
-test:           ## run the tests
-	$(PYTHON) -m pytest
+test:           ## run the tests, in two processes
+	$(PYTHON) -m pytest -n 2 --dist loadfile
 
 lint: types     ## style, types and which module may import which
 	$(PYTHON) -m ruff check .

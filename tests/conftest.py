@@ -23,10 +23,13 @@ for name in [name for name in os.environ if name.startswith(("HF_", "HUGGING_FAC
 HF_HOME = tempfile.mkdtemp(prefix="hf-home-")
 # offline: nothing in the tests' own process can reach out. What talks to the test Hub runs in `run_python`
 os.environ.update(HF_ENVIRONMENT, HF_HOME=HF_HOME, HF_HUB_OFFLINE="1")
+if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes that share the cores and the disk
+    os.environ |= {"OMP_NUM_THREADS": "1", "GRADIO_TEMP_DIR": f"{HF_HOME}/gradio"}
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import tifffile  # noqa: E402
+from filelock import FileLock  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from tests.support.hub import HubServer  # noqa: E402
@@ -98,11 +101,16 @@ def bundled(hub: HubServer, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     org/unetpp-nuclei at v1.0.0, the names that the documents use."""
     from train.release.publish import assemble
 
-    folders = {}
-    for key in ("unet", "unetpp"):
-        folders[key] = tmp_path_factory.mktemp(key)
-        assemble(REPO_ROOT / "weights" / f"{key}-nuclei", folders[key], f"org/{key}-nuclei", "v1.0.0")
-        hub.add(f"org/{key}-nuclei", folders[key], tag="v1.0.0")
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # made once for all of the processes
+        shared = shared.parent
+    folders = {key: shared / "bundled" / key for key in ("unet", "unetpp")}
+    with FileLock(shared / "bundled.lock"):
+        for key, folder in folders.items():
+            if not (folder / "README.md").is_file():  # which is written last
+                assemble(REPO_ROOT / "weights" / f"{key}-nuclei", folder, f"org/{key}-nuclei", "v1.0.0")
+    for key, folder in folders.items():
+        hub.add(f"org/{key}-nuclei", folder, tag="v1.0.0")
     return folders
 
 

@@ -16,6 +16,7 @@ from tests.support.blobs import blob_finder, blob_picture
 
 ROOT = Path(__file__).parents[2]
 IMAGE = ROOT / "examples" / "fluorescence-small.png"
+DIAMETER = 16.0  # given where the scale has tests of its own; the network sees the image as it is
 CODE = """
 import numpy, sys, torch
 torch.set_num_threads(1)
@@ -42,7 +43,7 @@ def test_the_number_of_threads_makes_no_difference(key):
     threads = torch.get_num_threads()
     try:
         found = []
-        for n in (1, 2, 3, 1):
+        for n in (1, 2, 3):
             torch.set_num_threads(n)
             found.append(segment(pixels, model, processor).labels)
     finally:
@@ -56,11 +57,11 @@ def test_the_number_of_threads_makes_no_difference(key):
 def test_tiles_move_less_than_a_pixel_in_a_thousand(key):
     """Sums in another order may move a pixel that lies on the threshold."""
     model, processor = load(ROOT / "weights" / f"{key}-nuclei")
-    pixels = read(IMAGE).pixels
-    whole = segment(pixels, model, processor).labels
+    pixels = read(IMAGE).pixels[:160, :160]
+    whole = segment(pixels, model, processor, diameter=DIAMETER).labels
     assert whole.max() > 5
     for tile in (64, 128):
-        labels = segment(pixels, model, processor, tile=tile).labels
+        labels = segment(pixels, model, processor, diameter=DIAMETER, tile=tile).labels
         assert labels.max() == whole.max()
         assert (labels != whole).mean() < 1e-3
 

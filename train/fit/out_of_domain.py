@@ -30,7 +30,8 @@ from train.fit.strange import blank_fields, pictures
 FOLDS = 5
 PENALTY = 1.0  # on the squared weights
 DOCUMENT = Path("docs/trust.md")
-LISTS = {"train": 8, "validation": 1, "stage1_test": 1, "stardist_test": 1}  # list -> the step between the images that are used
+# list -> the step between its images that are used
+LISTS = {"train": 8, "validation": 1, "stage1_test": 1, "stardist_test": 1}
 
 
 def measure(folders: list[Path], data: str, cache: Path) -> dict[str, dict]:

@@ -22,7 +22,7 @@ from nuclei_models.inference.segmentation import segment
 from nuclei_models.training.packed import load_packed
 from nuclei_models.training.samples import Sample
 from train.data import read_split
-from train.evaluation.evaluate import ImageResult, summarise
+from train.evaluation.results import ImageResult, summarise
 
 from .own import network
 

@@ -5,16 +5,14 @@ in `preprocessor_config.json`.
 """
 
 import copy
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from scipy import ndimage
 from transformers.image_processing_backends import PilBackend
 from transformers.image_processing_base import BatchFeature
 from transformers.image_utils import ImageInput
-from transformers.processing_utils import ImagesKwargs, Unpack
+from transformers.processing_utils import Unpack
 
 from .collation import collate
 from .confidence import AGREEMENT, agreement, confidence, measured
@@ -22,64 +20,10 @@ from .diameter import scale_features
 from .instances import find_instances
 from .intensity import intensity_range, normalise, pixels_of, to_channels
 from .losses import class_count
-from .processor_settings import OF_THE_IMAGE, refuse_late, refuse_sizes, refuse_steps
+from .maps import Maps, pixel_area, resize, smooth
+from .processor_settings import OF_THE_IMAGE, NucleiImageProcessorKwargs, refuse_late, refuse_sizes, refuse_steps
 from .scale import PICTURE_OUTLIERS, Belief, Diameter, Evidence, look_features, perceive
 from .targets import targets_of
-
-
-class Maps(NamedTuple):
-    """What a network says of an image, in [0, 1].
-
-    Attributes:
-        probability: (H, W), float32, of being nucleus.
-        distance: (H, W), float32, normalised distance to the nucleus's edge, or `None` if the network has no such
-            channel.
-        pixel_area: Of a pixel that the network saw, in pixels of the image: 1 where it wasn't rescaled.
-        diameter: The nuclear diameter that was assumed.
-    """
-
-    probability: np.ndarray
-    distance: np.ndarray | None
-    pixel_area: float = 1.0
-    diameter: Diameter = Diameter()
-
-
-class NucleiImageProcessorKwargs(ImagesKwargs, total=False):
-    """Settings of [`NucleiImageProcessor`], beyond transformers' own.
-
-    low_percentile, high_percentile (`float`): Brought to 0 and 1 by the normalisation, a channel at a time.
-    diameter (`float`, *optional*): Typical nuclear diameter in the given images, pixels. `None`: estimated.
-    diameter_estimator (`dict`, *optional*): Weights of the estimate, see `diameter.py`. Without them an image whose
-        diameter isn't given is not rescaled.
-    look_estimator (`dict`, *optional*): Weights by which what the network finds tells the diameter, see `scale.py`.
-        Without them the estimate is not checked.
-    min_diameter, max_diameter (`float`): The range that the network knows. An image whose `diameter` lies outside is
-        rescaled to the nearer end.
-    num_channels (`int`): Channels of the images that the network takes. Three are made of any image; for another number
-        an image must have as many.
-    channel_names (`list[str]`): What the network's channels mean, in order; see `channels.py`.
-    distance_sigma (`float`): Of the Gaussian that smooths the distance map, pixels at the network's scale; what it
-        smooths away are maxima too small to be a nucleus. Fitted on validation.
-    threshold, separation (`float`): Defaults of `find_instances`, fitted on validation.
-    min_area (`float`): Likewise, but pixels at the network's scale, and so in proportion to the nuclei.
-    confidence_model (`dict`, *optional*): Weights of the confidence in each nucleus, see `confidence.py`, fitted on
-        validation; "alone" for one network, and "agreement" where a second one was run.
-    """
-
-    low_percentile: float | int
-    high_percentile: float | int
-    diameter: float | int | None
-    diameter_estimator: dict | None
-    look_estimator: dict | None
-    min_diameter: float | int
-    max_diameter: float | int
-    num_channels: int
-    channel_names: list[str]
-    distance_sigma: float | int
-    threshold: float | int
-    separation: float | int
-    min_area: float | int
-    confidence_model: dict | None
 
 
 class NucleiImageProcessor(PilBackend):
@@ -405,23 +349,6 @@ def _mean_above(maps: Maps, labels: np.ndarray, cut: float) -> np.ndarray:
     area = np.maximum(np.bincount(labels.ravel()), 1)
     mean = np.bincount(labels.ravel(), weights=maps.probability.ravel()) / area
     return (mean[1:] - cut) / max(1 - cut, 1e-9)
-
-
-def pixel_area(size: tuple[int, int], seen: tuple[int, int]) -> float:
-    """Of a pixel that the network saw, in pixels of the image, from both sizes (height, width)."""
-    return (size[0] * size[1]) / (seen[0] * seen[1])
-
-
-def smooth(x: torch.Tensor, sigma: float) -> torch.Tensor:
-    """(H, W) float32 under a Gaussian, sigma in pixels, cut off at 4 sigma; beyond the edge its last pixel goes on."""
-    if sigma == 0:
-        return x
-    return torch.from_numpy(ndimage.gaussian_filter(x.cpu().numpy(), sigma, mode="nearest", truncate=4.0)).to(x.device)
-
-
-def resize(x: torch.Tensor, size: list[int]) -> torch.Tensor:
-    """(C, H, W) float -> (C, *size), bilinear, smoothed first when it shrinks."""
-    return F.interpolate(x[None], size=size, mode="bilinear", align_corners=False, antialias=True)[0]
 
 
 NucleiImageProcessor.register_for_auto_class("AutoImageProcessor")

@@ -1,7 +1,48 @@
-"""Which settings of the processor can be given for one call, and what is said of the others."""
+"""The settings of the processor: what they mean, which can be given for one call, and what is said of the others."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from transformers.processing_utils import ImagesKwargs
+
+
+class NucleiImageProcessorKwargs(ImagesKwargs, total=False):
+    """Settings of [`NucleiImageProcessor`], beyond transformers' own.
+
+    low_percentile, high_percentile (`float`): Brought to 0 and 1 by the normalisation, a channel at a time.
+    diameter (`float`, *optional*): Typical nuclear diameter in the given images, pixels. `None`: estimated.
+    diameter_estimator (`dict`, *optional*): Weights of the estimate, see `diameter.py`. Without them an image whose
+        diameter isn't given is not rescaled.
+    look_estimator (`dict`, *optional*): Weights by which what the network finds tells the diameter, see `scale.py`.
+        Without them the estimate is not checked.
+    min_diameter, max_diameter (`float`): The range that the network knows. An image whose `diameter` lies outside is
+        rescaled to the nearer end.
+    num_channels (`int`): Channels of the images that the network takes. Three are made of any image; for another number
+        an image must have as many.
+    channel_names (`list[str]`): What the network's channels mean, in order; see `channels.py`.
+    distance_sigma (`float`): Of the Gaussian that smooths the distance map, pixels at the network's scale; what it
+        smooths away are maxima too small to be a nucleus. Fitted on validation.
+    threshold, separation (`float`): Defaults of `find_instances`, fitted on validation.
+    min_area (`float`): Likewise, but pixels at the network's scale, and so in proportion to the nuclei.
+    confidence_model (`dict`, *optional*): Weights of the confidence in each nucleus, see `confidence.py`, fitted on
+        validation; "alone" for one network, and "agreement" where a second one was run.
+    """
+
+    low_percentile: float | int
+    high_percentile: float | int
+    diameter: float | int | None
+    diameter_estimator: dict | None
+    look_estimator: dict | None
+    min_diameter: float | int
+    max_diameter: float | int
+    num_channels: int
+    channel_names: list[str]
+    distance_sigma: float | int
+    threshold: float | int
+    separation: float | int
+    min_area: float | int
+    confidence_model: dict | None
+
 
 # settings of what an image becomes
 OF_THE_IMAGE = (

@@ -144,8 +144,8 @@ def search(
 ) -> Diameter:
     """Look through the network where the nuclei are likely to be, until two looks agree.
 
-    The first is at the likeliest diameter, the second `SECOND` times as coarse: it costs little, and where the first took
-    texture within large nuclei for small ones, it sees the large ones. If they don't settle it, more follow.
+    The first is at the likeliest diameter, the second `SECOND` times as coarse: it costs little, and where the first
+    took texture within large nuclei for small ones, it sees the large ones. If they don't settle it, more follow.
 
     Args:
         belief: What is believed before; it takes in what each look says.

@@ -12,7 +12,9 @@ from nuclei_models.inference.loading import load
 from nuclei_models.inference.segmentation import segment
 from nuclei_models.model.repository import sha256
 from nuclei_models.training.samples import Sample
-from train.evaluation.evaluate import ImageResult, evaluate, summarise, table, weights_hash
+from train.evaluation.baseline import otsu_watershed
+from train.evaluation.evaluate import evaluate, weights_hash
+from train.evaluation.results import ImageResult, summarise, table
 from train.release import readme
 
 ROOT = Path(__file__).parents[2]
@@ -96,3 +98,33 @@ def test_readme_is_short():
 def test_table_has_a_row_a_list_and_network():
     rows = table({f.name: json.loads((f / "evaluation.json").read_text()) for f in BUNDLED}).splitlines()
     assert len(rows) == 2 + 2 * len(BUNDLED) + len(BUNDLED)  # and the colour images of stage1_test
+
+
+def test_what_nobody_labelled_counts_for_nothing():
+    true = squares((0, 0), (8, 8))
+    true[8:12, 8:12] = -1
+    found = squares((0, 0), (8, 8))
+    assert ImageResult.compare(true, found).bowl_map == 1
+    assert ImageResult.compare(true, squares((0, 0))).mask.iou == 1
+
+
+class TestBaseline:
+    def test_bright_discs_are_found_and_cut_apart(self):
+        y, x = np.mgrid[:80, :80]
+        image = 20 + 200 * ((np.hypot(y - 30, x - 28) < 12) | (np.hypot(y - 30, x - 49) < 12))
+        assert otsu_watershed(image.astype(np.uint8)).max() == 2
+
+    def test_dark_nuclei_on_a_bright_ground(self):
+        image = np.full((60, 60), 230, np.uint8)
+        image[20:40, 20:40] = 60
+        labels = otsu_watershed(image)
+        assert labels.max() == 1 and labels[30, 30] == 1 and labels[0, 0] == 0
+
+    def test_haematoxylin_in_a_section(self):
+        image = np.full((60, 60, 3), (235, 180, 210), np.uint8)  # eosin
+        image[20:40, 20:40] = (90, 60, 140)
+        labels = otsu_watershed(image)
+        assert labels.max() == 1 and labels[30, 30] == 1 and labels[5, 5] == 0
+
+    def test_a_blank_image_has_none(self):
+        assert otsu_watershed(np.full((20, 20), 7, np.uint8)).max() == 0

@@ -22,13 +22,13 @@ from tqdm import tqdm
 
 from nuclei_models.analysis.metrics import bowl_map, count_mask, iou_matrix, match
 from nuclei_models.inference.loading import load
+from nuclei_models.inference.segmentation import nuclear_diameter
 from nuclei_models.inference.tiling import predict_logits
 from nuclei_models.model.image_processing_nuclei import Maps, NucleiImageProcessor
 from nuclei_models.model.instances import find_instances
 from nuclei_models.model.modeling_nuclei import NucleiPreTrainedModel
-from nuclei_models.training.packed import load_packed
 from nuclei_models.training.samples import Sample
-from train.data import read_split
+from train.evaluation.lists import samples_of
 from train.fit.bundle import save_processor
 
 RANGES = ((16.0, 36.0), (16.0, 24.0), (20.0, 28.0), (24.0, 24.0), (28.0, 28.0))  # pixels at the network's scale
@@ -107,20 +107,31 @@ def pairs(thresholds: Sequence[float], separations: Sequence[float]) -> list[Set
 
 
 def predicted(model: NucleiPreTrainedModel, processor: NucleiImageProcessor, sample: Sample) -> torch.Tensor:
-    """Logits (C, H', W') of a sample."""
-    return predict_logits(model, processor.prepare(sample.image))
+    """Logits (C, H', W') of a sample, at the diameter that is found."""
+    assumed = nuclear_diameter(sample.image, model, processor)
+    return predict_logits(model, processor.prepare(sample.image, assumed.pixels))
+
+
+def centre(sample: Sample, side: int) -> Sample:
+    """The central part of a sample, of at most `side` pixels a side; what nobody labelled counts as background."""
+    top, left = (max(n - side, 0) // 2 for n in sample.labels.shape)
+    window = slice(top, top + side), slice(left, left + side)
+    return Sample(sample.id, sample.image[window], np.maximum(sample.labels[window], 0))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", nargs="+", required=True, help="folders whose preprocessor_config.json is written")
-    parser.add_argument("--data", default="data/dsb2018", help="packed folder, see train.data")
-    parser.add_argument("--split", default="validation")
+    parser.add_argument("--data", default="data", help="folder of the packed folders, see train.data")
+    parser.add_argument("--split", default="five_validation")
+    parser.add_argument("--side", type=int, default=640, help="pixels: of larger images the centre")
+    parser.add_argument("--keep-range", action="store_true", help="of diameters, as the processor has it")
     args = parser.parse_args()
-    samples = load_packed(args.data, read_split(args.split))
+    samples = [centre(sample, args.side) for sample in samples_of(args.data, args.split)[0]]
     for folder in map(Path, args.weights):
         model, processor = load(folder)
-        report = fit(samples, partial(predicted, model, processor), processor)
+        ranges = ((processor.min_diameter, processor.max_diameter),) if args.keep_range else RANGES
+        report = fit(samples, partial(predicted, model, processor), processor, ranges)
         save_processor(processor, folder)
         (folder / "thresholds.json").write_text(json.dumps(report, indent=1) + "\n")
         print(f"{folder.name}: {report[0]}")

@@ -8,7 +8,7 @@ import numpy as np
 
 from nuclei_models.training.samples import DataError
 from train.data import read_split, read_strata
-from train.evaluation.evaluate import COLUMNS
+from train.evaluation.results import COLUMNS
 from train.release.origin import describe_start, set_of
 
 AP_LEVELS = ("0.5", "0.6", "0.7", "0.8", "0.9")

@@ -11,17 +11,25 @@ from pathlib import Path
 from typing import Any
 
 from nuclei_models.inference.bundled import TITLES
-from train.evaluation.evaluate import COLUMNS, table
+from train.evaluation import baseline
+from train.evaluation.results import COLUMNS, table
 from train.release.markdown import fill
 
 ROOT = Path(__file__).parents[2]
 SHORT = ("nucleus IoU", "AP at .5", "AP .5 to .9", "F1 at .5", "PQ")  # README's columns
+SHARES = {
+    "within a factor of 1.5": "within_1.5",
+    "off by more than 2": "off_by_2",
+    "doubtful": "doubtful",
+    "wrong and not doubtful": "wrong_and_not_doubtful",
+}
 NETWORKS = {f"{key}-nuclei": title for key, title in TITLES.items()}
 
 
 def results(columns: Collection[str] = tuple(COLUMNS)) -> str:
     """The table of the test lists."""
-    return table({title: _read(name, "evaluation.json") for name, title in NETWORKS.items()}, columns)
+    networks = {title: _read(name, "evaluation.json") for name, title in NETWORKS.items()}
+    return table(networks | {baseline.TITLE: json.loads(baseline.FILE.read_text())}, columns)
 
 
 def recipe() -> str:
@@ -34,14 +42,12 @@ def recipe() -> str:
             f"| {title} | {record['parameters']:,} | {record['steps']} | {record['best_step']} | "
             f"{fitted['nucleus_iou']:.3f} | {fitted['bowl_map']:.3f} |"
         )
-    diameter = _read("unet-nuclei", "diameter.json")
-    lines += ["", "| estimate of the nuclear diameter | images | median error | 90% within | off by more than 2 |",
-              "|---|---:|---:|---:|---:|"]  # fmt: skip
-    for title, error in diameter.items():
-        lines.append(
-            f"| {title} | {error['images']} | {2 ** error['median_octaves'] - 1:.0%} | "
-            f"{2 ** error['percentile_90_octaves'] - 1:.0%} | {error['share_off_by_two']:.1%} |"
-        )
+    headings = "nuclear diameter found", "network", "images", *SHARES
+    lines += ["", f"| {' | '.join(headings)} |", "|---" * 2 + "|---:" * (len(SHARES) + 1) + "|"]
+    for name, title in NETWORKS.items():
+        for kind, f in _read(name, "diameter.json").items():
+            cells = " | ".join(f"{f[share]:.1%}" for share in SHARES.values())
+            lines.append(f"| {kind} | {title} | {f['images']} | {cells} |")
     return "\n".join(lines)
 
 

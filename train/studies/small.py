@@ -25,7 +25,7 @@ from nuclei_models.training.packed import load_packed
 from nuclei_models.training.samples import Sample
 from nuclei_models.training.trainer import Ema
 from train.data import read_split
-from train.evaluation.evaluate import COLOUR
+from train.evaluation.results import COLOUR
 from train.experiment import Experiment
 from train.studies.schemes import Scheme
 

@@ -4,7 +4,7 @@ from nuclei_models.training.packed import load_packed
 from nuclei_models.training.samples import Sample, laboratory
 from train.data import read_strata
 
-LISTS = ["stage1_test", "stardist_test", "bsst265_test", "tnbc_test", "nuinsseg_test", "mnfinder_test"]
+LISTS = ["stage1_test", "stardist_test", "bsst265_test", "tnbc_test", "nuinsseg_test"]
 BOWL = "dsb2018"  # the packed folder of ids without a laboratory
 
 

@@ -5,8 +5,8 @@
 `data` holds the packed folders dsb2018, bsst265, mnfinder, nuinsseg and tnbc (see `train.data`). Images that share an
 organ, a patient or an experiment stay on one side. Each line is laboratory/name and its stratum.
 
-- Tests, one list a laboratory: BSST265's own test images, TNBC's patients 10 and 11, six organs of NuInsSeg, and the one
-  image of MNFinder whose experiment is nowhere else.
+- Tests, one list a laboratory: BSST265's own test images, TNBC's patients 10 and 11, six organs of NuInsSeg, and the
+  one image of MNFinder whose experiment is nowhere else.
 - five_validation: the Bowl's validation list, and of each other laboratory what `VALIDATION` names.
 - five_train: the rest.
 - five_train_first and five_validation_first: with the other laboratories' validation images among those that train. The

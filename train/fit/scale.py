@@ -1,6 +1,7 @@
 """Fit how the processor finds the nuclear diameter, and save it with the weights.
 
     python -m train.fit.scale --weights weights/unet-nuclei weights/unetpp-nuclei --data data
+    python -m train.fit.scale --weights weights/unet-nuclei --judge       only measure what is saved there
 
 Two perceptrons are fitted on images of the training list, whose true median diameters are known: one judges the picture
 alone; the other, one for each network, judges what the network finds at assumed diameters up to six times too small or
@@ -136,9 +137,20 @@ def main() -> None:
     parser.add_argument("--validation", default="five_validation", help="list to try on")
     parser.add_argument("--most", type=int, default=110, help="images of a laboratory to fit the looks on")
     parser.add_argument("--each", type=int, default=6, help="scales of each image, and assumed diameters")
+    parser.add_argument("--scales", nargs="+", type=float, default=SCALES, help="of the images that it is tried on")
+    parser.add_argument("--judge", action="store_true", help="don't fit, only try")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
+    if not args.judge:
+        fit_weights(args)
+    for folder in map(Path, args.weights):
+        report = judge(args.validation, args.data, load_network(str(folder)), tuple(args.scales))
+        (folder / "diameter.json").write_text(json.dumps(report, indent=1) + "\n")
+        print(json.dumps(report, indent=1))
 
+
+def fit_weights(args: argparse.Namespace) -> None:
+    """Fit the estimates of each network and save them in its processor's file."""
     rng = np.random.default_rng(args.seed)
     samples = load_packed(args.data, read_split(args.split))
     picture = fit(list(pictures(tqdm(samples, desc="pictures"), args.each, rng, spoil=True)), args.seed)
@@ -149,9 +161,6 @@ def main() -> None:
         network.processor.diameter_estimator = picture  # type: ignore[assignment]
         network.processor.look_estimator = fit(examples, args.seed)  # type: ignore[assignment]
         save_processor(network.processor, folder)
-        report = judge(args.validation, args.data, network)
-        (folder / "diameter.json").write_text(json.dumps(report, indent=1) + "\n")
-        print(json.dumps(report, indent=1))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """Copy the example images of the page and the tests out of the validation and test lists: `examples/`.
 
-    python -m train.release.examples --data data/dsb2018
+    python -m train.release.examples --data data
 
-Each gets `<name>.png`, `<name>_labels.png` (16 bit, the true nuclei) and an entry in `examples.json`. All are CC0
-(BBBC038). Large ones are cut down to their most populated part of at most 512 pixels a side.
+Each gets `<name>.png`, `<name>_labels.png` (16 bit, the true nuclei) and an entry in `examples.json`. They are CC0
+(BBBC038 and BSST265), but for "histology-kidney", which is CC BY 4.0 (NuInsSeg: Mahbod et al., Scientific Data 11:295,
+2024). Large ones are cut down to their most populated part of at most 512 pixels a side.
 """
 
 import argparse
@@ -15,7 +16,9 @@ from PIL import Image
 
 from nuclei_models.model.instances import drop_small
 from nuclei_models.training.packed import load_packed
+from nuclei_models.training.samples import laboratory
 from train.data import read_strata
+from train.evaluation.lists import BOWL, LISTS
 
 SIDE = 512  # pixels
 CHOSEN = {  # name: (beginning of the id, title)
@@ -32,14 +35,17 @@ CHOSEN = {  # name: (beginning of the id, title)
     "tissue-pale": ("9f17ae", "Stained tissue, pale ground"),
     "histology-pink": ("0f1f89", "Haematoxylin and eosin"),
     "brightfield": ("76a372", "Bright-field"),
+    "fluorescence-speckled": ("bsst265/otherspecimen_0", "Fluorescence, large and speckled"),
+    "histology-kidney": ("nuinsseg/human_kidney_01", "Haematoxylin and eosin, kidney"),
 }
+SIDES = {"fluorescence-speckled": 896}  # pixels, where SIDE shows too few nuclei
 
 
 def find(prefix: str) -> tuple[str, str, str]:
     """(id, split, stratum) of the one held-out image whose id begins so."""
     hits = [
         (image_id, split, stratum)
-        for split in ("validation", "stage1_test", "stardist_test")
+        for split in ("validation", *LISTS)
         for image_id, stratum in read_strata(split).items()
         if image_id.startswith(prefix)
     ]
@@ -48,9 +54,9 @@ def find(prefix: str) -> tuple[str, str, str]:
     return hits[0]
 
 
-def most_populated(labels: np.ndarray) -> tuple[slice, slice]:
-    """The window of at most SIDE pixels a side with most nucleus pixels."""
-    height, width = (min(n, SIDE) for n in labels.shape)
+def most_populated(labels: np.ndarray, side: int) -> tuple[slice, slice]:
+    """The window of at most `side` pixels a side with most nucleus pixels."""
+    height, width = (min(n, side) for n in labels.shape)
     starts = [
         (y, x) for y in range(0, labels.shape[0] - height + 1, 32) for x in range(0, labels.shape[1] - width + 1, 32)
     ]
@@ -60,15 +66,15 @@ def most_populated(labels: np.ndarray) -> tuple[slice, slice]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="data/dsb2018", help="packed folder, see train.data")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the packed folders, see train.data")
     parser.add_argument("--out", type=Path, default=Path("examples"))
     args = parser.parse_args()
     args.out.mkdir(exist_ok=True)
     entries = []
     for name, (prefix, title) in CHOSEN.items():
         image_id, split, stratum = find(prefix)
-        sample = load_packed(args.data, [image_id])[0]
-        window = most_populated(sample.labels)
+        sample = load_packed(args.data if laboratory(image_id) else args.data / BOWL, [image_id])[0]
+        window = most_populated(sample.labels, SIDES.get(name, SIDE))
         labels = drop_small(sample.labels[window], 1)
         Image.fromarray(np.ascontiguousarray(sample.image[window])).save(args.out / f"{name}.png", optimize=True)
         Image.fromarray(labels.astype(np.uint16)).save(args.out / f"{name}_labels.png", optimize=True)

@@ -23,15 +23,22 @@ from nuclei_models.analysis.out_of_domain import FILE, SIGNALS, Domain, signals
 from nuclei_models.inference.loading import PROCESSOR, load
 from nuclei_models.inference.segmentation import predict
 from nuclei_models.model.repository import WEIGHTS, sha256
-from nuclei_models.training.packed import load_packed
-from train.data import read_split
+from train.evaluation.lists import samples_of
 from train.fit.strange import blank_fields, pictures
 
 FOLDS = 5
 PENALTY = 1.0  # on the squared weights
 DOCUMENT = Path("docs/trust.md")
-# list -> the step between its images that are used
-LISTS = {"train": 8, "validation": 1, "stage1_test": 1, "stardist_test": 1}
+# list -> the step between its images that are used; the first two are fitted on
+LISTS = {
+    "five_train": 14,
+    "five_validation": 1,
+    "stage1_test": 1,
+    "stardist_test": 1,
+    "bsst265_test": 2,
+    "tnbc_test": 1,
+    "nuinsseg_test": 4,
+}
 
 
 def measure(folders: list[Path], data: str, cache: Path) -> dict[str, dict]:
@@ -41,20 +48,19 @@ def measure(folders: list[Path], data: str, cache: Path) -> dict[str, dict]:
 
     def images():
         for name, every in LISTS.items():
-            for sample in load_packed(data, read_split(name)[::every]):
+            for sample in samples_of(data, name)[0][::every]:
                 yield sample.id, sample.id, name, sample.image
-        empty = blank_fields(load_packed(data, read_split("train")))
+        empty = blank_fields(samples_of(data, "train")[0])
         for picture in (*pictures(), *empty):
             yield picture.name, picture.group, picture.kind, picture.pixels
 
     for name, group, kind, pixels in tqdm(list(images()), unit="image"):
         if name in done:
             continue
-        diameter = networks[0][1].estimate_diameter(pixels)
-        maps = [predict(pixels, model, processor, diameter=diameter) for model, processor in networks]
+        maps = [predict(pixels, model, processor) for model, processor in networks]
         labels = [processor.instances(m) for m, (_, processor) in zip(maps, networks, strict=True)]
         found = int(sum(one.max() for one in labels))
-        measured = signals(maps, labels, diameter).round(5).tolist()
+        measured = signals(maps, labels, maps[0].diameter.pixels).round(5).tolist()
         done[name] = {"kind": kind, "group": group, "found": found, "signals": measured}
         write(cache, json.dumps(done))
     return done
@@ -113,7 +119,7 @@ def table(figures: dict) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", nargs=2, type=Path, required=True, help="U-Net's folder and U-Net++'s")
-    parser.add_argument("--data", default="data/dsb2018", help="packed folder, see train.data")
+    parser.add_argument("--data", default="data", help="folder of the packed folders, see train.data")
     parser.add_argument("--alarms", type=float, default=0.05, help="share of validation images that may be warned of")
     parser.add_argument("--cache", type=Path, help="by default one in runs/ for these weights and settings")
     args = parser.parse_args()
@@ -128,7 +134,7 @@ def main() -> None:
     kinds = np.array([m["kind"] for m in fitted.values()])
     strange = ~np.isin(kinds, list(LISTS))
     scores = left_out(x, strange, [m["group"] for m in fitted.values()])
-    threshold = float(np.quantile(scores[kinds == "validation"], 1 - args.alarms, method="higher"))
+    threshold = float(np.quantile(scores[kinds == "five_validation"], 1 - args.alarms, method="higher"))
     rule = fit(x, strange)
     by_name = dict(zip(fitted, scores, strict=True))
     tests = [name for name, m in seen.items() if m["kind"].endswith("_test")]

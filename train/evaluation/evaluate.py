@@ -64,7 +64,8 @@ def main() -> None:
     args = parser.parse_args()
 
     options = {"diameter": args.diameter, "tta": args.tta}
-    samples, strata = {}, {}
+    samples: dict[str, list[Sample]] = {}
+    strata: dict[str, str] = {}
     for split in args.split:
         samples[split], kinds = samples_of(args.data, split)
         strata |= kinds

@@ -29,7 +29,9 @@ from nuclei_models.model.confidence import AGREEMENT, FEATURES, LIMIT, agreement
 from nuclei_models.training.packed import load_packed
 from nuclei_models.training.samples import DataError, Sample
 from train.data import read_split
+from train.evaluation.lists import LISTS
 from train.fit.bundle import save_processor
+from train.fit.thresholds import centre
 
 BINS = 10
 FOLDS = 5
@@ -198,9 +200,10 @@ def main() -> None:
     parser.add_argument(
         "--weights", nargs="+", type=Path, required=True, help="one network's folder, or both networks'"
     )
-    parser.add_argument("--data", nargs="+", default=["data/dsb2018"], help="packed folders, see train.data")
-    parser.add_argument("--fit", nargs="+", default=["validation"], help="lists that it is fitted on")
-    parser.add_argument("--test", nargs="+", default=["stage1_test", "stardist_test"], help="lists that it is tried on")
+    parser.add_argument("--data", nargs="+", default=["data/dsb2018", "data"], help="packed folders, see train.data")
+    parser.add_argument("--fit", nargs="+", default=["five_validation"], help="lists that it is fitted on")
+    parser.add_argument("--test", nargs="+", default=LISTS, help="lists that it is tried on")
+    parser.add_argument("--side", type=int, default=640, help="pixels: of larger images the centre")
     parser.add_argument("--documents", action="store_true", help=f"write {DOCUMENT} and {PICTURE}")
     args = parser.parse_args()
     if len(args.weights) > 2:
@@ -208,7 +211,8 @@ def main() -> None:
     networks = [load_network(str(folder)) for folder in args.weights]
 
     def nuclei_in(lists: list[str]) -> list[Nuclei]:
-        return found_by(networks, [sample for name in lists for sample in samples_of(args.data, name)])
+        samples = [centre(sample, args.side) for name in lists for sample in samples_of(args.data, name)]
+        return found_by(networks, samples)
 
     fitted = nuclei_in(args.fit)
     tests = {name: nuclei_in([name]) for name in args.test}

@@ -49,9 +49,10 @@ def judge(samples: list[Sample], maps: list[Maps], settings: list[Setting]) -> l
     for setting in tqdm(settings, unit="setting"):
         scaled = [setting | {"min_area": setting["min_area"] * m.pixel_area} for m in maps]
         found = [find_instances(m.probability, m.distance, **s) for m, s in zip(maps, scaled, strict=True)]
-        pairs = [iou_matrix(s.labels, f) for s, f in zip(samples, found, strict=True)]
+        found = [np.where(s.labels < 0, 0, f) for s, f in zip(samples, found, strict=True)]  # what nobody labelled
+        pairs = [iou_matrix(np.maximum(s.labels, 0), f) for s, f in zip(samples, found, strict=True)]
         ap = np.mean([bowl_map(pair) for pair in pairs])
-        iou = np.mean([count_mask(s.labels, f).iou for s, f in zip(samples, found, strict=True)])
+        iou = np.mean([count_mask(np.maximum(s.labels, 0), f).iou for s, f in zip(samples, found, strict=True)])
         at_half = np.mean([match(pair, 0.5).ap for pair in pairs])
         figures = {"bowl_map": ap, "ap_50": at_half, "nucleus_iou": iou, "score": (ap + iou) / 2}
         report.append(setting | {k: round(float(v), 4) for k, v in figures.items()})
@@ -113,10 +114,10 @@ def predicted(model: NucleiPreTrainedModel, processor: NucleiImageProcessor, sam
 
 
 def centre(sample: Sample, side: int) -> Sample:
-    """The central part of a sample, of at most `side` pixels a side; what nobody labelled counts as background."""
+    """The central part of a sample, of at most `side` pixels a side."""
     top, left = (max(n - side, 0) // 2 for n in sample.labels.shape)
     window = slice(top, top + side), slice(left, left + side)
-    return Sample(sample.id, sample.image[window], np.maximum(sample.labels[window], 0))
+    return Sample(sample.id, sample.image[window], sample.labels[window])
 
 
 def main() -> None:

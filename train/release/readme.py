@@ -16,7 +16,7 @@ from train.evaluation.results import COLUMNS, table
 from train.release.markdown import fill
 
 ROOT = Path(__file__).parents[2]
-SHORT = ("nucleus IoU", "AP at .5", "AP .5 to .9", "F1 at .5", "PQ")  # README's columns
+SHORT = ("nucleus IoU", "Dice", "AP at .5", "AP .5 to .9", "Bowl mAP")  # README's columns
 SHARES = {
     "within a factor of 1.5": "within_1.5",
     "off by more than 2": "off_by_2",

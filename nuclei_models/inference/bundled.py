@@ -7,7 +7,7 @@ module imports nothing that is slow, so that help is quick.
 from pathlib import Path
 
 TITLES = {"unet": "U-Net", "unetpp": "U-Net++"}
-DEFAULT = "unetpp-nuclei"  # the network that is taken where none is named
+DEFAULT = "unet-nuclei"  # the network that is taken where none is named
 PACKAGE = Path(__file__).resolve().parents[1]
 
 

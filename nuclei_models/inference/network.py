@@ -1,5 +1,6 @@
 """A network loaded for use, and where it came from: what the page and the command line run."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -72,9 +73,10 @@ class Network:
         settings: RunSettings,
         pixel_size: tuple[float, float] | None = None,
         progress: Progress | None = None,
+        check_scale: Callable[[float], None] | None = None,
     ) -> Maps:
         """`segmentation.predict` by these settings, on the network of their level."""
-        known = settings.for_predict() | {"pixel_size": pixel_size}
+        known = settings.for_predict() | {"pixel_size": pixel_size, "check_scale": check_scale}
         return predict(image, self.at(settings.level), self.processor, progress=progress, **known)
 
     def segment(

@@ -4,6 +4,7 @@ It has two halves: `predict` runs the network and gives maps; `NucleiImageProces
 without the network, which is why sliders are fast.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -107,6 +108,7 @@ def predict(
     tile: int | None = None,
     progress: Progress | None = None,
     precision: str = "auto",
+    check_scale: Callable[[float], None] | None = None,
 ) -> Maps:
     """Run the network on an image.
 
@@ -120,6 +122,8 @@ def predict(
         progress: Called with (parts done, parts in all); raise from it to cancel.
         precision: What the network computes in: "auto" is "bfloat16" where the device has instructions for it (results
             differ in a few pixels of nuclei's edges, see docs/speed.md) and "float32" elsewhere.
+        check_scale: Called with the factor by which the image is to be rescaled, before the network sees it whole;
+            raise from it if that is too much work.
 
     Returns:
         Maps of the image's size, float32.
@@ -137,6 +141,8 @@ def predict(
 
     assumed, looks = find_diameter(normalised.__getitem__, size, run, processor, diameter, pixel_size)
     scale = processor.scale_for(assumed.pixels)
+    if check_scale is not None:
+        check_scale(scale)
     if not tta:
         logits = looks.kept.get(scale) if looks is not None else None
         return processor.maps(run(processor.rescale(normalised, scale)) if logits is None else logits, size, assumed)

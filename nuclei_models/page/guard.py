@@ -107,7 +107,8 @@ def with_policy(send: Callable[[Message], Awaitable[None]]) -> Callable[[Message
 
     async def sent(message: Message) -> None:
         if message["type"] == "http.response.start":
-            message = message | {"headers": [*message.get("headers", []), (b"content-security-policy", POLICY)]}
+            headers = [*message.get("headers", []), (b"content-security-policy", POLICY)]
+            message = {**message, "headers": headers}
         await send(message)
 
     return sent

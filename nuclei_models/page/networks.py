@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -91,9 +92,8 @@ class Networks:
             ValueError: A setting is out of range, or it would be or is more work than `limits` allow.
         """
         network = self[key]
-        processor = network.processor
-        diameter = settings.diameter or processor.diameter or processor.estimate_diameter(pixels)
-        check_work(pixels.shape[:2], processor.scale_for(diameter), settings.tta)
+        if settings.diameter:
+            check_work(pixels.shape[:2], settings.tta, network.processor.scale_for(settings.diameter))
         with self._one_at_a_time:
             self.runs += 1
             until = time_limit(check)
@@ -114,7 +114,7 @@ def give_back_memory() -> None:
             ctypes.CDLL(None).malloc_trim(0)
 
 
-def check_work(size: tuple[int, ...], scale: float, tta: bool) -> None:
+def check_work(size: tuple[int, ...], tta: bool, scale: float) -> None:
     """Raise a ValueError if an image of this height and width, rescaled, seen from all sides, is above `MAX_WORK`."""
     views, pixels = (8 if tta else 1), size[0] * size[1]
     if pixels * scale**2 * views > MAX_WORK:
@@ -158,7 +158,8 @@ def _predict(
     pixel_size: tuple[float, float] | None = None,
     progress: Progress | None = None,
 ) -> Maps:
-    return LOADED[number].predict(pixels, settings, pixel_size, progress)
+    check_scale = partial(check_work, pixels.shape[:2], settings.tta)
+    return LOADED[number].predict(pixels, settings, pixel_size, progress, check_scale)
 
 
 # On ZeroGPU, where many Spaces share GPUs, this runs in a process forked from this one and gets its arguments pickled:

@@ -36,7 +36,7 @@ golden:         ## store what the bundled weights say of an example image, for t
 	$(PYTHON) -m train.release.golden
 
 cards:          ## write the model cards and their pictures
-	$(PYTHON) -m train.release.card weights/unet-nuclei weights/unetpp-nuclei --data data/dsb2018
+	$(PYTHON) -m train.release.card weights/unet-nuclei weights/unetpp-nuclei --data data
 
 report:         ## write the measured figures into README and docs
 	$(PYTHON) -m train.release.readme

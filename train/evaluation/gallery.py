@@ -18,9 +18,9 @@ from nuclei_models.inference.loading import load
 from nuclei_models.inference.segmentation import segment
 from nuclei_models.output.display import to_display
 from nuclei_models.output.overlay import draw_overlay
-from nuclei_models.training.packed import load_packed
 from nuclei_models.training.samples import Sample
 from train.data import read_strata
+from train.evaluation.lists import samples_by_id
 
 OUT = Path("docs/gallery")
 PAGE = Path("docs/gallery.md")
@@ -70,7 +70,7 @@ def draw(rows: list[tuple[str, Sample, np.ndarray]], strata: dict[str, str], pat
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", nargs="+", required=True, help="folders with evaluation.json")
-    parser.add_argument("--data", default="data/dsb2018", help="packed folder, see train.data")
+    parser.add_argument("--data", default="data", help="folder of the packed folders, see train.data")
     args = parser.parse_args()
     text = HEAD
     for folder in map(Path, args.weights):
@@ -79,7 +79,7 @@ def main() -> None:
         for name, figures in json.loads((folder / "evaluation.json").read_text())["lists"].items():
             rows = []
             for what, ids in ranked(figures["by_image"]).items():
-                for sample in load_packed(args.data, ids):
+                for sample in samples_by_id(args.data, ids):
                     rows.append((what, sample, segment(sample.image, model, processor).labels))
             picture = OUT / f"{folder.name}-{name}.jpg"
             draw(rows, read_strata(name), picture)

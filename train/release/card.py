@@ -1,7 +1,7 @@
 """The model card of a network: its folder -> README.md. Every figure of ours is read from the folder's files.
 
     python -m train.release.card weights/unet-nuclei                      write weights/unet-nuclei/README.md again
-    python -m train.release.card weights/unet-nuclei --data data/dsb2018  and its examples/{typical,limits}.png
+    python -m train.release.card weights/unet-nuclei --data data  and its examples/{typical,limits}.png
 
 `train.release.publish` makes the card for the Hub with the same function. The text is in `card.md.jinja`.
 """
@@ -23,8 +23,9 @@ from nuclei_models.inference.segmentation import segment
 from nuclei_models.model.losses import class_count
 from nuclei_models.model.repository import CONFIG, WEIGHTS, sha256
 from nuclei_models.training.card import environment
-from nuclei_models.training.packed import load_packed
+from nuclei_models.training.samples import laboratory
 from train.evaluation.figures import draw_comparison
+from train.evaluation.lists import samples_by_id
 from train.release.card_text import (
     CITATIONS,
     LISTS,
@@ -206,7 +207,7 @@ def draw_pictures(folder: Path, data: Path) -> None:
     model, processor = load(folder)
     (folder / "examples").mkdir(exist_ok=True)
     for name, place in PICTURES.items():
-        samples = load_packed(data, list(choose(evaluation, place).values()))
+        samples = samples_by_id(data, list(choose(evaluation, place).values()))
         found = {s.id: segment(s.image, model, processor).labels for s in samples}
         path = folder / "examples" / f"{name}.png"
         draw_comparison(samples, strata_of(evaluation), {title: found}, path)
@@ -226,7 +227,7 @@ def find_picture(folder: Path, name: str, evaluation: dict[str, Any]) -> tuple[s
             return None, ""
     results = by_kind(evaluation)
     parts = [
-        f"{kind}, Bowl mAP {figure(results[kind][i]['bowl_map'])} ({i[:8]})"
+        f"{kind}, Bowl mAP {figure(results[kind][i]['bowl_map'])} ({i if laboratory(i) else i[:8]})"
         for kind, i in choose(evaluation, PICTURES[name]).items()
     ]
     which = "The median" if PICTURES[name] else "The worst"
@@ -246,7 +247,7 @@ def _images(evaluation: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="+", type=Path, help="folders of networks, evaluated")
-    parser.add_argument("--data", type=Path, help="packed folder (train.data): draw the pictures again")
+    parser.add_argument("--data", type=Path, help="folder of the packed folders (train.data): draw the pictures again")
     parser.add_argument("--owner", default="org", help="of the repositories that the snippets name")
     parser.add_argument("--tag", default="v1.0.0", help="version that the snippets name")
     args = parser.parse_args()

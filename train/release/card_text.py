@@ -15,6 +15,9 @@ AP_LEVELS = ("0.5", "0.6", "0.7", "0.8", "0.9")
 LISTS = {
     "stage1_test": "the Bowl's stage1_test",
     "stardist_test": "the StarDist paper's test images",
+    "bsst265_test": "BSST265's own test images",
+    "tnbc_test": "TNBC's patients 10 and 11",
+    "nuinsseg_test": "six organs of NuInsSeg",
 }
 PEERS = (  # on the StarDist paper's 50 images, AP at AP_LEVELS; `None` where none is published
     ("PatchPerPix", (0.868, 0.827, 0.755, 0.635, 0.379), 1),

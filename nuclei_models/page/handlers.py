@@ -151,15 +151,16 @@ class Page:
         return round(float(event._data["diameter"]), 1)
 
     def count(self, request: gr.Request, number: float, key: str | None, *controls) -> tuple:
-        """-> summary, histogram, table, picked nucleus."""
+        """-> summary, histogram, table, picked nucleus, viewer, which shows numbers too."""
         turn = self.visitors.take_turn(session_of(request), key, number, NUMBERS)
         if turn is None:
-            return (SKIP,) * 4
+            return (SKIP,) * 5
         cut, pixel_size = self.controls(*controls)
         analysis = self.analysis(key, pixel_size)
-        table = gr.HTML(value=numbers.rows(analysis, cut), mark=None)
-        values = numbers.summary(analysis, cut), numbers.histogram(analysis, cut), table, PICK
-        return values if turn.is_last(NUMBERS) else (SKIP,) * 4
+        rows = numbers.rows(analysis, cut)
+        table = gr.HTML(value=rows, mark=None)
+        values = numbers.summary(analysis, cut), numbers.histogram(analysis, cut), table, PICK, gr.HTML(numbers=rows)
+        return values if turn.is_last(NUMBERS) else (SKIP,) * 5
 
     def pick(self, event: gr.EventData, request: gr.Request, number: float, key: str | None, *controls) -> tuple:
         """-> viewer, table, picked nucleus: a click on a picture or on a row."""

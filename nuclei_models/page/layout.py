@@ -140,6 +140,7 @@ def result_column(c: SimpleNamespace, networks: Networks, page: Page) -> None:
         js_on_load="\n".join(asset(f"viewer/{part}.js") for part in VIEWER),
         server_functions=[viewer_function(page)],
         bases={},
+        numbers={},
         mark=None,
         of="",
         elem_id="viewer",
@@ -237,7 +238,7 @@ def connect(blocks: gr.Blocks, c: SimpleNamespace, page: Page) -> None:
         run = asked.success(page.analyse, c.question, [c.made, c.status], trigger_mode="multiple", **net)
         made = [c.number, c.made, *controls]
         seen = run.success(page.show, made, [c.result, c.viewer, *counted], js=NUMBER, trigger_mode="multiple", **quiet)
-        seen.success(page.count, shown, counted, js=NUMBER, trigger_mode="multiple", **quiet)
+        seen.success(page.count, shown, [*counted, c.viewer], js=NUMBER, trigger_mode="multiple", **quiet)
         runs.append(run)
     c.cancel.click(page.cancel, c.number, c.status, js=NUMBER, queue=False, **private)
     page.visitors.leave_queue = leaver(blocks, [run["id"] for run in runs], ["", SKIP])
@@ -245,8 +246,8 @@ def connect(blocks: gr.Blocks, c: SimpleNamespace, page: Page) -> None:
     live = {"trigger_mode": "always_last", "concurrency_limit": 2, **quiet}
     cut = [c.threshold.change, c.separation.change, c.min_area.change]
     moved = gr.on(cut, page.cut, shown, c.viewer, queue=False, js=NUMBER, **live)
-    moved.success(page.count, shown, counted, js=LATER, **live)
-    gr.on([c.pixel_size.change, c.viewer.edit], page.count, shown, counted, js=NUMBER, **live)
+    moved.success(page.count, shown, [*counted, c.viewer], js=LATER, **live)
+    gr.on([c.pixel_size.change, c.viewer.edit], page.count, shown, [*counted, c.viewer], js=NUMBER, **live)
     picked = [c.viewer, c.table, c.picked]
     gr.on([c.viewer.select, c.table.select], page.pick, shown, picked, js=NUMBER, **quiet)
     c.viewer.submit(page.diameter, None, c.diameter, **quiet)

@@ -114,9 +114,9 @@ OUTPUTS = {
     "analyse": ("made", "status"),
     "show": ("result", "viewer", *COUNTED),
     "cut": ("viewer",),
-    "count": COUNTED,
-    "size": COUNTED,
-    "moved": COUNTED,
+    "count": (*COUNTED, "viewer"),
+    "size": (*COUNTED, "viewer"),
+    "moved": (*COUNTED, "viewer"),
     "cancel": ("status",),
 }
 NEXT = {"ask": "analyse", "analyse": "show", "show": "count", "cut": "moved"}

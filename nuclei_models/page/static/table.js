@@ -48,21 +48,6 @@ function line(network, row) {
   return node;
 }
 
-// what the viewer shows of a nucleus on which the pointer rests, and which nuclei are doubtful
-window.nuclei = {
-  rows(key) {
-    return props.value?.networks?.find((network) => network.key === key)?.rows || [];
-  },
-  about(key, label) {
-    const row = this.rows(key).find((cells) => cells[0] === label);
-    return row && props.value.columns.slice(1).map((column, i) => `${column} ${format(row[i + 1])}`);
-  },
-  doubtful(key) {
-    const i = props.value?.columns?.indexOf("confidence") ?? -1;
-    return i < 0 ? [] : this.rows(key).filter((row) => row[i] < 0.5).map((row) => row[0]);
-  },
-};
-
 function draw() {
   const value = props.value;
   if (!value || !value.networks) return root.replaceChildren();
@@ -97,9 +82,6 @@ function reveal() {
   if (row) box.scrollTop = row.offsetTop - box.clientHeight / 2; // not scrollIntoView, which would move the page
 }
 
-watch("value", () => {
-  draw();
-  window.dispatchEvent(new Event("nuclei-numbers"));
-});
+watch("value", draw);
 watch("mark", reveal);
 draw();

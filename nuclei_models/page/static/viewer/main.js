@@ -110,8 +110,22 @@ class Desk {
     if (side?.key) trigger("select", { key: side.key, x, y });
   }
 
+  rows(key) {
+    return props.numbers?.networks?.find((network) => network.key === key)?.rows || [];
+  }
+
+  about(key, label) { // what the table says of a nucleus
+    const row = this.rows(key).find((cells) => cells[0] === label);
+    return row && props.numbers.columns.slice(1).map((column, i) => `${column} ${Number(row[i + 1].toPrecision(4)).toLocaleString("en")}`);
+  }
+
+  doubted(key) {
+    const i = props.numbers?.columns?.indexOf("confidence") ?? -1;
+    return i < 0 ? [] : this.rows(key).filter((row) => row[i] < 0.5).map((row) => row[0]);
+  }
+
   numbered() { // the table of nuclei has new numbers
-    for (const [key, net] of Object.entries(this.nets)) net.doubtful = new Set(window.nuclei?.doubtful(key) || []);
+    for (const [key, net] of Object.entries(this.nets)) net.doubtful = new Set(this.doubted(key));
     this.stale();
   }
 
@@ -120,7 +134,7 @@ class Desk {
     const nucleus = net?.nuclei.at(...this.toImage(stage, at)), { tip } = stage;
     tip.hidden = !nucleus;
     if (!nucleus) return;
-    const row = window.nuclei?.about(side.key, nucleus.number);
+    const row = this.about(side.key, nucleus.number);
     tip.textContent = [`${net.title} ${nucleus.number}`, ...(row || [`area ${nucleus.area.toLocaleString("en")} px`]), ...(net.mended.has(nucleus.number) ? ["mended"] : []),
       ...(net.doubtful.has(nucleus.number) ? ["doubtful"] : [])].join(" · ");
     const left = at[0] > stage.node.clientWidth / 2;

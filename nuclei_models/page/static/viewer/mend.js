@@ -144,6 +144,6 @@ watch("value", () => desk.take(props.value));
 watch("bases", () => desk.takeBases(props.bases));
 watch("of", () => desk.take(props.value));
 watch("mark", () => desk.showMark());
-window.addEventListener("nuclei-numbers", () => desk.numbered());
+watch("numbers", () => desk.numbered());
 desk.takeBases(props.bases);
 desk.take(props.value);

@@ -20,6 +20,7 @@ from transformers import TrainingArguments, set_seed
 from nuclei_models.inference.device import choose_device, describe
 from nuclei_models.training.curves import draw_curves
 from nuclei_models.training.dataset import TrainingCrops, collate, validation_item
+from nuclei_models.training.memory import kept_between_steps
 from nuclei_models.training.packed import load_packed
 from nuclei_models.training.trainer import Ema, NucleiTrainer, last_checkpoint
 from train.data import read_split
@@ -61,7 +62,10 @@ def train(experiment: Experiment) -> Path:
     )
     out = Path(experiment.training["output_dir"])
     begun = last_checkpoint(out)
-    trainer.train(resume_from_checkpoint=None if begun is None else str(begun))
+    with kept_between_steps(args.device) as kept:
+        if kept and args.process_index == 0:
+            print("Memory that a step frees is kept for the next step, and given back at the end.")
+        trainer.train(resume_from_checkpoint=None if begun is None else str(begun))
     if trainer.is_world_process_zero():
         (out / "log.json").write_text(json.dumps(trainer.state.log_history, indent=1) + "\n")
         draw_curves(trainer.state.log_history, out / "curves.png")

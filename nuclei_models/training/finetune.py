@@ -17,6 +17,7 @@ from ..model.image_processing_nuclei import NucleiImageProcessor
 from ..model.modeling_nuclei import NucleiPreTrainedModel
 from .budget import Budget
 from .dataset import TrainingCrops, collate, validation_item
+from .memory import kept_between_steps
 from .recipe import RATE, Recipe
 from .samples import Sample
 from .trainer import BEST, Ema, NucleiTrainer, last_checkpoint
@@ -101,7 +102,8 @@ def finetune(
     stopped = ""
     begun = last_checkpoint(out)
     try:
-        trainer.train(resume_from_checkpoint=None if begun is None else str(begun))
+        with kept_between_steps(model.device):
+            trainer.train(resume_from_checkpoint=None if begun is None else str(begun))
     except KeyboardInterrupt:
         stopped = "you"
     log = trainer.state.log_history

@@ -1,8 +1,10 @@
 """Training: seeds, resuming, two processes; on a small network and drawn discs."""
 
 import json
+import platform
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from nuclei_models import NucleiImageProcessor, UNet
 from nuclei_models.training.packed import pack
 from nuclei_models.training.samples import Sample
 from nuclei_models.training.trainer import Ema, last_checkpoint
+from train import train as command
 from train.experiment import Experiment
 from train.train import train
 
@@ -74,6 +77,20 @@ def weights(out: Path, step: int, name: str = "model") -> dict:
 def assert_equal(a: dict, b: dict) -> None:
     assert a.keys() == b.keys()
     assert [k for k in a if not a[k].equal(b[k])] == []
+
+
+def test_neither_kept_memory_nor_a_loading_process_changes_the_losses(read, monkeypatch, capsys):
+    steps = [f"training.{name}=50" for name in ("max_steps", "eval_steps", "save_steps")]
+
+    def losses(name: str, *overrides: str) -> list[float]:
+        log = json.loads((train(read(name, *steps, *overrides)) / "log.json").read_text())
+        return [entry["loss"] for entry in log if "loss" in entry]
+
+    kept = losses("kept")
+    is_said = "Memory that a step frees is kept" in capsys.readouterr().out
+    monkeypatch.setattr(command, "kept_between_steps", lambda device: nullcontext(False))
+    assert kept == losses("as it was") == losses("loaded", "training.dataloader_num_workers=1")
+    assert len(set(kept)) > 40 and is_said == (sys.platform == "linux" and "glibc" in platform.libc_ver())
 
 
 @pytest.mark.parametrize("network", ["unet", "unetpp"])

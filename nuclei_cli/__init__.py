@@ -115,6 +115,15 @@ def segment(
     ring: Annotated[
         float, _option("Measure a ring around each nucleus, too, this wide.", NUMBERS, "PIXELS", min=0)
     ] = 0,
+    regions: Annotated[
+        Path | None,
+        _option(
+            "Count in regions: ImageJ ROIs (.roi, .zip), GeoJSON, a mask or a label image; one file for all images, or "
+            "a folder with files of the images' names.",
+            NUMBERS,
+            "PATH",
+        ),
+    ] = None,
     decimal_comma: Annotated[
         bool,
         _option("CSV files with decimal commas and semicolons between cells.", NUMBERS, flags=("--decimal-comma",)),
@@ -146,6 +155,7 @@ def segment(
     options |= {"level": level, "tta": tta, "tile": tile, "precision": precision, "device": device}
     options |= {"series": series, "channel": channel, "linked": link_planes, "pixel_size": pixel_size}
     options |= {"z": _plane(z, "--z", ("all", "max")), "t": _plane(t, "--t", ("all",))}
+    options["regions"] = None if regions is None else str(regions.expanduser().absolute())
     options |= {"ring": ring, "decimal": "," if decimal_comma else "."}
     kept = {"exclude_edge": exclude_edge, "smallest": smallest, "largest": largest}
     kept |= {"min_roundness": min_roundness, "min_confidence": min_confidence}

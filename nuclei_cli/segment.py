@@ -12,8 +12,18 @@ from nuclei_models.analysis.filters import Filters
 from nuclei_models.batch.inputs import Inputs, find_inputs, name_results
 from nuclei_models.batch.job import Done, Job, is_done, remove_work, run, segment_large_job, strangers
 from nuclei_models.batch.overview import overview
-from nuclei_models.batch.records import FAILURES, FOLDER, OVERVIEWS, SUMMARY, changed_by_hand, clean, read_records
+from nuclei_models.batch.records import (
+    FAILURES,
+    FOLDER,
+    OVERVIEWS,
+    REGIONS,
+    SUMMARY,
+    changed_by_hand,
+    clean,
+    read_records,
+)
 from nuclei_models.images.reader import ImageError, inspect
+from nuclei_models.images.regions import region_files
 from nuclei_models.inference.bundled import DEFAULT
 from nuclei_models.jobs import durable
 from nuclei_models.jobs.mapper import Mapper, one_by_one
@@ -67,7 +77,7 @@ def segment_images(
     """
     out = out.expanduser().absolute()
     try:
-        inputs = checked_inputs(given, out, recursive, options["save"])
+        inputs = checked_inputs(given, out, recursive, options["save"], options["regions"])
         settings = checked_settings(model, options, kept)
         check_folder(out, overwrite)
         with durable.locked(out, out / FOLDER / "lock"):
@@ -84,11 +94,18 @@ def segment_images(
         return console.INTERRUPTED
 
 
-def checked_inputs(given: Sequence[str], out: Path, recursive: bool, save: tuple[str, ...]) -> Inputs:
+def checked_inputs(
+    given: Sequence[str], out: Path, recursive: bool, save: tuple[str, ...], regions: str | None
+) -> Inputs:
     unknown = [kind for kind in save if kind not in KINDS]
     if unknown or not save:
         raise Usage(f"--save {','.join(unknown)}: expected some of {', '.join(KINDS)}, with commas between.")
     inputs = find_inputs(given, out, recursive)
+    if regions is not None:
+        held = {file for path in inputs.files for file in region_files(Path(regions), path)}
+        if beside := held & set(inputs.files):
+            inputs.left_out["file(s) of regions"] += len(beside)
+        inputs.files = [path for path in inputs.files if path not in held]
     if not inputs.files:
         gone = f" There is no {', '.join(inputs.missing)}." if inputs.missing else ""
         raise Usage(f"No images found.{gone}{_left_out(inputs)}")
@@ -209,6 +226,8 @@ class Run:
         files = overview(self.settings, self.network, records, console.command(), failures, self.out)
         if not failures:
             durable.remove(self.out / FAILURES)
+        if REGIONS not in files:
+            durable.remove(self.out / REGIONS)
         durable.write_all({self.out / name: data for name, data in files.items()})
 
     def tell_model(self) -> None:

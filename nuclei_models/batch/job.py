@@ -23,7 +23,7 @@ from ..jobs.mapper import Mapper, check, one_by_one
 from ..jobs.settings import MAX, Settings, network_of
 from ..jobs.stamps import hashed, stamp, work_folder
 from .inputs import LARGE_FOLDER
-from .making import LARGE_PIXELS, make
+from .making import LARGE_PIXELS, make, regions_digest
 from .records import Made, Record, known_names, publish, stage, target
 from .stacks import endings as endings_of
 
@@ -82,15 +82,17 @@ class Done:
 
 
 def is_done(job: Job, record: Record | None) -> bool:
-    """Whether an earlier run made all of a job's results, of the same image, by the same network, settings and code. A
-    result that a person has changed since counts.
+    """Whether an earlier run made all of a job's results, of the same image and regions, by the same network, settings
+    and code. A result that a person has changed since counts.
 
     Raises:
-        ImageError: There is no such image any more.
+        ImageError: There is no such image any more, or several files could hold its regions.
     """
     if record is None or record.older is not None or record.settings != job.settings.identity.to_dict():
         return False
     wanted = job.files(record.facts.get("height", 0) * record.facts.get("width", 0))
+    if record.facts.get("regions", {}).get("sha256", "") != regions_digest(job.source, job.settings):
+        return False
     folder = target(job.out, job.name)
     there = all(name in record.files and (folder / name).exists() for name in wanted)
     return there and record.is_of(job.source)
@@ -155,6 +157,9 @@ def segment_large_job(job: Job, mapper: Mapper, progress: Callable[[str, int, in
     if job.settings.is_stack or job.settings.z == MAX:
         name = display_name(job.source)
         raise ImageError(f"{name}: Of so large an image one plane is segmented at a time. Give its --z and --t.")
+    if job.settings.regions is not None:
+        name = display_name(job.source)
+        raise ImageError(f"{name}: Regions are not counted in so large an image. Leave out --regions for it.")
     as_planned = stamp(job.source)
     made_by = job.settings.identity.to_dict()
     record = Record(job.name, str(job.source), *as_planned, hashed(job.source), made_by, {}, {})

@@ -6,12 +6,15 @@ from typing import Any, NamedTuple
 
 from ..analysis.figures import figures_of, saturated
 from ..analysis.filters import Kept, apply_filters, told
-from ..analysis.measurements import measure, pixel_size_doubt
+from ..analysis.measurements import Table, measure, pixel_size_doubt
+from ..analysis.regions import count_in_regions, region_column
 from ..images.reader import MicroscopyImage
+from ..images.regions import Regions, region_file, regions_of
 from ..inference.network import Network
 from ..inference.segmentation import Segmentation
 from ..jobs.mapper import check
 from ..jobs.settings import Settings
+from ..jobs.stamps import hashed
 from ..output.files import make_files
 from ..output.overlay import thumbnail
 from .stacks import channels_of, images_of, make_stack_files, stacked
@@ -40,7 +43,8 @@ def make(source: Path, settings: Settings, network: Network) -> Product:
 
 def _one_image(source: Path, settings: Settings, network: Network) -> Product:
     [image] = images_of(source, settings, LARGE_PIXELS)
-    found, kept = _segmented(source, settings, image, network)
+    regions = _regions(source, settings, image)
+    found, kept = _segmented(source, settings, image, network, regions)
     files = make_files(
         kept.labels,
         image.pixels,
@@ -50,15 +54,20 @@ def _one_image(source: Path, settings: Settings, network: Network) -> Product:
         settings.save,
         settings.decimal,
     )
-    return Product(files, _facts(image, kept, found), thumbnail(image.pixels, kept.labels), kept.labels.size)
+    facts = _facts(image, kept, found)
+    facts |= _counted(source, settings, kept.table, regions, image.pixel_size)
+    facts["notes"] += regions.notes if regions else ()
+    return Product(files, facts, thumbnail(image.pixels, kept.labels), kept.labels.size)
 
 
 def _whole_stack(source: Path, settings: Settings, network: Network) -> Product:
     """Of all planes; the picture is of the one with the most nuclei."""
     kept, pixels, places, every = [], [], [], []
+    regions: Regions | None = None
     keeps_pixels = {"overlay"} & set(settings.save)
     for image in images_of(source, settings, LARGE_PIXELS):
-        found, one = _segmented(source, settings, image, network)
+        regions = _regions(source, settings, image) if regions is None else regions
+        found, one = _segmented(source, settings, image, network, regions)
         kept.append(one)
         every.append(_facts(image, one, found))
         places.append((image.plane["T"], image.plane["Z"]))
@@ -72,10 +81,47 @@ def _whole_stack(source: Path, settings: Settings, network: Network) -> Product:
     facts = every[len(every) // 2] | figures_of(stack.table, (height * len(kept), width), left_out)
     facts |= {"nuclei": stack.count, "planes": len(kept), "plane": {"T": settings.t, "Z": settings.z}}
     facts["notes"] = [f"{len(kept)} planes.", *dict.fromkeys(note for one in every for note in one["notes"])]
+    facts |= _counted(source, settings, stack.table, regions, image.pixel_size, len(kept))
+    facts["notes"] += regions.notes if regions else ()
     return Product(files, facts, picture, stack.labels.size)
 
 
-def _segmented(source: Path, settings: Settings, image: MicroscopyImage, network: Network) -> tuple[Segmentation, Kept]:
+def regions_digest(source: Path, settings: Settings) -> str:
+    """SHA-256 of the file with an image's regions, "" where it has none.
+
+    Raises:
+        ImageError: Several files could be meant, or it can't be read.
+    """
+    path = None if settings.regions is None else region_file(Path(settings.regions), source)
+    return "" if path is None else hashed(path)
+
+
+def _regions(source: Path, settings: Settings, image: MicroscopyImage) -> Regions | None:
+    """`None` where nobody asked for regions."""
+    if settings.regions is None:
+        return None
+    height, width = image.pixels.shape[:2]
+    return regions_of(Path(settings.regions), source, (height, width))
+
+
+def _counted(
+    source: Path,
+    settings: Settings,
+    table: Table,
+    regions: Regions | None,
+    pixel_size: tuple[float, float] | None,
+    planes: int = 1,
+) -> dict[str, Any]:
+    """What is told of the regions, where there are any."""
+    if regions is None:
+        return {}
+    counts = count_in_regions(table, regions, pixel_size, planes) if regions.names else []
+    return {"regions": {"file": regions.file, "sha256": regions_digest(source, settings), "counts": counts}}
+
+
+def _segmented(
+    source: Path, settings: Settings, image: MicroscopyImage, network: Network, regions: Regions | None
+) -> tuple[Segmentation, Kept]:
     """The nuclei of an image, and those that are kept, measured in every channel of the file."""
     found = network.segment(image.pixels, settings, settings, image.pixel_size, check)
     table = measure(
@@ -86,6 +132,8 @@ def _segmented(source: Path, settings: Settings, image: MicroscopyImage, network
         ring=settings.ring,
         confidence=network.processor.confidence(found.maps, found.labels),
     )
+    if regions is not None:
+        table["region"] = region_column(table, regions)
     return found, apply_filters(found.labels, table, settings.filters)
 
 

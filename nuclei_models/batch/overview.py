@@ -14,7 +14,7 @@ from ..output.export import readme
 from ..output.files import FILES
 from ..output.provenance import network_facts, versions
 from ..output.tables import to_csv
-from .records import FAILURES, README, REPORT, SETTINGS, SUMMARY, Record, settings_id
+from .records import FAILURES, README, REGIONS, REPORT, SETTINGS, SUMMARY, Record, settings_id
 from .report import report
 
 FIGURES = (
@@ -38,7 +38,8 @@ def overview(
     failures: Sequence[tuple[str, str]],
     out: Path,
 ) -> dict[str, bytes]:
-    """README.txt, settings.json, summary.csv, report.html, and failures.csv where anything failed.
+    """README.txt, settings.json, summary.csv, report.html; failures.csv where anything failed, and summary_regions.csv
+    where nuclei were counted in regions.
 
     Args:
         settings: Of the last run.
@@ -69,6 +70,7 @@ def overview(
     facts["Files"] = {
         SUMMARY: "one row an image; left_out: nuclei that the filters did not let through; covered: share of the "
         "pixels; settings: as above",
+        REGIONS: "with --regions, one row a region: nuclei with their centroid in it, its area, and their density",
         REPORT: "all of it to look at, the doubtful images first",
         SETTINGS: "the above, for programs",
         FAILURES: "images that couldn't be segmented in the last run, if there were any",
@@ -79,6 +81,8 @@ def overview(
         SUMMARY: summary_csv(records, settings.decimal),
         REPORT: report(records, failures, told, out),
     }
+    if any("regions" in record.facts for record in records):
+        files[REGIONS] = regions_csv(records, settings.decimal)
     return files | ({FAILURES: failures_csv(failures)} if failures else {})
 
 
@@ -95,15 +99,27 @@ def summary_csv(records: Iterable[Record], decimal: str = ".") -> bytes:
     return to_csv(heading, rows, decimal)
 
 
+def regions_csv(records: Iterable[Record], decimal: str = ".") -> bytes:
+    """One row a region of an image, and one of what is outside all of them."""
+    names = ("region", "nuclei", "area_px", "area_um2", "nuclei_per_mm2", "nuclei_per_megapixel")
+    rows = [
+        [record.name, *(one[name] for name in names), record.facts["regions"]["file"]]
+        for record in records
+        for one in record.facts.get("regions", {}).get("counts", ())
+    ]
+    return to_csv(["image", *names, "file"], rows, decimal)
+
+
 def failures_csv(failures: Iterable[tuple[str, str]]) -> bytes:
     """Image and what is wrong with it, one row each."""
     return to_csv(["image", "failure"], failures)
 
 
 def _kept(settings: Settings) -> dict[str, object]:
-    """Which nuclei are kept, and how wide a ring is measured."""
+    """Which nuclei are kept, how wide a ring is measured, and in which regions they are counted."""
     filters = {name.replace("_", " "): value for name, value in asdict(settings.filters).items() if value}
     said: dict[str, object] = {"nuclei kept": ", ".join(f"{k} {v}" for k, v in filters.items()) or "all"}
+    said |= {"regions": settings.regions} if settings.regions else {}
     return said | ({"ring, pixels": f"{settings.ring:g}"} if settings.ring else {})
 
 

@@ -23,7 +23,15 @@ STAGE = ".nuclei-work"  # ends the name of the folder, beside the records, in wh
 
 
 SETTINGS, SUMMARY, FAILURES, REPORT = "settings.json", "summary.csv", "failures.csv", "report.html"
-OVERVIEWS = (README, SETTINGS, SUMMARY, FAILURES, REPORT)  # what tells of a whole run, in the folder of results
+REGIONS = "summary_regions.csv"
+OVERVIEWS = (
+    README,
+    SETTINGS,
+    SUMMARY,
+    REGIONS,
+    FAILURES,
+    REPORT,
+)  # what tells of a whole run, in the folder of results
 
 
 @dataclass(frozen=True)

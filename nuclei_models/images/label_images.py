@@ -5,12 +5,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from scipy import ndimage
 
-from .reader import SUPPORTED_EXTENSIONS, display_name, planes, read
+from .reader import SUPPORTED_EXTENSIONS, MicroscopyImage, display_name, planes, read
 from .series import MAX_PIXELS, ImageError
 
 _ENDING = re.compile(r"_labels$")
+_AS_NUMBERS = "Save the label image itself, one number a {}, as TIFF or PNG (docs/your-own-images.md says how)."
 
 
 def read_labels(path: Path) -> np.ndarray:
@@ -40,8 +42,45 @@ def read_label_planes(path: Path) -> list[tuple[str, np.ndarray]]:
     return found
 
 
-def to_labels(pixels: np.ndarray, name: str) -> np.ndarray:
-    """The pixels of a label image -> (H, W) int64, as `read_labels`; `name` is the file's.
+def label_pixels(path: Path, what: str = "nucleus") -> tuple[np.ndarray, list[str]]:
+    """The numbers in a label image or mask, (H, W), of whatever kind of file, and sentences about what was taken.
+
+    Args:
+        what: What has a number, for what is said.
+
+    Raises:
+        ImageError: It can't be read, or its colours are no numbers.
+    """
+    image = read(path)
+    as_numbers = _AS_NUMBERS.format(what)
+    if image.format == "JPEG":
+        raise ImageError(f"{path.name}: It is a JPEG, which changes the numbers in a label image. {as_numbers}")
+    if image.pixels.ndim == 2:
+        return image.pixels, []
+    if (indices := _palette_indices(path)) is not None:
+        return indices, [f"{path.name}: The numbers of its palette's colours are taken for the numbers in it."]
+    if (image.pixels == image.pixels[..., :1]).all():
+        return image.pixels[..., 0], []
+    raise ImageError(
+        f"{path.name}: It is a colour picture of labels ({_colours(image)} colours), expected numbers. {as_numbers}"
+    )
+
+
+def _colours(image: MicroscopyImage) -> int:
+    return len(np.unique(image.pixels.reshape(-1, image.pixels.shape[2]), axis=0))
+
+
+def _palette_indices(path: Path) -> np.ndarray | None:
+    """What an image with a palette stores, which its colours don't tell."""
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image) if image.mode == "P" else None
+    except (OSError, SyntaxError, ValueError):
+        return None
+
+
+def to_labels(pixels: np.ndarray, name: str, what: str = "nucleus") -> np.ndarray:
+    """The pixels of a label image -> (H, W) int64, as `read_labels`; `name` is the file's, `what` has a number.
 
     Raises:
         ImageError: The values are no nuclei's numbers.
@@ -49,9 +88,9 @@ def to_labels(pixels: np.ndarray, name: str) -> np.ndarray:
     if pixels.ndim != 2:
         raise ImageError(f"{name}: It has {pixels.shape[2]} colours, expected a label image: one number a pixel.")
     if pixels.dtype.kind == "f" and not (np.isfinite(pixels).all() and (pixels == np.round(pixels)).all()):
-        raise ImageError(f"{name}: Its values aren't whole, expected a label image: one number a nucleus.")
+        raise ImageError(f"{name}: Its values aren't whole, expected a label image: one number a {what}.")
     if pixels.min() < 0:
-        raise ImageError(f"{name}: It has values below 0, expected a label image: one number a nucleus.")
+        raise ImageError(f"{name}: It has values below 0, expected a label image: one number a {what}.")
     numbers, labels = np.unique(pixels, return_inverse=True)
     return labels.reshape(pixels.shape) + int(numbers[0] != 0)
 

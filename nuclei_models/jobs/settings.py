@@ -36,6 +36,8 @@ class Settings(RunSettings, Cut):
             maximum over all Z planes.
         linked: Whether nuclei that overlap in neighbouring planes of a Z stack get one number.
         ring: Width of the ring around each nucleus that is measured, pixels; 0 is none.
+        regions: A file or a folder with the regions in which nuclei are counted, an absolute path; see
+            `images.regions`.
         filters: Which nuclei are kept.
         decimal: Sign in the numbers of CSV files, "." or ","; with "," the cells are parted by semicolons.
         device: Where the network runs, see `load`; `None` is automatic.
@@ -55,6 +57,7 @@ class Settings(RunSettings, Cut):
     pixel_size: float | None = None
     linked: bool = False
     ring: float = 0
+    regions: str | None = None
     filters: Filters = field(default_factory=Filters)
     decimal: str = "."
     device: str | None = None
@@ -181,6 +184,8 @@ def settings_for(
         raise ValueError(f"linked=True with z={options.get('z')!r}: only the planes of z='all' can be linked.")
     if not 0 <= options.get("ring", 0) < 1000:
         raise ValueError(f"ring={options['ring']}: expected its width in pixels, 0 to 1000.")
+    if (regions := options.get("regions")) is not None and not Path(regions).exists():
+        raise ValueError(f"regions={regions}: there is no such file or folder.")
     if options.get("decimal", ".") not in (".", ","):
         raise ValueError(f"decimal={options['decimal']!r}: expected '.' or ','.")
     if options.get("filters", Filters()).min_confidence is not None and processor.confidence_model is None:

@@ -10,7 +10,7 @@ import uuid
 import zipfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import roifile
@@ -165,7 +165,7 @@ def geojson(labels: np.ndarray, table: Mapping[str, np.ndarray] | None = None, n
     return json.dumps({"type": "FeatureCollection", "features": features}, allow_nan=False).encode()
 
 
-def feature(outline: Outline, measured: Mapping[str, float] | None, name: str) -> dict:
+def feature(outline: Outline, measured: Mapping[str, Any] | None, name: str) -> dict:
     """One nucleus of `geojson`. What isn't a finite number is left out: JSON and QuPath know none."""
     properties: dict = {
         "objectType": "detection",
@@ -173,8 +173,11 @@ def feature(outline: Outline, measured: Mapping[str, float] | None, name: str) -
         "classification": {"name": name, "color": [86, 180, 233]},
     }
     if measured is not None:
-        numbers = {key: float(value) for key, value in measured.items() if np.isfinite(value)}
+        texts = {key: str(value) for key, value in measured.items() if isinstance(value, str)}
+        numbers = {key: float(value) for key, value in measured.items() if key not in texts and np.isfinite(value)}
         properties["measurements"] = {key: round(value, 6) for key, value in numbers.items()}
+        if texts:
+            properties["metadata"] = texts  # QuPath's place for them
     parts = [[np.round(ring, 2).tolist() for ring in part] for part in outline.parts]
     geometry = {"type": "Polygon", "coordinates": parts[0]}
     if len(parts) > 1:

@@ -4,19 +4,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from scipy import ndimage
 
-from ..images.label_images import to_labels
-from ..images.reader import ImageError, MicroscopyImage, read
+from ..images.label_images import label_pixels, to_labels
+from ..images.outlines import draw, read_geojson, read_rois
+from ..images.reader import ImageError
 from .cellpose import read_masks
 from .folders import CELLPOSE, GEOJSON, LABELS, PER_NUCLEUS, Pair
-from .outlines import draw, read_geojson, read_rois
 from .samples import DataError
 
 FEW_VALUES, MANY_PARTS = 5, 4  # so few numbers, each on so many parts: classes, not nuclei
 _TOUCHING = np.ones((3, 3), bool)
-_AS_NUMBERS = "Save the label image itself, one number a nucleus, as TIFF or PNG (docs/your-own-images.md says how)."
 
 
 @dataclass(frozen=True)
@@ -56,12 +54,12 @@ def read_truth(pair: Pair, shape: tuple[int, int]) -> Truth:
     if pair.kind == PER_NUCLEUS:
         return _per_nucleus(pair.truth, shape)
     if pair.kind == LABELS:
-        pixels, notes = _label_pixels(first)
+        pixels, notes = label_pixels(first)
     elif pair.kind == CELLPOSE:
         pixels, notes = read_masks(first), []
     else:
         objects, notes = (read_geojson if pair.kind == GEOJSON else read_rois)(first)
-        labels, more = draw(objects, shape, first.name)
+        labels, more = draw([area.rings for area in objects], shape, first.name)
         return Truth(labels, notes + more)
     check_shape(pixels, shape, first.name, pair.image.name)
     return _numbered(pixels, first.name, notes)
@@ -81,35 +79,6 @@ def check_shape(pixels: np.ndarray, shape: tuple[int, int], name: str, image: st
         f"{name}: It is {pixels.shape[0]} x {pixels.shape[1]} pixels (height x width), but its image {image} is "
         f"{shape[0]} x {shape[1]}.{turned} Give the truth at the size of the image."
     )
-
-
-def _label_pixels(path: Path) -> tuple[np.ndarray, list[str]]:
-    """The numbers in a label image (H, W), of whatever kind of file."""
-    image = read(path)
-    if image.format == "JPEG":
-        raise DataError(f"{path.name}: It is a JPEG, which changes the numbers of the nuclei. {_AS_NUMBERS}")
-    if image.pixels.ndim == 2:
-        return image.pixels, []
-    if (indices := _palette_indices(path)) is not None:
-        return indices, [f"{path.name}: The numbers of its palette's colours are taken for the numbers of nuclei."]
-    if (image.pixels == image.pixels[..., :1]).all():
-        return image.pixels[..., 0], []
-    raise DataError(
-        f"{path.name}: It is a colour picture of labels ({_colours(image)} colours), expected numbers. {_AS_NUMBERS}"
-    )
-
-
-def _colours(image: MicroscopyImage) -> int:
-    return len(np.unique(image.pixels.reshape(-1, image.pixels.shape[2]), axis=0))
-
-
-def _palette_indices(path: Path) -> np.ndarray | None:
-    """What an image with a palette stores, which its colours don't tell."""
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image) if image.mode == "P" else None
-    except (OSError, SyntaxError, ValueError):
-        return None
 
 
 def _numbered(pixels: np.ndarray, name: str, notes: list[str]) -> Truth:
@@ -147,7 +116,7 @@ def _boxes(labels: np.ndarray):
 def _per_nucleus(files: tuple[Path, ...], shape: tuple[int, int]) -> Truth:
     """One mask file a nucleus; a pixel of two masks belongs to the later. A single file may be a label image."""
     if len(files) == 1:
-        pixels, notes = _label_pixels(files[0])
+        pixels, notes = label_pixels(files[0])
         check_shape(pixels, shape, files[0].name, "of the folder beside")
         truth = _numbered(pixels, files[0].name, notes)
         n = int(truth.labels.max(initial=0))
@@ -158,7 +127,7 @@ def _per_nucleus(files: tuple[Path, ...], shape: tuple[int, int]) -> Truth:
     labels = np.zeros(shape, np.int32)
     empty, number = [], 0
     for path in files:
-        pixels, _ = _label_pixels(path)
+        pixels, _ = label_pixels(path)
         check_shape(pixels, shape, path.name, "of the folder beside")
         if len(np.unique(pixels[pixels > 0])) > 1:
             raise DataError(

@@ -7,16 +7,39 @@ import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import roifile
 from skimage.draw import polygon
 
-from .samples import DataError
+from .series import ImageError
 
 Rings = list[np.ndarray]  # closed rings of x, y; what an even number of them surrounds is outside
 _AREAS = {"POLYGON", "RECT", "OVAL", "FREEHAND", "TRACED"}
+NUCLEI, REGIONS = ("detection", "cell"), ("annotation",)  # QuPath's types of objects
+
+
+class Area(NamedTuple):
+    """An object of a file, and its name there, or ""."""
+
+    name: str
+    rings: Rings
+
+
+def inside(rings: Rings, shape: tuple[int, int]) -> tuple[tuple[slice, slice], np.ndarray] | None:
+    """The box of an object within an image, and which of the box's pixels are the object's; `None` where none is."""
+    corners = np.concatenate(rings)
+    low = np.maximum(np.floor(corners.min(0)).astype(int) - 1, 0)
+    high = np.minimum(np.ceil(corners.max(0)).astype(int) + 1, shape[::-1])
+    if (high <= low).any():
+        return None
+    found = np.zeros((high[1] - low[1], high[0] - low[0]), bool)
+    for ring in rings:
+        x, y = (ring - 0.5 - low).T
+        at = polygon(y, x, found.shape)
+        found[at] ^= True
+    return ((slice(low[1], high[1]), slice(low[0], high[0])), found) if found.any() else None
 
 
 def draw(objects: list[Rings], shape: tuple[int, int], name: str) -> tuple[np.ndarray, list[str]]:
@@ -31,27 +54,18 @@ def draw(objects: list[Rings], shape: tuple[int, int], name: str) -> tuple[np.nd
         (H, W) int32 labels, and sentences about objects that are not in them.
 
     Raises:
-        DataError: Every object lies outside the image.
+        ImageError: Every object lies outside the image.
     """
     labels = np.zeros(shape, np.int32)
     outside = 0
     for number, rings in enumerate(objects, 1):
-        corners = np.concatenate(rings)
-        low = np.maximum(np.floor(corners.min(0)).astype(int) - 1, 0)
-        high = np.minimum(np.ceil(corners.max(0)).astype(int) + 1, shape[::-1])
-        if (high <= low).any():
+        if (found := inside(rings, shape)) is None:
             outside += 1
             continue
-        inside = np.zeros((high[1] - low[1], high[0] - low[0]), bool)
-        for ring in rings:
-            x, y = (ring - 0.5 - low).T
-            at = polygon(y, x, inside.shape)
-            inside[at] ^= True
-        if not inside.any():
-            outside += 1
-        labels[low[1] : high[1], low[0] : high[0]][inside] = number
+        box, pixels = found
+        labels[box][pixels] = number
     if outside == len(objects) and objects:
-        raise DataError(
+        raise ImageError(
             f"{name}: None of its {len(objects)} outlines lies in the image, which is {shape[0]} x {shape[1]} pixels "
             "(height x width): it belongs to another image, or is in micrometres."
         )
@@ -61,11 +75,14 @@ def draw(objects: list[Rings], shape: tuple[int, int], name: str) -> tuple[np.nd
     return labels, notes
 
 
-def read_rois(path: Path) -> tuple[list[Rings], list[str]]:
+def read_rois(path: Path, what: str = "nuclei") -> tuple[list[Area], list[str]]:
     """The areas of an ImageJ `.roi`, or of a zip of them, and sentences about what else is in it.
 
+    Args:
+        what: What the areas are, for what is said.
+
     Raises:
-        DataError: The file is damaged or holds no area.
+        ImageError: The file is damaged or holds no area.
     """
     try:
         if path.suffix.lower() == ".zip":
@@ -75,13 +92,15 @@ def read_rois(path: Path) -> tuple[list[Rings], list[str]]:
         else:
             rois = [roifile.ImagejRoi.frombytes(path.read_bytes())]
         areas = [roi for roi in rois if roi.roitype.name in _AREAS]
-        objects = [_rings(roi) for roi in areas]
+        objects = [Area(roi.name or "", _rings(roi)) for roi in areas]
     except Exception as error:  # of any type: what a damaged file comes to depends on where it is damaged
-        raise DataError(f"{path.name}: It holds no ImageJ ROIs that can be read ({error}). Save it again.") from error
+        raise ImageError(f"{path.name}: It holds no ImageJ ROIs that can be read ({error}). Save it again.") from error
     others = len(rois) - len(areas)
-    notes = [f"{path.name}: {others} line(s) or point(s) are no nuclei and are left out."] if others else []
+    notes = [f"{path.name}: {others} line(s) or point(s) are no {what} and are left out."] if others else []
     if not areas:
-        raise DataError(f"{path.name}: It holds no outline of an area. Draw the nuclei as polygons, freehand or ovals.")
+        raise ImageError(
+            f"{path.name}: It holds no outline of an area. Draw the {what} as polygons, freehand or ovals."
+        )
     return objects, notes
 
 
@@ -90,32 +109,42 @@ def _rings(roi: roifile.ImagejRoi) -> Rings:
     return [np.asarray(ring, float) for ring in rings if len(ring) > 2]
 
 
-def read_geojson(path: Path) -> tuple[list[Rings], list[str]]:
-    """The nuclei of QuPath's GeoJSON, and sentences about what else is in it.
+def read_geojson(path: Path, kinds: tuple[str, ...] = NUCLEI, what: str = "nuclei") -> tuple[list[Area], list[str]]:
+    """The objects of QuPath's GeoJSON, and sentences about what else is in it. Of cells the nucleus is taken.
 
-    Of cells the nucleus is taken. Where there are detections or cells, annotations are regions, and left out.
+    Args:
+        kinds: QuPath's types of the objects that are wanted. Where there are such, the others are left out; where
+            there is none, all are taken.
+        what: What the objects are, for what is said.
 
     Raises:
-        DataError: The file isn't GeoJSON or holds no polygon.
+        ImageError: The file isn't GeoJSON or holds no polygon.
     """
     try:
         content = json.loads(path.read_bytes())
         features = content if isinstance(content, list) else content.get("features", [content])
-        kinds = [f.get("properties", {}).get("objectType", "annotation") for f in features]
-        found = {"detection", "cell"} & set(kinds)
-        chosen = [f for f, kind in zip(features, kinds, strict=True) if not found or kind in ("detection", "cell")]
-        objects = [rings for f in chosen if (rings := list(_polygons(f.get("nucleusGeometry") or f["geometry"])))]
+        found = [(f.get("properties") or {}).get("objectType", "annotation") in kinds for f in features]
+        chosen = [f for f, wanted in zip(features, found, strict=True) if wanted or not any(found)]
+        objects = [Area(_name(f), rings) for f in chosen if (rings := list(_polygons(f)))]
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise DataError(
+        raise ImageError(
             f"{path.name}: It isn't GeoJSON of objects ({error!r}). Export it from QuPath again."
         ) from error
     if not objects:
-        raise DataError(f"{path.name}: It holds no polygon. In QuPath: File > Export objects as GeoJSON.")
+        raise ImageError(f"{path.name}: It holds no polygon. In QuPath: File > Export objects as GeoJSON.")
     left = len(features) - len(objects)
-    return objects, [f"{path.name}: {left} object(s) that are no nuclei are left out."] if left else []
+    return objects, [f"{path.name}: {left} object(s) that are no {what} are left out."] if left else []
 
 
-def _polygons(geometry: dict[str, Any]) -> Iterator[np.ndarray]:
+def _name(feature: dict[str, Any]) -> str:
+    """The object's name, or its class."""
+    said = feature.get("properties") or {}
+    kind = said.get("classification")
+    return str(said.get("name") or (kind.get("name") if isinstance(kind, dict) else kind) or "")
+
+
+def _polygons(feature: dict[str, Any]) -> Iterator[np.ndarray]:
+    geometry = feature.get("nucleusGeometry") or feature["geometry"]
     kind, coordinates = geometry["type"], geometry.get("coordinates", [])
     polygons = coordinates if kind == "MultiPolygon" else [coordinates] if kind == "Polygon" else []
     for rings in polygons:

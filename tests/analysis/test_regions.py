@@ -20,9 +20,8 @@ from nuclei_models.images.regions import Regions, read_regions, region_files, re
 from tests.support.page import as_type, blobs
 
 SHAPE = (60, 80)
-LEFT = np.array(
-    [[5.21, 4.33], [35.17, 8.94], [30.78, 50.63], [8.46, 45.57]]
-)  # x, y; no edge goes through a pixel's centre
+# x, y; no edge goes through a pixel's centre
+LEFT = np.array([[5.21, 4.33], [35.17, 8.94], [30.78, 50.63], [8.46, 45.57]])
 RIGHT = np.array([[20.37, 20.22], [70.84, 15.41], [60.13, 55.79]])  # overlaps it
 CUT = np.add(RIGHT, (30, 0))
 

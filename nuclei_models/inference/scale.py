@@ -101,8 +101,10 @@ def find_diameter(
             step(done, len(windows))
     quarter = np.sort(np.argsort(-np.array(busy), kind="stable")[: -(-len(windows) // 4)])
     chosen = quarter[np.linspace(0, len(quarter) - 1, min(WINDOWS, len(quarter))).round().astype(int)]
-    looked = [Looks(read(windows[i]), run, processor, keep=False) for i in chosen]
-    return _together([_of_window(looks, pixel_size) for looks in looked]), None
+    found = []
+    for i in chosen:  # one window after the other, so that only one is held
+        found.append(_of_window(Looks(read(windows[i]), run, processor, keep=False), pixel_size))
+    return _together(found), None
 
 
 def _of_window(looks: Looks, pixel_size: tuple[float, float] | None) -> Diameter:

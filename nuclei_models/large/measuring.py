@@ -14,9 +14,10 @@ from ..model.confidence import confidence, features, reach_of
 from ..model.image_processing_nuclei import pixel_area
 from ..model.regions import HALO, Sums, join, map_sums, shape_sums
 from .sinks import open_labels
-from .workplace import Window, Workplace, reached, workplace
+from .workplace import Plan, Window, Workplace, reached, workplace
 
 SHOWN = 4096  # pixels, the longer side of an overlay; of a larger image every few pixels are shown
+GLANCED = 1024  # pixels, where only the report shows the image
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,9 @@ def measure_block(job: MeasureJob) -> Measured:
         sums += map_sums(labels, *work.read_maps(near), reach, inside)
     ours = {name: plane[inside] for name, plane in planes.items()}
     background = background_sample(labels[inside], ours, size, (own[0].start, own[1].start))
-    grid = tuple(slice(-o.start % shown_step(size), None, shown_step(size)) for o in own)
-    return Measured(job.block, sums, background, pixels[inside][grid], labels[inside][grid])
+    grid = tuple(slice(-o.start % shown_step(work.plan), None, shown_step(work.plan)) for o in own)
+    seen = pixels[inside][grid].copy(), labels[inside][grid].copy()  # not views, which would hold the whole block
+    return Measured(job.block, sums, background, *seen)
 
 
 def table_of(work: Workplace, found: list[Measured], n: int) -> Table:
@@ -87,9 +89,10 @@ def boxes_of(work: Workplace, found: list[Measured], n: int) -> np.ndarray:
     return np.column_stack([sums["least_corner"], sums["greatest_corner"]]).astype(np.int64)
 
 
-def shown_step(size: tuple[int, int]) -> int:
-    """The step between the rows and columns of a large image that are shown."""
-    return max(1, -(-max(size) // SHOWN))
+def shown_step(plan: Plan) -> int:
+    """The step between the rows and columns that are shown: of what is only glanced at in the report it is larger."""
+    pictures = {"overlay", "coloured"} & set(plan.settings.save)
+    return max(1, -(-max(plan.shape) // (SHOWN if pictures else GLANCED)))
 
 
 def shown(work: Workplace, found: list[Measured], number: Callable[[np.ndarray], np.ndarray]) -> tuple:
@@ -98,7 +101,7 @@ def shown(work: Workplace, found: list[Measured], number: Callable[[np.ndarray],
     Args:
         number: From the labels as they were measured to those that are kept.
     """
-    step, (height, width) = shown_step(work.plan.shape), work.plan.shape
+    step, (height, width) = shown_step(work.plan), work.plan.shape
     size = -(-height // step), -(-width // step)
     first = found[0].pixels
     pixels, labels = np.zeros((*size, *first.shape[2:]), first.dtype), np.zeros(size, np.int64)

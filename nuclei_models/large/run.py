@@ -310,7 +310,7 @@ class Run:
         return plan
 
     def _notes(self, found: Result) -> list[str]:
-        step = shown_step(self.work.plan.shape)
+        step = shown_step(self.work.plan)
         pictures = {"overlay", "coloured"} & set(self.work.plan.settings.save)
         median = figures_of(found.table, self.work.plan.shape, {})["median_diameter_px"]
         doubts = self.work.plan.diameter.doubt(median), pixel_size_doubt(median, self.source.pixel_size)

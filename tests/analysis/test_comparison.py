@@ -1,6 +1,7 @@
 """Two label images compared, and `nuclei compare`: figures, pairs, and what has none."""
 
 import csv
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import tifffile
 from PIL import Image
 
 from nuclei_models.analysis.comparison import compare
-from nuclei_models.images.label_images import read_labels
+from nuclei_models.images.label_images import read_label_planes, read_labels
 from nuclei_models.images.reader import ImageError
 
 
@@ -79,9 +80,9 @@ def test_compare_goes_on_past_an_image_that_fails_for_any_reason(nuclei, tmp_pat
     def fails(path):
         if path.parent.name == "b" and path.stem in reasons:
             raise reasons[path.stem]
-        return read_labels(path)
+        return read_label_planes(path)
 
-    monkeypatch.setattr("nuclei_cli.compare.read_labels", fails)
+    monkeypatch.setattr(import_module("nuclei_cli.compare"), "read_label_planes", fails)
     code, printed = nuclei("compare", "a", "b", "--out", "out")
     assert code == 1 and "Traceback" not in printed
     assert "failed: w: They don't fit into the memory" in printed

@@ -57,7 +57,7 @@ def test_the_command_measures_every_level(sources, measured):
 
 def test_quality_is_that_of_the_evaluation():
     model = UNetPlusPlus(UNetPlusPlusConfig(channels=[2, 4, 8], deep_supervision=True)).eval()
-    processor = NucleiImageProcessor()
+    processor = NucleiImageProcessor(channel_names=model.channel_names)
     truth = np.zeros((32, 32), np.int32)
     truth[4:20, 4:20] = 1
     samples = [Sample("a", (truth * 200).astype(np.uint8), truth)]

@@ -74,7 +74,7 @@ def test_nobody_works_for_a_visitor_who_has_left_the_queue(nets, url):
 def test_a_visitor_who_leaves_in_the_middle_stops_their_run(nets, url, monkeypatch):
     caller, inside, ended = Caller(url), threading.Event(), []
 
-    def slow(number, pixels, settings, progress):
+    def slow(number, pixels, settings, pixel_size, progress):
         inside.set()
         try:
             while True:

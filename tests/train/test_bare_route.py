@@ -93,7 +93,10 @@ for key, kind in (("unet", nuclei_models.UNet), ("unetpp", nuclei_models.UNetPlu
     with torch.inference_mode():
         logits = model(**processor(picture, return_tensors="pt")).logits
         assert torch.equal(logits, auto(**auto_processor(picture, return_tensors="pt")).logits)
-    labels = segment(picture, *load(f"org/{key}-nuclei@v1.0.0"), precision="float32").labels
+    # the processor alone has the picture's estimate of the diameter, but can't look through the network to check it
+    estimate = processor.estimate_diameter(np.asarray(picture))
+    network = load(f"org/{key}-nuclei@v1.0.0")
+    labels = segment(picture, *network, diameter=estimate, precision="float32").labels
     np.savez(f"{key}.npz", logits=logits, labels=labels)
 """
 

@@ -26,7 +26,7 @@ Model = Annotated[
     str | None,
     typer.Option(
         metavar="MODEL",
-        help="unet-nuclei, unetpp-nuclei, a folder, or owner/name@revision on the Hub. Default: unetpp-nuclei.",
+        help="unet-nuclei, unetpp-nuclei, a folder, or owner/name@revision on the Hub. Default: unet-nuclei.",
         rich_help_panel=NETWORK,
     ),
 ]

@@ -15,7 +15,18 @@ from typing import Any
 from ..version import __version__
 
 PACKAGE = Path(__file__).resolve().parents[1]
-ROOMS = ("model", "images", "inference", "analysis", "output", "large", "batch/job.py")  # whose code decides results
+# whose code decides results
+ROOMS = (
+    "model",
+    "images",
+    "inference",
+    "analysis",
+    "output",
+    "large",
+    "batch/job.py",
+    "batch/making.py",
+    "batch/stacks.py",
+)
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ def test_the_bundled_rule_belongs_to_the_bundled_networks():
     rule = read_domain()
     folders = (Path(__file__).parents[2] / "weights" / f"{key}-nuclei" for key in ("unet", "unetpp"))
     assert rule is not None and rule.knows([sha256(folder / "model.safetensors") for folder in folders])
-    for kind in ("validation", "stage1_test", "stardist_test", "photograph", "text", "blank", "noise"):
+    for kind in ("five_validation", "stage1_test", "stardist_test", "photograph", "text", "blank", "noise"):
         assert rule.figures[kind]["images"] > 0
     document = (Path(__file__).parents[2] / "docs" / "trust.md").read_text()
     assert table(rule.figures) in document

@@ -1,7 +1,6 @@
 """Training: seeds, resuming, two processes; on a small network and drawn discs."""
 
 import json
-import platform
 import subprocess
 import sys
 from contextlib import nullcontext
@@ -79,7 +78,7 @@ def assert_equal(a: dict, b: dict) -> None:
     assert [k for k in a if not a[k].equal(b[k])] == []
 
 
-def test_neither_kept_memory_nor_a_loading_process_changes_the_losses(read, monkeypatch, capsys):
+def test_neither_kept_memory_nor_a_loading_process_changes_the_losses(read, monkeypatch):
     steps = [f"training.{name}=50" for name in ("max_steps", "eval_steps", "save_steps")]
 
     def losses(name: str, *overrides: str) -> list[float]:
@@ -87,10 +86,9 @@ def test_neither_kept_memory_nor_a_loading_process_changes_the_losses(read, monk
         return [entry["loss"] for entry in log if "loss" in entry]
 
     kept = losses("kept")
-    is_said = "Memory that a step frees is kept" in capsys.readouterr().out
     monkeypatch.setattr(command, "kept_between_steps", lambda device: nullcontext(False))
     assert kept == losses("as it was") == losses("loaded", "training.dataloader_num_workers=1")
-    assert len(set(kept)) > 40 and is_said == (sys.platform == "linux" and "glibc" in platform.libc_ver())
+    assert len(set(kept)) > 40
 
 
 @pytest.mark.parametrize("network", ["unet", "unetpp"])

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from .ome import MICROMETRES, plausible
 from .series import ImageError, Series, check_size
+from .units import MICROMETRES, plausible
 
 MAX_CHUNK = 1 << 30  # bytes, unpacked
 AT_ONCE = 64 << 20  # bytes of chunks that are unpacked side by side

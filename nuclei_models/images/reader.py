@@ -235,12 +235,12 @@ def _not_finite(pixels: np.ndarray) -> list[str]:
 @contextmanager
 def opened(path: str | os.PathLike, series: int | None) -> Iterator[tuple[str, list[str], Series]]:
     """The name, all images' labels and the header of one: the first where `series` is `None`."""
-    name, series = display_name(path), 0 if series is None else operator.index(series)
-    with explained(name), _open_file(Path(path)) as file:
+    name, series, path = display_name(path), 0 if series is None else operator.index(series), Path(path)
+    with explained(name), _open_file(path) as file:
         if file is None:
-            labels, found = open_zarr(Path(path), max(series, 0))
+            labels, found = open_zarr(path, max(series, 0))
         else:
-            labels, found = _opened(file, Path(path), max(series, 0), trusted=False)
+            labels, found = _opened(file, path, max(series, 0), trusted=False)
         if found is None or series < 0:
             raise ImageError(f"Series {series} was asked for, it has {len(labels)}: give 0 to {len(labels) - 1}.")
         yield name, labels, found
@@ -296,7 +296,8 @@ def display_name(path: str | os.PathLike) -> str:
     """A file's name without folders, fit to be shown and to name files by: at most 80 characters, control characters
     replaced by U+FFFD."""
     name = re.split(r"[\\/]", os.fsdecode(path).rstrip("\\/"))[-1]
-    name = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
+    if not name.isprintable():
+        name = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
     return name if len(name) <= 80 else f"{name[:60]}…{name[-19:]}"
 
 
@@ -304,9 +305,9 @@ def _open_file(path: Path) -> BinaryIO | nullcontext[None]:
     """The file, or of a Zarr folder nothing."""
     try:
         mode = path.stat().st_mode
-        if is_zarr(path):
-            return nullcontext()
         if stat.S_ISDIR(mode):
+            if is_zarr(path):
+                return nullcontext()
             raise ImageError("It is a folder, expected a file. Give one of the images in it.")
         if not stat.S_ISREG(mode):  # a pipe would be waited for, a device never end
             raise ImageError("It is a device or pipe, expected a file.")

@@ -2,19 +2,23 @@
 
 import logging
 from collections.abc import Callable
-from functools import lru_cache
+from dataclasses import replace
+from functools import lru_cache, partial
 from typing import BinaryIO
 
 import numpy as np
 from tifffile import TiffFile
 
-from .series import ImageError, Series
-from .tiff_page import BYTES, JPEG, PageWindows
+from .ome import ome_plans
+from .series import ImageError, Series, check_size
+from .tiff_page import BYTES, JPEG
 from .tiff_pixels import PageReader
-from .tiff_plans import Plan, page_at, plans_of
-from .tiff_walk import walk
+from .tiff_plans import Plan, described_plans, page_at, plain_plans
+from .tiff_walk import SUB_PAGES, Chain, walk
 
 TABLES = {34412, 33628, 33629, 34361, 34362, 65426}  # tags with tables of LSM, STK, FluoView and NDPI
+MAX_OFFSET = 2000  # characters before OME's root, which a comment may take
+_UNBELIEVED = "What it says about its planes doesn't fit its pages, and is not believed."
 
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it says of broken files is said here
 
@@ -46,23 +50,35 @@ def open_tiff(
         raise NotHere
     file.seek(0)
     tiff = TiffFile(file, name="cells.tif", _multifile=False, is_ndpi=chain.is_ndpi or None)
-    plans = plans_of(tiff, chain, name)
+    if not trusted and SUB_PAGES in chain.tags and tiff.is_shaped:  # tifffile reads those, which nobody has counted
+        raise NotHere
+    plans = _plans(tiff, chain, name)
     labels = [plan.label for plan in plans]
     return labels, _series(tiff, file, size, plans[which]) if which < len(plans) else None
 
 
-def _series(tiff: TiffFile, file: BinaryIO, size: int, plan: Plan) -> Series:
-    first = next(int(i) for i in plan.index.ravel() if i >= 0)
+def _plans(tiff: TiffFile, chain: Chain, name: str) -> list[Plan]:
+    """A plan for each image; what is said of the pages is only believed if it fits them."""
+    try:
+        is_ome = "<OME" in tiff.pages.first.description[:MAX_OFFSET]
+        plans = ome_plans(tiff, list(chain.pages), name) if is_ome else described_plans(tiff, chain)
+    except MemoryError:
+        raise
+    except Exception:
+        plans = []
+    notes = () if plans is None else (_UNBELIEVED,)
+    return plans or [replace(plan, notes=(*notes, *plan.notes)) for plan in plain_plans(tiff, chain)]
 
+
+def _series(tiff: TiffFile, file: BinaryIO, size: int, plan: Plan) -> Series:
     @lru_cache(maxsize=4)
     def page(number: int) -> PageReader:
-        shift = 0
-        if plan.contiguous:
-            key = page_at(tiff, plan.pages[0])
-            shift, number = number * key.nbytes, 0
-        return PageReader(PageWindows(page_at(tiff, plan.pages[number]), file, size, shift), plan.as_stored)
+        key = page_at(tiff, plan.pages[0 if plan.contiguous else number])
+        shift = number * key.nbytes if plan.contiguous else 0
+        return PageReader(key, file, size, shift, as_stored=plan.format == "ImageJ TIFF")
 
-    lay = page(first * max(plan.folded, 1))
+    first = int(plan.index[plan.index >= 0][0]) * max(plan.folded, 1)
+    lay = page(first)
     height, width = (plan.folded, lay.height) if plan.folded else (lay.height, lay.width)
     n_channels = lay.width if plan.folded else lay.n_channels
 
@@ -72,35 +88,31 @@ def _series(tiff: TiffFile, file: BinaryIO, size: int, plan: Plan) -> Series:
             raise ImageError(f"Page {number + 1} is of another size or type than page {first + 1}. Save them apart.")
         return found
 
-    def number_of(t: int, z: int, c: int) -> int:
-        number = int(plan.index[t, z, c // n_channels])
+    def plane(t: int, z: int, c: int) -> Callable[[slice, slice], tuple[np.ndarray, list[str]]]:
+        number, channel = int(plan.index[t, z, c // n_channels]), c % n_channels
         if number < 0:
             raise ImageError("That plane is in another file of the same set. Open that file, or join them in Fiji.")
-        return number
-
-    def window(t: int, z: int, c: int) -> Callable[[slice, slice], np.ndarray]:
-        number = number_of(t, z, c)
         if not plan.folded:
-            plane = alike(number)
-            return lambda rows, cols: plane.read(rows, cols, c % n_channels)
+            return partial(alike(number).read, channel=channel)
 
-        def rows_of_pages(rows: slice, cols: slice) -> np.ndarray:
-            column = slice(c % n_channels, c % n_channels + 1)
-            pages = range(number * plan.folded + rows.start, number * plan.folded + rows.stop)
-            return np.stack([alike(i).read(cols, column)[:, 0] for i in pages])
+        def rows_of_pages(rows: slice, cols: slice) -> tuple[np.ndarray, list[str]]:
+            pages = range(number * height + rows.start, number * height + rows.stop)
+            return np.stack([alike(i).read(cols, slice(channel, channel + 1))[0][:, 0] for i in pages]), []
 
         return rows_of_pages
 
+    def window(t: int, z: int, c: int) -> Callable[[slice, slice], np.ndarray]:
+        read = plane(t, z, c)
+        return lambda rows, cols: read(rows, cols)[0]
+
     def decode(t: int, z: int, c: int, max_pixels: int) -> tuple[np.ndarray, list[str]]:
-        if plan.folded:
-            return window(t, z, c)(slice(0, height), slice(0, width)), []
-        return alike(number_of(t, z, c)).whole(c % n_channels, max_pixels)
+        check_size(width, height, lay.bytes_per_pixel, max_pixels)
+        return plane(t, z, c)(slice(0, height), slice(0, width))
 
     notes = list(plan.notes)
     if lay.page.tags.valueof(274, 1) != 1:
         notes.append("It asks to be shown turned or mirrored (TIFF orientation): it is left as stored, as in Fiji.")
-    names = plan.channel_names
-    n = plan.index.shape[2] * n_channels
+    n, names = plan.index.shape[2] * n_channels, plan.channel_names
     return Series(
         format=plan.format,
         label=plan.label,

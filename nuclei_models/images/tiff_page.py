@@ -4,6 +4,7 @@ tifffile says how a page is stored and unpacks, with imagecodecs. Here sizes are
 anything is read, and nothing is unpacked to more than its strip or tile has room for.
 """
 
+import io
 import math
 import zlib
 from collections.abc import Sequence
@@ -12,10 +13,11 @@ from typing import BinaryIO
 import imagecodecs
 import numpy as np
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 from tifffile import TiffPage
 
-from .series import MAX_PIXELS, ImageError, check_size
-from .tiff_walk import read_exactly
+from .series import MAX_PIXELS, ImageError
+from .tiff_walk import DAMAGED, read_exactly
 
 # compressions of bytes, which know of no picture and can't write more than they are told
 BYTES = {1: "no", 5: "LZW", 8: "Deflate", 32946: "Deflate", 32773: "PackBits", 34925: "LZMA", 50000: "Zstandard"}
@@ -24,8 +26,8 @@ _NAMES = BYTES | {JPEG: "JPEG", 6: "old-style JPEG", LERC: "LERC", 22610: "JPEG 
 _NAMES |= dict.fromkeys((APERIO_YCC, 33005, 34712), "JPEG 2000") | dict.fromkeys((2, 3, 4), "CCITT fax")
 _LERC_PARAMETERS = 50674
 _SMALL = 1 << 24  # pixels of padding that are no harm
+_AT_ONCE = 1 << 20  # bytes that are read whole sooner than row by row
 MAX_SAMPLES = 1024
-DAMAGED = "Export it again, or open it in Fiji and save it as TIFF."
 RESAVE = "Save it uncompressed or with LZW (Fiji: File > Save As > Tiff; large slides: QuPath's export)."
 
 
@@ -56,6 +58,7 @@ class PageWindows:
         if depth > 1:
             raise ImageError("It holds a volume in one page. Open it in Fiji and save it as TIFF.")
         self.stored = _sample_type(page)
+        self.bytes_per_pixel = self.samples * self.stored.itemsize
         self.compression = _NAMES.get(page.compression, f"TIFF scheme {int(page.compression)}")
         if page.photometric == 6 and page.compression in BYTES:
             raise ImageError(f"Its colours are YCbCr without JPEG compression, which isn't read. {RESAVE}")
@@ -73,11 +76,7 @@ class PageWindows:
             )
         self._last: tuple[int, np.ndarray] | None = None  # a strip: the next window often wants the same
 
-    def check(self, max_pixels: int) -> None:
-        """Raise an ImageError if the page is too large to be read whole."""
-        check_size(self.width, self.height, self.samples * self.stored.itemsize, max_pixels)
-
-    def read(self, rows: slice, cols: slice, sample: int | None) -> np.ndarray:
+    def stored_window(self, rows: slice, cols: slice, sample: int | None) -> np.ndarray:
         """(h, w, samples), or (h, w, 1) of one sample. The window lies within the page.
 
         Raises:
@@ -105,16 +104,15 @@ class PageWindows:
         return out
 
     def _check_counts(self, touched: list[int]) -> None:
-        page, n = self.page, math.prod(self.grid) * self.separate
-        listed = (
-            len(page.dataoffsets) if page.compression == 1 else min(len(page.dataoffsets), len(page.databytecounts))
-        )
+        offsets, counts, n = self.page.dataoffsets, self.page.databytecounts, math.prod(self.grid) * self.separate
+        plain = self.page.compression == 1
+        listed = len(offsets) if plain else min(len(offsets), len(counts))
         if listed < n:
             raise ImageError(
                 f"It is damaged: it lists {listed} of the {n} strips or tiles that {self.width} x {self.height} pixels "
                 f"take. Export it again."
             )
-        stated = 0 if page.compression == 1 else sum(int(page.databytecounts[number]) for number in touched)
+        stated = 0 if plain else sum(int(counts[number]) for number in touched)
         if stated > self.size:
             raise ImageError(
                 f"It is damaged or cut short: its pixels are said to take {stated} bytes, it has {self.size}. Copy or "
@@ -124,15 +122,14 @@ class PageWindows:
     def _segment(self, number: int, tall: int, part: slice, span: slice) -> np.ndarray | None:
         """Rows `part` and columns `span` of a strip or tile of at least `tall` rows: (h, w, together).
         `None` if it is empty, which is zeros."""
-        page = self.page
+        page, plain = self.page, self.page.compression == 1
         offset = int(page.dataoffsets[number])
         count = int(page.databytecounts[number]) if number < len(page.databytecounts) else 0
-        if offset == 0 or (count == 0 and page.compression != 1):
+        if offset == 0 or (count == 0 and not plain):
             return None
-        if page.compression == 1:
-            return self._unpacked(offset + self.shift, number, part, span)
-        last = self._last
-        if last is None or last[0] != number:
+        if plain:
+            return self._unpacked(offset + self.shift, number, tall, part, span)
+        if self._last is None or self._last[0] != number:
             if tall * self.tile[1] > MAX_PIXELS:
                 raise ImageError(
                     f"Its pixels are compressed in strips of {tall:,} rows of {self.width:,} pixels, so that no part "
@@ -140,48 +137,49 @@ class PageWindows:
                     f"Export > OME-TIFF), or uncompressed."
                 )
             self._last = None
-            self._last = last = number, self._decoded(self._bytes(offset, count), number, tall)
-        return last[1][part, span]
+            self._last = number, self._decoded(self._bytes(offset, count), number, tall)
+        return self._last[1][part, span]
 
     def _bytes(self, offset: int, n: int) -> bytes:
         return read_exactly(self.file, self.size, offset, n)
 
+    def _rows(self, tall: int) -> int:
+        """Of a strip or tile as it is stored, of which `tall` are in the image."""
+        return self.tile[0] if self.page.is_tiled else tall
+
     def _row_bytes(self, width: int) -> int:
         return -(-width * self.together * int(self.page.bitspersample) // 8)
 
-    def _unpacked(self, offset: int, number: int, part: slice, span: slice) -> np.ndarray:
+    def _unpacked(self, offset: int, number: int, tall: int, part: slice, span: slice) -> np.ndarray:
         """Of an uncompressed strip or tile the rows that are wanted; of long rows only the columns that are."""
         wide, stride, n_rows = self.tile[1], self._row_bytes(self.tile[1]), part.stop - part.start
-        first = offset + part.start * stride
-        stored = self.stored.newbyteorder(self.page.parent.byteorder)
         if self.page.bitspersample % 8 or self.page.fillorder == 2:
-            tall = min(self.tile[0], self.height - number // self.grid[1] % self.grid[0] * self.tile[0])
-            tall = self.tile[0] if self.page.is_tiled else tall
-            return self._by_tifffile(self._bytes(offset, tall * stride), number)[part, span]
-        if 2 * (span.stop - span.start) > wide:
-            data = np.frombuffer(self._bytes(first, n_rows * stride), stored)
+            return self._by_tifffile(self._bytes(offset, self._rows(tall) * stride), number)[part, span]
+        offset += part.start * stride
+        stored = self.stored.newbyteorder(self.page.parent.byteorder)
+        if 2 * (span.stop - span.start) > wide or n_rows * stride < _AT_ONCE:
+            data = np.frombuffer(self._bytes(offset, n_rows * stride), stored)
             return data.reshape(n_rows, wide, self.together)[:, span]
-        before, n = self._row_bytes(span.start), self._row_bytes(span.stop - span.start)
-        data = np.frombuffer(b"".join(self._bytes(first + y * stride + before, n) for y in range(n_rows)), stored)
+        offset, n = offset + self._row_bytes(span.start), self._row_bytes(span.stop - span.start)
+        data = np.frombuffer(b"".join(self._bytes(offset + y * stride, n) for y in range(n_rows)), stored)
         return data.reshape(n_rows, -1, self.together)
 
     def _decoded(self, data: bytes, number: int, tall: int) -> np.ndarray:
         """A compressed strip or tile, (height, width, together)."""
-        page = self.page
-        if page.compression == JPEG:
-            self._check_jpeg(data if page.jpegheader is None else page.jpegheader + data, tall)
+        page, size = self.page, self._rows(tall) * self._row_bytes(self.tile[1])
         try:
+            if page.compression == JPEG:
+                self._check_jpeg((page.jpegheader or b"") + data, tall)
             if page.compression == LERC:
-                data = _plain_lerc(data, page, 2 * tall * self._row_bytes(self.tile[1]) + _SMALL)
+                data = _plain_lerc(data, page, 2 * size + _SMALL)
             try:
                 block = self._by_tifffile(data, number)
             except Exception:
-                if BYTES.get(page.compression) != "Deflate":
+                if self.compression != "Deflate":
                     raise
                 # some programs fill the last strip up, and libdeflate takes no more than there is room for
-                size = self._row_bytes(self.tile[1]) * (self.tile[0] if page.is_tiled else tall)
                 block = self._by_tifffile(zlib.compress(zlib.decompressobj().decompress(data, size), 0), number)
-        except MemoryError:
+        except (ImageError, MemoryError):
             raise
         except Exception as error:
             raise ImageError(
@@ -205,8 +203,8 @@ class PageWindows:
         if self.page.bitspersample != 8:
             bits = self.page.bitspersample
             raise ImageError(f"It is JPEG-compressed with samples of {bits} bits, expected 8. {RESAVE}")
-        height, width = frame_size(data)
-        expected = self.tile[0] if self.page.is_tiled else tall
+        width, height = JpegImageFile(io.BytesIO(data)).size
+        expected = self._rows(tall)
         if (height, width) != (0, 0) and not (expected <= height <= self.tile[0] and width == self.tile[1]):
             raise ImageError(
                 f"It is damaged: a strip or tile of {self.tile[1]} x {expected} pixels holds a JPEG of {width} x "
@@ -214,23 +212,12 @@ class PageWindows:
             )
 
 
-def frame_size(jpeg: bytes) -> tuple[int, int]:
-    """Height and width that a JPEG states; 0, 0 if it doesn't."""
-    at = 2
-    while at + 9 <= len(jpeg) and jpeg[at] == 0xFF:
-        marker, length = jpeg[at + 1], int.from_bytes(jpeg[at + 2 : at + 4], "big")
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            return int.from_bytes(jpeg[at + 5 : at + 7], "big"), int.from_bytes(jpeg[at + 7 : at + 9], "big")
-        at += 1 if marker == 0xFF else 2 + length
-    return 0, 0
-
-
 def _plain_lerc(data: bytes, page: TiffPage, size: int) -> bytes:
     """Without the compression around it that GDAL may add."""
-    parameters = page.tags.valueof(_LERC_PARAMETERS) or (0, 0)
-    if parameters[1] == 1:
+    around = (page.tags.valueof(_LERC_PARAMETERS) or (0, 0))[1]
+    if around == 1:
         return zlib.decompressobj().decompress(data, size)
-    return bytes(imagecodecs.zstd_decode(data, out=size)) if parameters[1] == 2 else data
+    return bytes(imagecodecs.zstd_decode(data, out=size)) if around == 2 else data
 
 
 def _sample_type(page: TiffPage) -> np.dtype:

@@ -1,32 +1,34 @@
 """What is said of a TIFF's pages -> plans: which page is which time point, Z plane and channel of which image.
 
-tifffile knows what ImageJ, Aperio, Hamamatsu, Leica, Akoya and others write; OME-XML is read here, since the other
-files of a set are never opened; pages of which nothing is said are told by their number and names. Whatever is said is
-compared with the pages that are there before it is believed.
+tifffile knows what ImageJ, Aperio, Hamamatsu, Leica, Akoya and others write. What it makes of it is compared with the
+pages that are there before it is believed.
 """
 
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from tifffile import TiffFile, TiffPage, TiffPageSeries
+from tifffile.tifffile import shaped_description_metadata
 
-from .ome import OmeImage, read_ome
-from .planes import NUCLEAR
-from .tiff_scale import pixel_size
+from .tiff_axes import UNKNOWN, in_tzc, meaning_of
 from .tiff_walk import MAX_PAGES, Chain
+from .units import MICROMETRES, Size, plausible
 
 MAX_SERIES = 100
+MAX_NAMED = 100  # pages whose names are looked up
 MAX_SLIDE_PAGES = 5000  # which tifffile reads one by one
 MAX_CHANNELS_LAST = 10  # of tifffile's (height, width, channels), which it stores as a page a row
-FEW = 4  # pages of which nothing is said are taken for channels up to here, and for Z planes beyond
+COARSEST = 10.0  # micrometres; a coarser resolution in inches or centimetres is a printer's or a screen's
+_KINDS = ("shaped", "imagej", "lsm", "mmstack", "fluoview", "stk", "sis", "scanimage")
+_SLIDES = ("svs", "scn", "qpi", "ndpi", "bif", "avs", "philips")
+_FORMATS = {"svs": "SVS", "ndpi": "NDPI", "scn": "SCN", "qpi": "QPTIFF", "lsm": "LSM", "stk": "STK", "bif": "BIF"}
+_FORMATS |= {"imagej": "ImageJ TIFF"}
 _BESIDES = {"thumbnail", "label", "macro", "map", "overview"}  # pictures of a slide that are no image of its cells
-_UNBELIEVED = "What it says about its planes doesn't fit its pages, and is not believed."
-_PLURALS = {"C": "channels", "Z": "Z planes", "T": "time points"}
-UNKNOWN = "Q"  # tifffile's name for an axis of which nothing is known; it also says I
+_UNITS = {2: 25400.0, 3: 10000.0}  # inch and centimetre, in micrometres
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,6 @@ class Plan:
         contiguous: Whether all planes follow each other in the first page's place.
         folded: Rows of a plane, where each row is a page of (width, channels); else 0.
         notes: Sentences for the user.
-        as_stored: See `PageReader`.
         guessed: See `Series`.
     """
 
@@ -50,59 +51,48 @@ class Plan:
     contiguous: bool = False
     folded: int = 0
     channel_names: tuple[str, ...] = ()
-    pixel_size: tuple[float, float] | None = None
+    pixel_size: Size = None
     notes: tuple[str, ...] = ()
-    as_stored: bool = False
     guessed: str = ""
 
 
 def page_at(tiff: TiffFile, offset: int) -> TiffPage:
+    first = tiff.pages.first
+    if offset == first.offset:
+        return first
     tiff.filehandle.seek(offset)
-    return TiffPage(tiff, index=0 if offset == tiff.pages.first.offset else 1)
+    return TiffPage(tiff, index=1)
 
 
-def plans_of(tiff: TiffFile, chain: Chain, name: str) -> list[Plan]:
-    """A plan for each image of a file, in order; a slide's pictures of itself aside.
-
-    Args:
-        name: Of this file, by which a set of OME-TIFFs refers to it.
-
-    Raises:
-        ImageError: A page can't be made out.
-    """
-    said = tiff.pages.first.description
-    if "<OME" in said[:2000]:
-        try:
-            plans = [_ome_plan(tiff, chain, image) for image in read_ome(said, name)[:MAX_SERIES]]
-        except (ValueError, KeyError, SyntaxError):  # ElementTree's errors are SyntaxErrors
-            plans = []
-        found = [plan for plan in plans if plan is not None]
-        return found or _unbelieved(tiff, chain)
-    if not _is_described(tiff, len(chain.offsets)):
-        return _plain_plans(tiff, chain)
-    try:
-        series = [s for s in tiff.series if s.name.lower() not in _BESIDES and not s.keyframe.is_reduced]
-        if tiff.is_scn:  # an overview comes first
-            series.sort(key=lambda s: s.size, reverse=True)
-        return [_described_plan(tiff, s) for s in series[:MAX_SERIES]] or _plain_plans(tiff, chain)
-    except MemoryError:
-        raise
-    except Exception:
-        return _unbelieved(tiff, chain)
+def described_plans(tiff: TiffFile, chain: Chain) -> list[Plan] | None:
+    """A plan for each image that tifffile finds described, a slide's pictures of itself aside; `None` where it knows no
+    description. Raises whatever tifffile does, and ValueError, where it doesn't fit the pages."""
+    kinds = _KINDS + (_SLIDES if len(chain.pages) <= MAX_SLIDE_PAGES else ())
+    if not any(getattr(tiff, f"is_{kind}", False) for kind in kinds):
+        return None
+    if len(chain.pages) == 1 and tiff.is_shaped and _says_only_its_shape(tiff.pages.first):
+        return None
+    series = [s for s in tiff.series if s.name.lower() not in _BESIDES and not s.keyframe.is_reduced]
+    if tiff.is_scn:  # an overview comes first
+        series.sort(key=lambda s: s.size, reverse=True)
+    return [_described(tiff, s) for s in series[:MAX_SERIES]]
 
 
-def _unbelieved(tiff: TiffFile, chain: Chain) -> list[Plan]:
-    return [replace(plan, notes=(_UNBELIEVED, *plan.notes)) for plan in _plain_plans(tiff, chain)]
+def _says_only_its_shape(page: TiffPage) -> bool:
+    """Whether a page, as tifffile writes most, can do without a closer look, which takes long."""
+    return tuple(shaped_description_metadata(page.shaped_description or "")["shape"]) == page.shape
 
 
-def _is_described(tiff: TiffFile, n_pages: int) -> bool:
-    kinds = ["shaped", "imagej", "lsm", "mmstack", "fluoview", "stk", "sis", "scanimage"]
-    kinds += ["svs", "scn", "qpi", "ndpi", "bif", "avs", "philips"] if n_pages <= MAX_SLIDE_PAGES else []
-    return any(getattr(tiff, f"is_{kind}", False) for kind in kinds)
+def plain_plans(tiff: TiffFile, chain: Chain) -> list[Plan]:
+    """Pages of one size and type are an image, smaller copies aside."""
+    groups: dict[tuple, list[int]] = {}
+    for offset, signature in chain.pages.items():
+        groups.setdefault(signature, []).append(offset)
+    wanted = [group for signature, group in groups.items() if not signature[0]] or list(groups.values())
+    return [_placed(tiff, group, page_at(tiff, group[0]), UNKNOWN, [len(group)]) for group in wanted[:MAX_SERIES]]
 
 
-def _described_plan(tiff: TiffFile, series: TiffPageSeries) -> Plan:
-    """A plan of what tifffile makes of a description, if the pages are there. Raises ValueError if not."""
+def _described(tiff: TiffFile, series: TiffPageSeries) -> Plan:
     shape, axes = list(series.get_shape(squeeze=False)), series.get_axes(squeeze=False)
     key: Any = series.keyframe
     n_pixels = math.prod(key.shape)
@@ -114,126 +104,57 @@ def _described_plan(tiff: TiffFile, series: TiffPageSeries) -> Plan:
     fits = n <= MAX_PAGES and key.is_contiguous and key.dataoffsets[0] + n * key.nbytes <= tiff.filehandle.size
     if (contiguous and not fits) or not (contiguous or len(pages) == n):
         raise ValueError(f"{n} planes in {len(pages)} pages")
-    folded = _channels_last(series, shape, lead)
-    axes, shape = axes[: lead - bool(folded)], shape[: lead - bool(folded)]
-    is_imagej = series.kind == "imagej"
-    plan = Plan(
-        format="ImageJ TIFF" if is_imagej else _FORMATS.get(series.kind, "TIFF"),
-        label=series.name or f"{key.imagewidth} x {key.imagelength} pixels",
-        index=np.arange(math.prod(shape)).reshape(1, -1, 1),
-        pages=pages,
-        contiguous=contiguous,
-        folded=folded,
-        as_stored=is_imagej,
-    )
-    plan = _measured(tiff, key, plan)
-    return _with_axes(plan, axes, shape, _names(tiff, series), 1 if folded else key.samplesperpixel)
+    # (.., height, width, channels) given to tifffile without a word on its axes: each row became a page
+    folded = 0
+    if series.kind == "shaped" and lead and len(shape) - lead == 2 and UNKNOWN in axes and not {"C", "Z"} & set(axes):
+        height, width, channels = shape[lead - 1 :]
+        folded = height if 1 < channels <= MAX_CHANNELS_LAST and min(height, width) > 2 * channels else 0
+    axes, shape = axes[: lead - bool(folded)].replace("I", UNKNOWN), shape[: lead - bool(folded)]
+    if set(axes) == {UNKNOWN}:
+        axes, shape = UNKNOWN, [math.prod(shape)]
+    return _placed(tiff, pages, key, axes, shape, series, contiguous=contiguous, folded=folded)
 
 
-_FORMATS = {"svs": "SVS", "ndpi": "NDPI", "scn": "SCN", "qpi": "QPTIFF", "lsm": "LSM", "stk": "STK", "bif": "BIF"}
-
-
-def _channels_last(series: TiffPageSeries, shape: list[int], lead: int) -> int:
-    """Rows of an image that tifffile was given as (.., height, width, channels) without a word on its axes, so that
-    each row became a page of (width, channels); 0 of any other."""
-    if series.kind != "shaped" or lead < 1 or len(shape) - lead != 2 or "C" in series.axes or "Z" in series.axes:
-        return 0
-    height, width, n = shape[lead - 1 :]
-    return height if 1 < n <= MAX_CHANNELS_LAST and min(height, width) > 2 * n and "Q" in series.axes else 0
-
-
-def _plain_plans(tiff: TiffFile, chain: Chain) -> list[Plan]:
-    """Pages of one size and type are an image, smaller copies aside."""
-    groups: dict[tuple, list[int]] = {}
-    for offset, signature in zip(chain.offsets, chain.signatures, strict=True):
-        groups.setdefault(signature, []).append(offset)
-    wanted = {key: group for key, group in groups.items() if not key[0]} or groups
-    plans = []
-    for group in list(wanted.values())[:MAX_SERIES]:
-        page = page_at(tiff, group[0])
-        index = np.arange(len(group)).reshape(1, -1, 1)
-        plan = Plan("TIFF", f"{page.imagewidth} x {page.imagelength} pixels", index, group)
-        names = tuple(_page_name(page_at(tiff, offset)) for offset in group) if 1 < len(group) <= 100 else ()
-        plans.append(_with_axes(_measured(tiff, page, plan), UNKNOWN, [len(group)], names, page.samplesperpixel))
-    return plans
-
-
-def _with_axes(plan: Plan, axes: str, shape: list[int], names: tuple[str, ...], samples: int) -> Plan:
-    """A plan with its planes in their places along T, Z and C; an axis without a meaning gets one, and it is said.
-
-    Args:
-        names: Of channels, or of pages that may be channels.
-        samples: Of a pixel: pages with several are no channels.
-    """
-    notes, guessed = list(plan.notes), ""
-    axes, shape = _joined(axes, shape)
-    long = {axis: n for axis, n in zip(axes, shape, strict=True) if n > 1}
-    pages = next((axis for axis in long if axis not in "TZC"), next(iter(long), "")) if "C" not in long else ""
-    named = pages != "" and samples == 1 and len(names) == long[pages]
-    if named and _are_channels(names, must_be_stains=pages in "TZ" and len(long) == 1):
-        axes = _renamed(axes, pages, "C")
-    elif pages == UNKNOWN:
-        few = long[pages] <= FEW and samples == 1
-        guessed = next((axis for axis in ("CZT" if few else "ZT") if axis not in long), "")
-        axes = _renamed(axes, pages, guessed) if guessed else axes
-        if guessed:
-            notes.append(f"It doesn't say what its {long[pages]} pages are: they are taken for {_PLURALS[guessed]}.")
-    for axis, n in zip(axes, shape, strict=True):
-        if axis not in "TZC" and n > 1:
-            notes.append(f"{n} positions along its axis {axis}: the first is used.")
-    index = in_tzc(plan.index.ravel(), axes, shape)
-    return replace(
-        plan,
+def _placed(
+    tiff: TiffFile,
+    pages: list[int],
+    page: TiffPage,
+    axes: str,
+    shape: list[int],
+    series: TiffPageSeries | None = None,
+    **more: Any,
+) -> Plan:
+    """A plan of pages along axes, slowest first. `page` is one of them."""
+    names = _names(tiff, pages, series)
+    axes, guessed, notes = meaning_of(axes, shape, names, 1 if more.get("folded") else page.samplesperpixel)
+    format = _FORMATS.get(series.kind, "TIFF") if series else "TIFF"
+    size, size_notes = _pixel_size(tiff, page, format)
+    index = in_tzc(np.arange(math.prod(shape)), axes, shape)
+    return Plan(
+        format=format,
+        label=(series.name if series else "") or f"{page.imagewidth} x {page.imagelength} pixels",
         index=index,
+        pages=pages,
         channel_names=names if len(names) == index.shape[2] else (),
-        notes=tuple(notes),
+        pixel_size=size,
+        notes=(*size_notes, *notes),
         guessed=guessed,
+        **more,
     )
 
 
-def _joined(axes: str, shape: list[int]) -> tuple[str, list[int]]:
-    """With neighbouring axes of which nothing is known as one."""
-    out: list[tuple[str, int]] = []
-    for axis, n in zip(axes, shape, strict=True):
-        axis = UNKNOWN if axis == "I" else axis
-        if axis == UNKNOWN and out and out[-1][0] == UNKNOWN:
-            out[-1] = UNKNOWN, out[-1][1] * n
-        else:
-            out.append((axis, n))
-    return "".join(axis for axis, _ in out), [n for _, n in out]
-
-
-def _renamed(axes: str, old: str, new: str) -> str:
-    """An axis called otherwise; one that has the new name already has a single position."""
-    return axes.replace(new, "_").replace(old, new, 1)
-
-
-def _are_channels(names: tuple[str, ...], must_be_stains: bool) -> bool:
-    """Whether pages are called as channels are: by different words, not by one word and numbers.
-
-    Args:
-        must_be_stains: Whether one, but not every one, must be a nuclear stain: of pages that may be planes too.
-    """
-    words = {re.sub(r"[\W\d_]+", "", name).lower() for name in names}
-    stains = sum(bool(NUCLEAR.search(name)) for name in names)
-    return len(words) == len(names) and "" not in words and (0 < stains < len(names) or not must_be_stains)
-
-
-def _names(tiff: TiffFile, series: TiffPageSeries) -> tuple[str, ...]:
+def _names(tiff: TiffFile, pages: list[int], series: TiffPageSeries | None) -> tuple[str, ...]:
     """What the pages of an image, or its channels, are called."""
-    if series.kind == "imagej":
+    if series and series.kind == "imagej":
         labels = (tiff.imagej_metadata or {}).get("Labels") or []
         channels = dict(zip(series.get_axes(False), series.get_shape(False), strict=True)).get("C", 1)
         labels = labels[:channels] if channels > 1 else labels
-        return tuple(
-            re.sub(r"^([czt]:\d+/\d+[ -]*)+", "", str(label)).splitlines()[0] if label else "" for label in labels
-        )
-    if series.kind == "lsm":
+        labels = [re.sub(r"^([czt]:\d+/\d+[ -]*)+", "", str(label)) for label in labels]
+        return tuple(label.splitlines()[0] if label else "" for label in labels)
+    if series and series.kind == "lsm":
         colours = (tiff.lsm_metadata or {}).get("ChannelColors") or {}
         return tuple(map(str, colours.get("ColorNames") or ()))
-    if 1 < len(series.pages) <= 100:
-        return tuple(_page_name(page_at(tiff, page.offset)) for page in series.pages if page is not None)
-    return ()
+    return tuple(_page_name(page_at(tiff, offset)) for offset in pages) if 1 < len(pages) <= MAX_NAMED else ()
 
 
 def _page_name(page: TiffPage) -> str:
@@ -245,59 +166,20 @@ def _page_name(page: TiffPage) -> str:
     return found[2] if found and "PerkinElmer-QPI" in page.description[:10_000] else ""
 
 
-def _ome_plan(tiff: TiffFile, chain: Chain, image: OmeImage) -> Plan | None:
-    """`None` for an image without a page in this file."""
-    if sorted(image.axes) != ["C", "T", "Z"] or min(image.sizes.values()) < 1:
-        raise ValueError(f"OME-XML with axes {image.axes} of {image.sizes}")
-    n_pages, samples = len(chain.offsets), 1
-    for planes in image.planes[:1]:
-        if 0 <= planes.page < n_pages:
-            samples = max(page_at(tiff, chain.offsets[planes.page]).samplesperpixel, 1)
-    sizes = image.sizes | {"C": max(image.sizes["C"] // samples, 1)}
-    shape = [sizes[axis] for axis in image.axes]
-    if math.prod(shape) > MAX_PAGES:
-        raise ValueError(f"OME-XML with {math.prod(shape)} planes")
-    index = np.full(math.prod(shape), -1)
-    n_listed = 0
-    for planes in image.planes:
-        first = planes.first | {"C": planes.first["C"] // samples}
-        start = int(np.ravel_multi_index([first[axis] for axis in image.axes], shape))
-        count = min(len(index) if planes.count is None else planes.count, len(index) - start, n_pages - planes.page)
-        n_listed += count
-        if n_listed > 2 * len(index):
-            raise ValueError(f"OME-XML that lists {n_listed} planes of {len(index)}")
-        if count > 0 and planes.page >= 0:
-            index[start : start + count] = np.arange(planes.page, planes.page + count)
-    if (index < 0).all():
-        return None
-    index, names, notes = _here(in_tzc(index, image.axes, shape), image.channel_names)
-    return Plan("OME-TIFF", image.name or "unnamed", index, chain.offsets, channel_names=names,
-                pixel_size=image.pixel_size, notes=(*notes, *image.notes))  # fmt: skip
-
-
-def _here(index: np.ndarray, names: tuple[str, ...]) -> tuple[np.ndarray, tuple[str, ...], tuple[str, ...]]:
-    """Without the time points, Z planes and channels of which this file, one of a set, has no plane."""
-    is_here = index >= 0
-    if is_here.all():
-        return index, names, ()
-    kept = [np.flatnonzero(is_here.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1))]
-    if len(names) == index.shape[2]:
-        names = tuple(names[c] for c in kept[2])
-    return index[np.ix_(*kept)], names, ("Some of its planes are in other files of a set: they are left out.",)
-
-
-def in_tzc(numbers: np.ndarray, axes: str, shape: list[int]) -> np.ndarray:
-    """Numbers in the order of `axes`, slowest first -> (T, Z, C). Of other axes only the first position is kept."""
-    numbers = numbers.reshape(shape)
-    for i in reversed(range(len(axes))):
-        if axes[i] not in "TZC":
-            numbers, axes = numbers.take(0, axis=i), axes[:i] + axes[i + 1 :]
-    for axis in "TZC":
-        if axis not in axes:
-            numbers, axes = numbers[..., None], axes + axis
-    return numbers.transpose([axes.index(axis) for axis in "TZC"])
-
-
-def _measured(tiff: TiffFile, page: TiffPage, plan: Plan) -> Plan:
-    size, notes = pixel_size(tiff, page, plan.format)
-    return replace(plan, pixel_size=size, notes=(*plan.notes, *notes))
+def _pixel_size(tiff: TiffFile, page: TiffPage, format: str) -> tuple[Size, tuple[str, ...]]:
+    """By a maker's entry, ImageJ's unit, or a resolution that a microscope may have: (y, x), and what is to be said."""
+    if format == "SVS" and (mpp := re.search(r"\bMPP ?= ?(\d+\.?\d*)", page.description[:10_000])):
+        return plausible(float(mpp[1]), float(mpp[1])), ()
+    if format == "LSM" and (lsm := tiff.lsm_metadata):
+        return plausible(lsm.get("VoxelSizeY", 0) * 1e6, lsm.get("VoxelSizeX", 0) * 1e6), ()
+    unit = (tiff.imagej_metadata or {}).get("unit", "") if format == "ImageJ TIFF" else ""
+    unit = str(unit).replace("\\u00B5", "µ").strip()
+    length = MICROMETRES.get(unit) if unit else _UNITS.get(page.tags.valueof(296, 2))
+    stated = [page.tags.valueof(tag) for tag in (283, 282)]
+    y, x = (v[0] / v[1] if isinstance(v, tuple) and len(v) == 2 and v[1] else 0.0 for v in stated)
+    size = plausible(length / y, length / x) if length and y and x else None
+    if size is None or length not in _UNITS.values() or max(size) <= COARSEST:
+        return size, ()
+    per = f"{x:.4g} pixels per {'inch' if length == _UNITS[2] else 'cm'}"
+    note = f"Its resolution of {per} is a printer's or a screen's: it is not taken for a pixel size."
+    return None, (note,) if unit else ()

@@ -15,8 +15,8 @@ from xml.etree import ElementTree
 import imagecodecs
 import numpy as np
 
-from .ome import plausible
 from .series import MAX_PIXELS, ImageError, Series, check_size
+from .units import plausible
 
 KINDS = {b"ZISRAWFILE": "CZI", b"\x70\0\0\0": "LIF", b"\xda\xce\xbe\x0a": "ND2"}  # by their first bytes
 EXTENSIONS = (".czi", ".lif", ".nd2")

@@ -28,14 +28,12 @@ def train_model(
         options: Of `nuclei_models.training.train`.
     """
     try:
-        from accelerate import PartialState
-
-        from nuclei_models.training import train
+        from nuclei_models.training import processes, train
         from nuclei_models.training.recipe import Recipe
     except ImportError as error:
         complain(f"Error: {NEEDED.format(error=error)}")
         return console.WRONG_USAGE
-    quiet = quiet or not PartialState().is_main_process
+    quiet = quiet or not processes.is_first()
     try:
         recipe = replace(Recipe(), seed=seed)
         with Bar(60 * minutes, quiet) as bar:

@@ -1,7 +1,8 @@
 """Train a network.
 
     python -m train.train --config train/configs/unetpp.yaml                      one machine, CPU or GPU
-    accelerate launch --num_processes 4 -m train.train --config ...               four GPUs (or processes)
+    accelerate launch --num_processes 4 -m train.train --config ...               four GPUs
+    torchrun --nproc_per_node 2 -m train.train --device cpu --config ...          two processes on a CPU
     accelerate launch --num_machines 2 --machine_rank R --main_process_ip IP -m train.train --config ...
     python -m train.train --config ... --set training.max_steps=100               change a key for once
     python -m train.train --config ... --device cpu                               not on the GPU that is there
@@ -31,6 +32,7 @@ def train(experiment: Experiment) -> Path:
     """Train, or go on training, and return the output folder."""
     args = TrainingArguments(
         remove_unused_columns=False,
+        ddp_find_unused_parameters=False,
         eval_strategy="steps",
         save_strategy="steps",
         save_total_limit=2,

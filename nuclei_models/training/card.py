@@ -34,12 +34,19 @@ SAID = {
 
 def environment() -> jinja2.Environment:
     """The templates of cards and reports; HTML is escaped."""
-    return jinja2.Environment(
+    found = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
         autoescape=jinja2.select_autoescape(["html.jinja"], default_for_string=False),
     )
+    found.globals["counted"] = counted
+    return found
+
+
+def counted(n: int, what: str, more: str = "") -> str:
+    """ "1 step", "1,500 steps"; `more` is the plural where it isn't made by an s."""
+    return f"{n:,} {what if n == 1 else more or what + 's'}"
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:

@@ -147,10 +147,11 @@ def arguments(out: Path, recipe: Recipe, device: torch.device) -> TrainingArgume
         logging_steps=5,
         logging_first_step=True,
         remove_unused_columns=False,
+        ddp_find_unused_parameters=False,
         label_names=["labels"],
         disable_tqdm=True,
         report_to="none",
         seed=recipe.seed,
     )
-    settings._n_gpu = min(settings.n_gpu, 1)  # several GPUs are for several processes, see accelerate
+    settings._n_gpu = min(settings.n_gpu, 1)  # several GPUs are for several processes
     return settings

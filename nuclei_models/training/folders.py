@@ -4,15 +4,17 @@ What is understood, at any depth and mixed:
 
 - `images/x.tif` with `labels/x.*` or `masks/x.*` (other names of such folders: see `IMAGES` and `TRUTH`);
 - `x.tif` beside `x_labels.tif`, `x_masks.tif`, `x_cp_masks.png`, `x_seg.npy`, `x_rois.zip`, `x.roi`, `x.geojson`, and
-  `x_tif_labels.tif`, `x_unet_labels.tif`, .. as the command line and the page write them, also in another folder;
+  `x_tif_labels.tif`, `x_unet_labels.tif`, .. as the command line and the page write them, also in another folder: of
+  several images of one name, each takes the truth whose folders are named as its own;
 - the 2018 Data Science Bowl's `<id>/images/<id>.png` with `<id>/masks/*.png`, one file a nucleus.
 """
 
 import os
 import re
-from collections import defaultdict
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 
 from ..images.reader import SUPPORTED_EXTENSIONS
@@ -23,9 +25,11 @@ TRUTH = ("labels", "label", "masks", "mask", "truth", "ground_truth", "groundtru
 LABELS, PER_NUCLEUS, CELLPOSE, ROIS, GEOJSON = "labels", "a mask a nucleus", "Cellpose", "ImageJ ROIs", "GeoJSON"
 _ENDINGS = {".npy": CELLPOSE, ".zip": ROIS, ".roi": ROIS, ".geojson": GEOJSON, ".json": GEOJSON}
 _MARK = re.compile(r"[_-](cp_masks|masks?|labels?|seg|rois?|roiset|qupath|gt|ground_truth)$", re.I)
-_NETWORK = re.compile(r"_(unet|unetpp)$")  # the page's files: x_unetpp_labels.tif
+_NETWORK = re.compile(r"_(unet|unetpp|both)$")  # the page's files: x_unetpp_labels.tif
+_FORMAT = re.compile(r"\.(ome|nd2|czi|lif)$", re.I)  # within a stem: x.ome.tif
 _DERIVED = re.compile(r"_(overlay|coloured|flows|cp_output|outlines|cp_outlines|probabilities)$", re.I)
 ZARR = ".zarr"
+_Files = tuple[tuple[Path, ...], str]  # of the truth of an image, and their kind
 EXPECTED = (
     "expected images/ with labels/ or masks/ of the same names, or x.tif beside x_labels.tif, x_masks.tif, x_seg.npy, "
     "x_rois.zip or x.geojson, or the Bowl's <id>/images and <id>/masks"
@@ -73,58 +77,59 @@ def find_pairs(folder: str | Path) -> Found:
     if not root.is_dir():
         raise DataError(f"{root} is no folder: give the folder that holds the images and their truth.")
     images, truths = _sort(root)
-    by_place: dict[Path, dict[str, list[_Truth]]] = defaultdict(lambda: defaultdict(list))
-    anywhere: dict[str, list[_Truth]] = defaultdict(list)
-    for truth in truths:
-        for key in truth.keys:
-            by_place[truth.path.parent][key.casefold()].append(truth)
-            if truth.is_marked:
-                anywhere[key.casefold()].append(truth)
-    found, lonely = Found([]), []
-    used: set[Path] = set()
-    several: dict[str, list[Path]] = defaultdict(list)
-    for image in images:
-        several[image.relative_to(root).with_suffix("").as_posix()].append(image)
-    for image in images:
-        plain = image.relative_to(root).with_suffix("").as_posix()
-        name = plain if len(several[plain]) == 1 else image.relative_to(root).as_posix()
-        pair = _bowl(image, root) or _pair(image, name, root, by_place, anywhere, found.notes)
-        if pair is None:
-            lonely.append(image)
-            continue
-        used.update(pair.truth)
-        found.pairs.append(pair)
-    if not found.pairs:
+    found = Found([])
+    taken = _near(images, truths, root, found.notes)
+    taken |= _from_elsewhere([i for i in images if i not in taken], truths, taken, root, found.notes)
+    if not taken:
         raise DataError(
             f"{root} holds {len(images)} image(s) and {len(truths)} file(s) of truth, but no image with its truth: "
             f"{EXPECTED}."
         )
-    taken = {(pair.image.parent, pair.image.stem) for pair in found.pairs}
-    orphans = [t.path for t in truths if t.path not in used and not any((t.path.parent, k) in taken for k in t.keys)]
-    found.notes += _left_out(root, lonely, "image(s) without truth are left out")
+    names = _names(images, root)
+    found.pairs = sorted((Pair(names[i], i, *truth) for i, truth in taken.items()), key=lambda pair: pair.id)
+    used = {path for pair in found.pairs for path in pair.truth}
+    stems = {(pair.image.parent, pair.image.stem) for pair in found.pairs}
+    orphans = [t.path for t in truths if t.path not in used and not any((t.path.parent, k) in stems for k in t.keys)]
+    found.notes += _left_out(root, [i for i in images if i not in taken], "image(s) without truth are left out")
     found.notes += _left_out(root, orphans, "file(s) of truth belong to no image and are left out")
-    found.pairs.sort(key=lambda pair: pair.id)
     return found
+
+
+def _names(images: list[Path], root: Path) -> dict[Path, str]:
+    """Ids: the path in the folder, without its ending where no other image has the same."""
+    plain = {image: image.relative_to(root).with_suffix("").as_posix() for image in images}
+    several = Counter(plain.values())
+    names = {i: name if several[name] == 1 else i.relative_to(root).as_posix() for i, name in plain.items()}
+    return names | {i: _bowl_name(i, root) for i in images if _bowl(i, root)}
 
 
 def _sort(root: Path) -> tuple[list[Path], list[_Truth]]:
     """Files -> images and truths."""
     images, truths = [], []
-    for path in _files(root):
+    files = list(_files(root))
+    stems = {(path.parent, _stem(path)) for path in files}
+    for path in files:
         inside = {part.casefold() for part in path.relative_to(root).parts[:-1]}
-        ending, stem = path.suffix.lower(), path.stem
+        ending, stem = path.suffix.lower(), _stem(path)
         kind = _ENDINGS.get(ending) or (LABELS if ending in (*SUPPORTED_EXTENSIONS, ZARR) else None)
         if kind is None or _DERIVED.search(stem) or (kind == CELLPOSE and not stem.endswith("_seg")):
             continue
         marked = _MARK.search(stem)
         if marked and marked[1].lower() == "seg" and kind != CELLPOSE:
             marked = None  # x_seg.tif is an image like any other
-        folder = path.parent.name.casefold()
-        if kind == LABELS and not marked and (folder in IMAGES or not inside & set(TRUTH)):
+        in_images = path.parent.name.casefold() in IMAGES
+        if marked and in_images and kind == LABELS and (path.parent, _MARK.sub("", stem)) not in stems:
+            marked = None  # images/x_label.tif, with labels/x_label.tif
+        if kind == LABELS and not marked and (in_images or not inside & set(TRUTH)):
             images.append(path)
             continue
         truths.append(_Truth(path, kind, _keys(stem), bool(marked) or kind != LABELS))
     return images, truths
+
+
+def _stem(path: Path) -> str:
+    """The name without its ending, of x.ome.tif without both."""
+    return _FORMAT.sub("", path.stem)
 
 
 def _keys(stem: str) -> tuple[str, ...]:
@@ -140,21 +145,77 @@ def _files(root: Path) -> Iterator[Path]:
         folders[:] = sorted(f for f in folders if not f.startswith(".") and not f.endswith(ZARR))
 
 
-def _pair(image: Path, name: str, root: Path, by_place, anywhere, notes: list[str]) -> Pair | None:
-    """The image with the best truth that there is for it: beside it, in a folder beside its own, anywhere."""
-    keys = [key.casefold() for key in (image.stem, f"{image.stem}_{image.suffix[1:]}", image.name)]
-    places = [image.parent, *_truth_folders(image, root)]
-    candidates = [t for place in places for key in keys if place in by_place for t in by_place[place].get(key, [])]
-    candidates = candidates or [t for key in keys for t in anywhere.get(key, [])]
-    candidates = [t for t in dict.fromkeys(candidates) if t.path != image]
-    if not candidates:
-        return None
+def _asked(image: Path) -> list[str]:
+    """The keys by which an image's truth may be found."""
+    names = (_stem(image), image.stem, f"{image.stem}_{image.suffix[1:]}", image.name)
+    return list(dict.fromkeys(name.casefold() for name in names))
+
+
+def _near(images: list[Path], truths: list[_Truth], root: Path, notes: list[str]) -> dict[Path, _Files]:
+    """The truth of each image that has one beside it, or in a folder beside its own."""
+    by_place: dict[Path, dict[str, list[_Truth]]] = defaultdict(lambda: defaultdict(list))
+    for truth in truths:
+        for key in truth.keys:
+            by_place[truth.path.parent][key.casefold()].append(truth)
+    taken = {}
+    for image in images:
+        if whole := _bowl(image, root):
+            taken[image] = whole, PER_NUCLEUS
+            continue
+        places = [p for p in (image.parent, *_truth_folders(image, root)) if p in by_place]
+        candidates = [t for place in places for key in _asked(image) for t in by_place[place].get(key, [])]
+        if candidates := [t for t in dict.fromkeys(candidates) if t.path != image]:
+            taken[image] = _best(image, candidates, root, notes)
+    return taken
+
+
+def _from_elsewhere(
+    images: list[Path], truths: list[_Truth], taken: Mapping[Path, _Files], root: Path, notes: list[str]
+) -> dict[Path, _Files]:
+    """The truth of images from any other folder: that whose folders are named as the image's, from the last on.
+
+    What is another image's truth is left to it, and what might be that of several images is left out.
+    """
+    used = {path for files, _ in taken.values() for path in files}
+    anywhere: dict[str, list[_Truth]] = defaultdict(list)
+    for truth in truths:
+        for key in truth.keys if truth.is_marked and truth.path not in used else ():
+            anywhere[key.casefold()].append(truth)
+    claims: dict[Path, tuple[int, list[_Truth]]] = {}
+    for image in images:
+        far = {t: _kinship(image, t.path, root) for key in _asked(image) for t in anywhere.get(key, [])}
+        if far:
+            most = max(far.values())
+            claims[image] = most, [t for t, kinship in far.items() if kinship == most]
+    found, disputed = {}, []
+    for image, (kinship, candidates) in claims.items():
+        rivals = [c for i, c in claims.items() if i != image and any(t in c[1] for t in candidates)]
+        if all(kinship > other for other, _ in rivals):
+            found[image] = _best(image, candidates, root, notes)
+        elif all(kinship >= other for other, _ in rivals):
+            disputed.append(image)
+    notes += _left_out(
+        root, disputed, "image(s) are left out, because the truth found may be another's: put it beside its image"
+    )
+    return found
+
+
+def _kinship(image: Path, truth: Path, root: Path) -> int:
+    """How many folders are named alike, from the last on: 1 for pictures/day1/x.png and results/day1/x_labels.tif."""
+    folders = (reversed(path.relative_to(root).parts[:-1]) for path in (image, truth))
+    return len(list(takewhile(lambda names: names[0].casefold() == names[1].casefold(), zip(*folders, strict=False))))
+
+
+def _best(image: Path, candidates: list[_Truth], root: Path, notes: list[str]) -> _Files:
+    """Of several truths for one image that which says most; a note names the others."""
     order = (LABELS, CELLPOSE, ROIS, GEOJSON)
     best = min(candidates, key=lambda t: order.index(t.kind))
     if len(candidates) > 1:
-        others = ", ".join(t.path.name for t in candidates if t is not best)
-        notes.append(f"{image.name}: {best.path.name} is taken for its truth, {others} is left.")
-    return Pair(name, image, (best.path,), best.kind)
+        names = [t.path.name for t in candidates]
+        told = {t: t.path.name if len(set(names)) == len(names) else _told(t.path, root) for t in candidates}
+        others = ", ".join(told[t] for t in candidates if t is not best)
+        notes.append(f"{image.name}: {told[best]} is taken for its truth, {others} is left.")
+    return (best.path,), best.kind
 
 
 def _truth_folders(image: Path, root: Path) -> list[Path]:
@@ -176,22 +237,30 @@ def _named(folder: Path) -> list[str]:
         return []
 
 
-def _bowl(image: Path, root: Path) -> Pair | None:
-    """The only image of `<id>/images` whose `<id>/masks` doesn't hold a file of its name."""
+def _bowl(image: Path, root: Path) -> tuple[Path, ...]:
+    """The masks of the only image of `<id>/images` whose `<id>/masks` doesn't hold a file of its name; else ()."""
     folder = image.parent
     masks = folder.parent / "masks"
     if folder.name != "images" or folder == root or not masks.is_dir():
-        return None
+        return ()
     beside = [p for p in folder.iterdir() if p.suffix.lower() in SUPPORTED_EXTENSIONS and not p.name.startswith(".")]
     files = sorted(p for p in masks.iterdir() if p.suffix.lower() in SUPPORTED_EXTENSIONS and p.name[0] != ".")
-    if len(beside) != 1 or not files or any(image.stem in _keys(p.stem) for p in files):
-        return None
-    name = folder.parent.relative_to(root).as_posix()
-    return Pair(folder.parent.name if name == "." else name, image, tuple(files), PER_NUCLEUS)
+    if len(beside) != 1 or any(image.stem in _keys(p.stem) for p in files):
+        return ()
+    return tuple(files)
+
+
+def _bowl_name(image: Path, root: Path) -> str:
+    name = image.parent.parent.relative_to(root).as_posix()
+    return image.parent.parent.name if name == "." else name
 
 
 def _left_out(root: Path, paths: list[Path], what: str) -> list[str]:
     if not paths:
         return []
-    listed = ", ".join(path.relative_to(root).as_posix() for path in paths[:5]) + (", .." if len(paths) > 5 else "")
+    listed = ", ".join(_told(path, root) for path in paths[:5]) + (", .." if len(paths) > 5 else "")
     return [f"{len(paths)} {what}: {listed}."]
+
+
+def _told(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix()

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from accelerate import PartialState
 from transformers.utils import logging
 
+from ..inference.device import choose_device
 from ..inference.network import load_network
 from ..jobs import durable
-from . import result
+from . import processes, result
 from .reading import Data, read_folder
 from .recipe import Recipe
 from .samples import DataError, Sample
@@ -88,12 +88,12 @@ def train(
     tell(Progress("reading", 60 * minutes))
     data = read_folder(folder, binary_masks=binary_masks, channel=channel)
     apart = read_folder(held_out, binary_masks=binary_masks, channel=channel) if held_out else None
-    PartialState()  # with several processes, each has its own GPU from here on
+    processes.join(choose_device(device))
     network = load_network(model, device=device)
     divided = split_given(data.samples, apart.samples) if apart else split(data.samples, group, recipe.seed)
     samples = data.samples + (_renamed(apart) if apart else [])
     identity = result.identity(network, data, apart, minutes, group, recipe)
-    is_main = PartialState().is_main_process
+    is_main = processes.is_first()
     if (known := result.finished(out, identity)) and not overwrite:
         return known
     work = out / WORK
@@ -101,7 +101,7 @@ def train(
         if is_main:
             result.check_folder(out, identity, overwrite, work)
             durable.write_all({work / result.IDENTITY: json.dumps(identity).encode()})
-        PartialState().wait_for_everyone()
+        processes.wait()
         tuning = Tuning(network, model, samples, divided, work, 60 * minutes, recipe, tell, began)
         chosen, trained, processor = tuning.go()
         tell(Progress("writing", tuning.left))

@@ -13,16 +13,23 @@ from ..model.image_processing_nuclei import Maps, NucleiImageProcessor
 from ..model.modeling_nuclei import NucleiPreTrainedModel
 from .samples import Sample
 
+READY = 64  # pixels a side, of the part of an image that is segmented before time is taken
 Report = Callable[[int, int], None]  # images done, images in all
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """An image: what was found, (H, W) int32, and how good it is, see `analysis.comparison.compare`, with `score`, the
-    mean of the Bowl's mAP and of the nucleus IoU."""
+    """What was found in an image, and how good it is.
+
+    Attributes:
+        labels: (H, W) int32.
+        figures: See `analysis.comparison.compare`, with `score`, the mean of the Bowl's mAP and of the nucleus IoU.
+        assumed: Nuclear diameter, pixels, by which the image was rescaled; `None`: it was not.
+    """
 
     labels: np.ndarray
     figures: Figures
+    assumed: float | None = None
 
 
 class Rates(NamedTuple):
@@ -36,12 +43,13 @@ class Rates(NamedTuple):
         return self.network + self.cut
 
 
-def outcome(sample: Sample, found: np.ndarray) -> Outcome:
+def outcome(sample: Sample, found: np.ndarray, assumed: float | None = None) -> Outcome:
     """Compare with the truth; what lies where nobody labelled doesn't count."""
     true = np.maximum(sample.labels, 0)
     found = np.where(sample.labels < 0, 0, found)
     figures = compare(_without_gaps(true), _without_gaps(found))
-    return Outcome(found.astype(np.int32), figures | {"score": (figures["bowl_map"] + figures["iou"]) / 2})
+    figures = figures | {"score": (figures["bowl_map"] + figures["iou"]) / 2}
+    return Outcome(found.astype(np.int32), figures, assumed)
 
 
 def mean(outcomes: Sequence[Outcome]) -> Figures:
@@ -71,27 +79,30 @@ def measure(
     report: Report | None = None,
 ) -> dict[str, Outcome]:
     """Segment and compare every image, by its id."""
-    maps = predict_all(model, processor, samples, report)
-    return {s.id: outcome(s, processor.instances(m)) for s, m in zip(samples, maps, strict=True)}
+    return cut_all(processor, samples, predict_all(model, processor, samples, report))
 
 
-def affordable(
-    model: NucleiPreTrainedModel,
-    processor: NucleiImageProcessor,
-    samples: Sequence[Sample],
-    seconds: float,
-    least: int = 2,
-    seed: int = 0,
-) -> tuple[list[Sample], Rates]:
-    """As many images as can be measured in a time, drawn at random, and at least so many; and what a pixel takes."""
-    smallest = min(samples, key=lambda s: s.labels.size)
-    for _ in range(2):  # the first makes the network ready
-        start = time.perf_counter()
-        maps = predict(smallest.image, model, processor, pixel_size=smallest.pixel_size)
-        predicted = time.perf_counter()
-        outcome(smallest, processor.instances(maps))
-        cut = time.perf_counter()
-    rates = Rates((predicted - start) / smallest.labels.size, (cut - predicted) / smallest.labels.size)
+def cut_all(processor: NucleiImageProcessor, samples: Sequence[Sample], maps: Sequence[Maps]) -> dict[str, Outcome]:
+    """Cut the maps of images into nuclei and compare them, by the images' ids."""
+    return {s.id: outcome(s, processor.instances(m), m.diameter.pixels) for s, m in zip(samples, maps, strict=True)}
+
+
+def timed(
+    model: NucleiPreTrainedModel, processor: NucleiImageProcessor, sample: Sample
+) -> tuple[dict[str, Outcome], Rates]:
+    """`measure` of one image, and what a pixel of it takes."""
+    ready = sample.image[:READY, :READY]  # what is done once for a network is no part of it
+    predict(ready, model, processor)
+    start = time.perf_counter()
+    maps = predict_all(model, processor, [sample])
+    predicted = time.perf_counter()
+    found = cut_all(processor, [sample], maps)
+    pixels = sample.labels.size
+    return found, Rates((predicted - start) / pixels, (time.perf_counter() - predicted) / pixels)
+
+
+def affordable(samples: Sequence[Sample], rates: Rates, seconds: float, least: int = 2, seed: int = 0) -> list[Sample]:
+    """As many images as can be measured in a time, drawn at random, and at least so many."""
     chosen: list[int] = []
     spent = 0.0
     for i in np.random.default_rng(seed).permutation(len(samples)):
@@ -99,7 +110,7 @@ def affordable(
         if spent > seconds and len(chosen) >= least:
             break
         chosen.append(int(i))
-    return [samples[i] for i in sorted(chosen)], rates
+    return [samples[i] for i in sorted(chosen)]
 
 
 def _without_gaps(labels: np.ndarray) -> np.ndarray:

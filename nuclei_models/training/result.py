@@ -3,7 +3,6 @@
 import json
 import platform
 import shutil
-import time
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +19,7 @@ from ..model.image_processing_nuclei import NucleiImageProcessor
 from ..model.modeling_nuclei import NucleiPreTrainedModel
 from ..model.repository import CONFIG, HASH, WEIGHTS, Repository, sha256
 from ..output.provenance import versions
+from . import processes
 from .candidates import FITTED, START, TRAINED
 from .measuring import Outcome
 from .reading import Data, count
@@ -124,6 +124,7 @@ def make(
     figures = tuning.candidates.figures()
     network, folds = tuning.network, tuning.split.folds
     held = {tuning.samples[i].id for fold in folds for i in fold.held_out}
+    outcomes = tuning.candidates.outcomes
     why = _why(tuning, chosen, figures)
     notes = [*data.notes, *(apart.notes if apart else []), *tuning.split.notes]
     record = {
@@ -144,20 +145,19 @@ def make(
             "how": tuning.split.how,
             "folds": len(folds),
             "held_out": sorted(held),
-            "measured": sorted(s.id for s in tuning.measured),
+            "measured": sorted(outcomes.get(START, {})),
         },
         "training": _training(tuning),
         "settings": {"start": settings_of(network.processor), "result": settings_of(processor), "said": tuning.said},
         "figures": figures,
         "by_image": {
-            name: {i: _short(one.figures) for i, one in outcomes.items()}
-            for name, outcomes in tuning.candidates.outcomes.items()
+            name: {i: _short(one.figures) for i, one in by_image.items()}
+            for name, by_image in outcomes.items()
             if name in figures
         },
         "notes": notes,
         "versions": versions(),
     }
-    outcomes = tuning.candidates.outcomes
     return Result(tuning.work.parent, chosen, why, figures, notes, record, outcomes)
 
 
@@ -226,36 +226,26 @@ def _about(data: Data) -> dict[str, Any]:
 
 
 def _training(tuning: "Tuning") -> dict[str, Any] | None:
-    """The runs and their recipe; `None` where nothing was trained."""
-    if not tuning.runs:
+    """The runs and their recipe, and of the one that the network is of its steps; `None` where nothing was trained."""
+    run, model = tuning.made.run, tuning.network.model
+    if run is None:
         return None
-    crossed = len(tuning.split.folds) > 1
-    device = tuning.network.model.device
-    recipe = asdict(tuning.recipe.for_network(tuning.network.model, tuning.network.processor))
     return {
         "runs": [asdict(run) | {"folder": run.folder and run.folder.parent.name} for run in tuning.runs],
-        "steps": tuning.runs[-1].steps,
-        "best_step": None if crossed else tuning.runs[-1].best_step,
-        "crops": tuning.runs[-1].steps * tuning.recipe.batch * max(1, _processes()),
-        "trained_on": len(tuning.samples) if crossed else len(tuning.split.folds[0].train),
+        "steps": run.steps,
+        "best_step": run.best_step if len(tuning.split.folds) == 1 else None,
+        "crops": run.steps * tuning.recipe.batch * processes.count(),
+        "trained_on": tuning.made.images,
         "minutes": round(tuning.budget / 60, 3),
-        "minutes_taken": round((time.monotonic() - tuning.began) / 60, 2),
-        "device": torch.cuda.get_device_name(device)
-        if device.type == "cuda"
-        else f"{device.type}, {platform.machine()}",
-        "processes": _processes(),
-        "recipe": recipe,
+        "minutes_taken": round(tuning.taken / 60, 2),
+        "device": _device_name(model.device),
+        "processes": processes.count(),
+        "recipe": asdict(tuning.recipe.for_network(model, tuning.network.processor)),
     }
 
 
 def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type} ({platform.machine()})"
-
-
-def _processes() -> int:
-    from accelerate import PartialState
-
-    return PartialState().num_processes
 
 
 def _short(figures: Figures) -> Figures:

@@ -70,17 +70,23 @@ def _as_it_is(processor: NucleiImageProcessor) -> float:
 
 
 def fit_cut(
-    processor: NucleiImageProcessor, samples: Sequence[Sample], maps: Sequence[Maps]
+    processor: NucleiImageProcessor, samples: Sequence[Sample], maps: Sequence[Maps], of: int | None = None
 ) -> tuple[NucleiImageProcessor, str]:
     """Fit threshold, separation and minimum area, one after the other, by the mean score.
 
     Args:
         samples, maps: Images that are trained on, and what the network says of them with this processor.
+        of: How many images are trained on, where time allows for fewer to fit on; by default all of them.
 
     Returns:
         The processor, a changed copy or itself; and a sentence.
     """
     nuclei = sum(len(np.unique(s.labels[s.labels > 0])) for s in samples)
+    if len(samples) < ENOUGH_IMAGES <= (of or 0):
+        return (
+            processor,
+            f"Thresholds and minimum size are kept: there was time to try others on {len(samples)} image(s).",
+        )
     if len(samples) < ENOUGH_IMAGES or nuclei < ENOUGH_NUCLEI:
         return processor, (
             f"Thresholds and minimum size are kept: {len(samples)} image(s) with {nuclei} nuclei are too few to fit "

@@ -1,7 +1,6 @@
 """transformers' Trainer, with the averaged weights (EMA) that are validated and kept."""
 
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from transformers import Trainer, TrainerCallback
 
 from ..analysis.metrics import bowl_map, count_mask, iou_matrix
 from ..model import NucleiImageProcessor
+from . import processes
 
 EMA_FILE = "ema.safetensors"
 BEST = "best"
@@ -69,7 +69,7 @@ def last_checkpoint(out: Path) -> Path | None:
     before; what is left of the other is removed, as it would count among those that are kept."""
     numbered = {int(path.name.split("-")[1]): path for path in out.glob("checkpoint-*") if path.name[11:].isdecimal()}
     whole = {step: path for step, path in numbered.items() if (path / EMA_FILE).is_file()}
-    if int(os.environ.get("RANK", 0)) == 0:
+    if processes.is_first():
         for step in numbered.keys() - whole.keys():
             shutil.rmtree(numbered[step])
     return whole[max(whole)] if whole else None

@@ -8,26 +8,26 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from accelerate import PartialState
-from accelerate.utils import broadcast_object_list
-
 from ..inference.loading import load
 from ..inference.network import Network
 from ..inference.segmentation import nuclear_diameter
 from ..jobs import durable
 from ..model.image_processing_nuclei import NucleiImageProcessor
 from ..model.modeling_nuclei import NucleiPreTrainedModel
+from . import processes
+from .calibration import Judged, fit_confidence, fit_looks, judge
 from .candidates import FITTED, SCALED, START, TRAINED, Candidates
 from .finetune import Run, finetune
-from .measuring import Rates, affordable, measure, outcome, predict_all
+from .measuring import Outcome, Rates, affordable, cut_all, measure, predict_all, timed
 from .recipe import Recipe
 from .samples import Sample
 from .settings import TRIED, fit_cut, fit_scale
 from .split import Fold, Split
 
-MEASURING, FITTING, SCALING = 0.1, 0.08, 0.03  # shares of the time that one pass over images may take
+MEASURING, FITTING, SCALING, LOOKING = 0.1, 0.08, 0.03, 0.04  # shares of the time that one pass over images may take
 WRITING = 3.0  # seconds that card and report take
 LEAST_TRAINING = 0.25  # share of the time, whatever else takes longer than was thought
+LATE = 1.2  # times the time, from which on it is said
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,37 @@ class Progress:
 
 
 @dataclass
+class Made:
+    """What was made of the start.
+
+    Attributes:
+        model: `None`: there are no other weights.
+        scaled, fitted: The processor with the diameter of the images, and with all else that was fitted.
+        run, images: How the weights were trained, and on how many images.
+        about_scaled, about_fitted: What is said of the processors.
+    """
+
+    model: NucleiPreTrainedModel | None
+    scaled: NucleiImageProcessor
+    fitted: NucleiImageProcessor
+    run: Run | None = None
+    images: int = 0
+    about_scaled: str = ""
+    about_fitted: list[str] = field(default_factory=list)
+
+    def about(self, chosen: str) -> list[str]:
+        """What is said of the settings of a candidate."""
+        if chosen == START:
+            return []
+        if chosen == TRAINED and self.fitted is not self.scaled:
+            return [
+                self.about_scaled,
+                "What else was fitted is not kept: it did no better on held-out images.",
+            ]
+        return [self.about_scaled, *(self.about_fitted if chosen in (TRAINED, FITTED) else [])]
+
+
+@dataclass
 class Tuning:
     """One run, from images to candidates. Times are seconds."""
 
@@ -62,8 +93,11 @@ class Tuning:
     began: float
     candidates: Candidates = field(default_factory=Candidates)
     runs: list[Run] = field(default_factory=list)
+    made: Made = field(init=False)
     said: list[str] = field(default_factory=list)
     measured: list[Sample] = field(default_factory=list)
+    start: dict[str, Outcome] = field(default_factory=dict)
+    judged: list[Judged] = field(default_factory=list)
     rates: Rates = field(default_factory=lambda: Rates(0.0, 0.0))
     assumed: dict[str, float | None] = field(default_factory=dict)  # nuclear diameters that the start takes, by image
     interrupted: bool = False
@@ -71,49 +105,58 @@ class Tuning:
     def go(self) -> tuple[str, NucleiPreTrainedModel | None, NucleiImageProcessor]:
         """Measure, train and choose: the candidate that is kept, its network (`None`: the start's) and processor."""
         start = self.network.processor
+        self.made = Made(None, start, start)
         if not self.split.folds:
             return START, None, start
         self.measure_start()
-        made: tuple[NucleiPreTrainedModel | None, NucleiImageProcessor, NucleiImageProcessor] = (None, start, start)
         for number, fold in enumerate(self.split.folds, 1):
-            made, measured = self.fold(number, fold)
-            if self.interrupted:
-                self.candidates = Candidates()  # what is kept is of this part, so its images alone say how good it is
+            self.made, measured, judged = self.fold(number, fold)
+            if self.interrupted:  # what is kept is of this part, so its images alone say how good it is
+                self.candidates, self.judged = Candidates(), []
             self.candidates.add(measured)
+            self.judged.append(judged)
             if self.interrupted:
                 break
-        chosen = self.agreed(self.candidates.choose())
-        if len(self.split.folds) > 1 and not self.interrupted and chosen in (TRAINED, FITTED):
-            on_all = self.on_all()
-            if on_all is None:  # interrupted: the last part's network was measured
-                self.candidates = Candidates()
-                self.candidates.add(measured)
-                chosen = self.agreed(self.candidates.choose())
-            else:
-                made = on_all
-        model, scaled, fitted = made
+        chosen = processes.agreed(self.candidates.choose())
+        if len(self.split.folds) > 1 and not self.interrupted and chosen in (TRAINED, FITTED) and not self.on_all():
+            self.candidates, self.judged = Candidates(), [judged]  # the last part's network was measured
+            self.candidates.add(measured)
+            chosen = processes.agreed(self.candidates.choose())
+        made = self.made
         if len(self.split.folds) > 1 and chosen == SCALED:
-            scaled, _ = self.fit_scale(self.samples)
-        processors = {START: start, SCALED: scaled, TRAINED: scaled, FITTED: fitted}
-        return chosen, model if chosen in (TRAINED, FITTED) else None, processors[chosen]
+            made.scaled, made.about_scaled = self.fit_scale(self.samples)
+        processors = {START: start, SCALED: made.scaled, TRAINED: made.scaled, FITTED: made.fitted}
+        processor = processors[chosen]
+        is_trained = chosen in (TRAINED, FITTED)
+        self.said += made.about(chosen)
+        if is_trained:
+            processor, told = fit_confidence(processor, self.judged)
+            self.said.append(told)
+        if self.taken > LATE * self.budget:
+            self.said.append("The time was too short: to measure these images takes longer on this machine.")
+        return chosen, made.model if is_trained else None, processor
 
     def measure_start(self) -> None:
         """What the start finds on the held-out images, of many as many as time allows."""
         self.tell(Progress("measuring the start", self.left))
         network, processor, folds = self.network.model, self.network.processor, self.split.folds
-        for fold in folds:  # each has at least two
-            held = [self.samples[i] for i in fold.held_out]
+        held_out = [[self.samples[i] for i in fold.held_out] for fold in folds]
+        smallest = min((sample for held in held_out for sample in held), key=lambda s: s.labels.size)
+        first, self.rates = timed(network, processor, smallest)
+        for held in held_out:  # each has at least two
             seconds = MEASURING * self.budget / len(folds)
-            chosen, self.rates = affordable(network, processor, held, seconds, seed=self.recipe.seed)
-            ids = self.agreed([sample.id for sample in chosen])
+            chosen = affordable(held, self.rates, seconds, seed=self.recipe.seed)
+            ids = processes.agreed([sample.id for sample in chosen])
             self.measured += [sample for sample in held if sample.id in ids]
-        held_out = sum(len(fold.held_out) for fold in folds)
-        if len(self.measured) < held_out:
-            self.said.append(f"{len(self.measured)} of {held_out} held-out images were measured: what time allowed.")
-        self.start = measure(network, processor, self.measured)
+        n = sum(map(len, held_out))
+        if len(self.measured) < n:
+            self.said.append(f"{len(self.measured)} of {n} held-out images were measured: what time allowed.")
+        self.start = first | measure(network, processor, [s for s in self.measured if s.id not in first])
+        self.assumed = {i: one.assumed for i, one in self.start.items()}
 
-    def fold(self, number: int, fold: Fold):
-        """Train without a part of the images, and measure on it: (network, processors), outcomes by candidate."""
+    def fold(self, number: int, fold: Fold) -> tuple[Made, dict[str, dict[str, Outcome]], Judged]:
+        """Train without a part of the images, and measure on it: what was made, outcomes by candidate, and the nuclei
+        that say how sure one can be of others."""
         train = [self.samples[i] for i in fold.train]
         ids = {self.samples[i].id for i in fold.held_out}
         held = [sample for sample in self.measured if sample.id in ids]
@@ -122,28 +165,30 @@ class Tuning:
         if scaled is not self.network.processor:
             measured[SCALED] = measure(self.network.model, scaled, held)
         model = self.train(f"fold-{number}", train, held, scaled, self.seconds_for(number))
-        fitted = scaled
-        if model is not None:
-            self.tell(Progress("measuring", self.left))
-            maps = predict_all(model, scaled, held)
-            measured[TRAINED] = {s.id: outcome(s, scaled.instances(m)) for s, m in zip(held, maps, strict=True)}
-            fitted, cut = self.fit(model, scaled, train)
-            if fitted is not scaled:
-                measured[FITTED] = {s.id: outcome(s, fitted.instances(m)) for s, m in zip(held, maps, strict=True)}
-            if number == len(self.split.folds) or self.interrupted:
-                self.said += [told, cut]
-        return (model, scaled, fitted), measured
+        made = Made(model, scaled, scaled, self.runs[-1], len(train), told)
+        if model is None:
+            return made, measured, Judged.of([], [], [])
+        self.tell(Progress("measuring", self.left))
+        maps = predict_all(model, scaled, held)
+        measured[TRAINED] = cut_all(scaled, held, maps)
+        made.fitted, made.about_fitted = self.fit(model, scaled, train)
+        if made.fitted.look_estimator is not scaled.look_estimator:
+            maps = predict_all(model, made.fitted, held)
+        if made.fitted is not scaled:
+            measured[FITTED] = cut_all(made.fitted, held, maps)
+        found = measured.get(FITTED, measured[TRAINED])
+        return made, measured, judge([found[s.id].labels for s in held], maps, held)
 
-    def on_all(self) -> tuple[NucleiPreTrainedModel, NucleiImageProcessor, NucleiImageProcessor] | None:
-        """After cross-validation: train on all images, as many steps as on the parts; `None` if that is interrupted."""
+    def on_all(self) -> bool:
+        """After cross-validation: train on all images, as many steps as on the parts. -> whether that was done."""
         scaled, told = self.fit_scale(self.samples)
         steps = sorted(run.steps for run in self.runs)[len(self.runs) // 2]
         model = self.train("all", self.samples, [], scaled, self.seconds_for(self.rounds), steps)
         if model is None or self.interrupted:
-            return None
-        fitted, cut = self.fit(model, scaled, self.samples)
-        self.said[-2:] = [told, cut]
-        return model, scaled, fitted
+            return False
+        fitted, about = self.fit(model, scaled, self.samples)
+        self.made = Made(model, scaled, fitted, self.runs[-1], len(self.samples), told, about)
+        return True
 
     def train(
         self,
@@ -176,7 +221,7 @@ class Tuning:
         # of several parts each is trained to the end, as the network on all images will be
         validated = held if len(self.split.folds) == 1 else []
         run = finetune(model, processor, train, validated, folder, seconds, recipe, report)
-        PartialState().wait_for_everyone()
+        processes.wait()
         self.runs.append(run)
         if run.stopped == "you":
             self.interrupted = True
@@ -199,22 +244,27 @@ class Tuning:
             if sample.id not in self.assumed:
                 found = nuclear_diameter(sample.image, self.network.model, self.network.processor, sample.pixel_size)
                 self.assumed[sample.id] = found.pixels
-        return fit_scale(self.network.processor, train, self.agreed(self.assumed))
+        return fit_scale(self.network.processor, train, processes.agreed(self.assumed))
 
-    def fit(self, model: NucleiPreTrainedModel, processor: NucleiImageProcessor, train: list[Sample]):
-        """Thresholds on as many of the images that are trained on as time allows: (processor, sentence)."""
+    def fit(
+        self, model: NucleiPreTrainedModel, processor: NucleiImageProcessor, train: list[Sample]
+    ) -> tuple[NucleiImageProcessor, list[str]]:
+        """Thresholds, and what looks through the network tell, on as many of the images that are trained on as time
+        allows: the processor, a changed copy or itself, and sentences."""
         afforded, spent = [], 0.0
         for sample in train:
             spent += (self.rates.network + TRIED * self.rates.cut) * sample.labels.size
             if spent <= FITTING * self.budget / self.rounds:
                 afforded.append(sample)
-        return fit_cut(processor, afforded, predict_all(model, processor, afforded))
+        fitted, cut = fit_cut(processor, afforded, predict_all(model, processor, afforded), of=len(train))
+        fitted, looks = fit_looks(model, fitted, train, LOOKING * self.budget / self.rounds)
+        return fitted, [cut, *looks]
 
     def seconds_for(self, number: int) -> float:
         """Time of a training run: what is left, less what is to be done after it, shared among the runs to come."""
         runs = self.rounds - number + 1
         pixels = sum(s.labels.size for s in self.measured)
-        after = 2 * self.rates.whole * pixels + FITTING * self.budget
+        after = 2 * self.rates.whole * pixels + (FITTING + LOOKING) * self.budget
         rest = self.left - after * runs / self.rounds - WRITING
         return max(rest, LEAST_TRAINING * self.budget * runs / self.rounds) / runs
 
@@ -224,14 +274,14 @@ class Tuning:
         return 1 if len(self.split.folds) == 1 else len(self.split.folds) + 1
 
     @property
-    def left(self) -> float:
-        return max(self.budget - (time.monotonic() - self.began), 0.0)
+    def taken(self) -> float:
+        return time.monotonic() - self.began
 
-    def agreed(self, value: Any) -> Any:
-        """The first process's value, in all of them."""
-        return broadcast_object_list([value])[0] if PartialState().num_processes > 1 else value
+    @property
+    def left(self) -> float:
+        return max(self.budget - self.taken, 0.0)
 
     def write(self, path: Path, content: dict) -> None:
-        if PartialState().is_main_process:
+        if processes.is_first():
             durable.write_all({path: json.dumps(content).encode()})
-        PartialState().wait_for_everyone()
+        processes.wait()

@@ -1,8 +1,6 @@
 """Training: seeds, resuming, two processes; on a small network and drawn discs."""
 
 import json
-import subprocess
-import sys
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +10,11 @@ import pytest
 from safetensors.torch import load_file
 
 from nuclei_models import NucleiImageProcessor, UNet
+from nuclei_models.training.example import write_example
 from nuclei_models.training.packed import pack
 from nuclei_models.training.samples import Sample
 from nuclei_models.training.trainer import Ema, last_checkpoint
+from tests.support.processes import run_together
 from train import train as command
 from train.experiment import Experiment
 from train.train import train
@@ -180,20 +180,55 @@ def test_an_unpadded_network_trains_on_surroundings_and_is_kept_mirrored(read):
     assert json.loads((out / "best/validation.json").read_text())["eval_loss"] > 0
 
 
-def test_two_processes(read, packed, tmp_path):
-    overrides = [*SMALL, *packed, f"training.output_dir={tmp_path / 'two'}"]
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--mixed_precision",
-               "no", "--dynamo_backend", "no", "-m", "train.train", "--config", "train/configs/unet.yaml",
-               "--set", *overrides]  # fmt: skip
-    done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
-    log = json.loads((tmp_path / "two/log.json").read_text())
-    assert max(entry["step"] for entry in log) == 4
-    assert (tmp_path / "two/best/model.safetensors").is_file()
+TWO = """
+from train.experiment import Experiment
+from train.train import train
+train(Experiment.read("train/configs/unet.yaml", {overrides}))
+
+from dataclasses import replace
+from nuclei_models.training.front import train
+from nuclei_models.training.recipe import FINE_TUNING, Recipe
+recipe = Recipe(batch=2, steps=2, validations=1, validation_crop=64, augment=replace(FINE_TUNING, crop_size=32))
+train({folder!r}, {out!r}, model={start!r}, device="cpu", recipe=recipe)
+"""
+
+
+@pytest.fixture(scope="module")
+def two(packed, tmp_path_factory) -> Path:
+    """What two processes made, by the recipes of this project and by `nuclei train`: start/, run/ and own/."""
+    folder = tmp_path_factory.mktemp("two")
+    overrides = [*SMALL, *packed, "training.use_cpu=true", f"training.output_dir={folder / 'run'}"]
+    experiment = Experiment.read(REPO / "train/configs/unet.yaml", overrides)
+    for part in experiment.build():
+        part.save_pretrained(folder / "start")
+    code = TWO.format(
+        overrides=overrides,
+        folder=str(write_example(folder / "images", 10)),
+        out=str(folder / "own"),
+        start=str(folder / "start"),
+    )
+    for done in run_together(code, REPO, 2):
+        assert done.returncode == 0, done.stderr[-3000:]
+    return folder
+
+
+def test_two_processes_take_the_steps_of_one_that_accumulates(two, read):
+    """To the last digits but one: of either, the gradient is the mean of the same two batches'."""
     one = train(read("one", "training.gradient_accumulation_steps=2"))
-    logs = log, json.loads((one / "log.json").read_text())
-    first = [next(entry["loss"] for entry in entries if "loss" in entry) for entries in logs]
-    assert first[0] == pytest.approx(first[1], rel=0.02)  # not twice as much
+    logs = [json.loads((out / "log.json").read_text()) for out in (two / "run", one)]
+    losses = [[(e["loss"], e["grad_norm"]) for e in log if "loss" in e] for log in logs]
+    assert len(losses[0]) == 4
+    assert np.allclose(*losses, rtol=1e-5)
+    a, b = weights(two / "run", 4, "ema"), weights(one, 4, "ema")
+    trained = [name for name in a if "running" not in name and "num_batches" not in name]  # those are the first's own
+    assert all(np.allclose(a[name], b[name], rtol=1e-4, atol=1e-6) for name in trained)
+    assert (two / "run/best/model.safetensors").is_file()
+
+
+def test_two_processes_train_on_ones_own_images(two):
+    training = json.loads((two / "own/training.json").read_text())["training"]
+    assert (training["processes"], training["steps"], training["crops"]) == (2, 2, 2 * 2 * 2)
+    UNet.from_pretrained(two / "own")
 
 
 def test_epochs_are_not_steps(read):

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize
+from skimage.segmentation import relabel_sequential
 
 from ..analysis.metrics import iou_matrix
 from ..inference.scale import Looks
@@ -44,6 +45,7 @@ class Judged(NamedTuple):
     @classmethod
     def of(cls, labels: Sequence[np.ndarray], maps: Sequence[Maps], samples: Sequence[Sample]) -> "Judged":
         """The nuclei of several images, but for those that lie mostly where nobody labelled."""
+        labels = [relabel_sequential(one)[0] for one in labels]
         found = [
             (measured(one, m.probability, m.distance, m.pixel_area), partners(one, s.labels), ~unknown(one, s.labels))
             for one, m, s in zip(labels, maps, samples, strict=True)

@@ -39,7 +39,7 @@ def draw(seed: int, side: int = SIDE, nuclei: int = NUCLEI) -> tuple[np.ndarray,
     return np.clip(picture, 0, 255).astype(np.uint8), labels
 
 
-def write_example(folder: str | Path, images: int = 12) -> Path:
+def write_example(folder: str | Path, images: int = 12, side: int = SIDE, nuclei: int = NUCLEI) -> Path:
     """Write `images/field-01.tif` .. with `labels/` of the same names into a folder, and return it."""
     import tifffile
 
@@ -47,7 +47,7 @@ def write_example(folder: str | Path, images: int = 12) -> Path:
     for kind in ("images", "labels"):
         (folder / kind).mkdir(parents=True, exist_ok=True)
     for number in range(1, images + 1):
-        image, labels = draw(number)
+        image, labels = draw(number, side, nuclei)
         tifffile.imwrite(folder / "images" / f"field-{number:02}.tif", image)
         tifffile.imwrite(folder / "labels" / f"field-{number:02}.tif", labels.astype(np.uint16))
     return folder

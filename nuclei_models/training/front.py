@@ -10,7 +10,7 @@ from pathlib import Path
 from transformers.utils import logging
 
 from ..inference.device import choose_device
-from ..inference.network import load_network
+from ..inference.network import Network, load_network
 from ..jobs import durable
 from . import processes, result
 from .reading import Data, read_folder
@@ -20,6 +20,8 @@ from .split import split, split_given
 from .tuning import Progress, Tuning
 
 WORK = ".training"  # folder of an unfinished run, in that of the result
+CLOCK = "clock.json"  # in it: the seconds of an interrupted run
+COLOURS, LEARNT = 3, ("background", "nucleus", "border", "distance")
 
 
 @contextmanager
@@ -90,6 +92,7 @@ def train(
     apart = read_folder(held_out, binary_masks=binary_masks, channel=channel) if held_out else None
     processes.join(choose_device(device))
     network = load_network(model, device=device)
+    check_network(network)
     divided = split_given(data.samples, apart.samples) if apart else split(data.samples, group, recipe.seed)
     samples = data.samples + (_renamed(apart) if apart else [])
     identity = result.identity(network, data, apart, minutes, group, recipe)
@@ -102,8 +105,13 @@ def train(
             result.check_folder(out, identity, overwrite, work)
             durable.write_all({work / result.IDENTITY: json.dumps(identity).encode()})
         processes.wait()
+        began -= _spent(work)
         tuning = Tuning(network, model, samples, divided, work, 60 * minutes, recipe, tell, began)
-        chosen, trained, processor = tuning.go()
+        try:
+            chosen, trained, processor = tuning.go()
+        finally:
+            if is_main:
+                durable.write_all({work / CLOCK: json.dumps(tuning.taken).encode()})
         tell(Progress("writing", tuning.left))
         made = result.make(tuning, chosen, trained, processor, data, apart, identity)
         if is_main:
@@ -113,6 +121,25 @@ def train(
     if is_main:
         (out / f"{WORK}.lock").unlink(missing_ok=True)
     return made
+
+
+def _spent(work: Path) -> float:
+    """Seconds that this run had before it was interrupted."""
+    clock = work / CLOCK
+    return float(json.loads(clock.read_text())) if clock.is_file() else 0.0
+
+
+def check_network(network: Network) -> None:
+    """Raise a DataError unless it can be trained here."""
+    channels = network.model.config.num_channels
+    if channels != COLOURS:
+        raise DataError(
+            f"{network.source} takes images of {channels} channel{'s' * (channels != 1)}, but the crops have "
+            f"{COLOURS} colours: begin with another network, or train it in Python, as docs/hub.md shows."
+        )
+    offsets = [name for name in network.model.channel_names if name not in LEARNT]
+    if offsets:
+        raise DataError(f"{network.source} has the channels {', '.join(offsets)}, for which there is no loss here.")
 
 
 def _renamed(apart: Data) -> list[Sample]:

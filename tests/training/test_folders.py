@@ -145,6 +145,58 @@ def test_ovals_rectangles_and_composites_are_nuclei_and_lines_are_not(tmp_path):
     assert "a.zip: 1 line(s) or point(s)" in " ".join(data.notes)
 
 
+def read_ids(root: Path) -> tuple[dict[str, str], str]:
+    """Of which of `FIELDS` each image has the labels, by id; and the notes."""
+    data = read_folder(root)
+    whose = {s.id: next(n for n, (_, labels) in FIELDS.items() if (labels == s.labels).all()) for s in data.samples}
+    return whose, " ".join(data.notes)
+
+
+def test_of_several_images_of_one_name_each_takes_its_own_truth(tmp_path):
+    for day, (image, labels) in zip(("day1", "day2"), FIELDS.values(), strict=True):
+        save(tmp_path / f"pictures/{day}/x.tif", image)
+        write(tmp_path / f"results/{day}/x_labels.tif", export.label_tiff(labels))
+    assert read_ids(tmp_path)[0] == {"pictures/day1/x": "a", "pictures/day2/x": "b"}
+
+
+def test_the_truth_of_one_image_is_not_taken_for_another_of_its_name(tmp_path):
+    for name, (image, labels) in FIELDS.items():
+        save(tmp_path / f"{name}/x.tif", image)
+        save(tmp_path / f"{name}/x_labels.tif", labels)
+    (tmp_path / "b/x_labels.tif").unlink()
+    whose, notes = read_ids(tmp_path)
+    assert whose == {"a/x": "a"} and "1 image(s) without truth are left out: b/x.tif." in notes
+
+
+def test_a_truth_that_may_be_that_of_two_images_is_nobodys(tmp_path):
+    for name, (image, _) in FIELDS.items():
+        save(tmp_path / f"{name}/x.tif", image)
+    save(tmp_path / "results/x_labels.tif", FIELDS["a"][1])
+    with pytest.raises(DataError, match="no image with its truth"):
+        read_folder(tmp_path)
+    save(tmp_path / "c/y.tif", FIELDS["b"][0])
+    save(tmp_path / "c/y_labels.tif", FIELDS["b"][1])
+    whose, notes = read_ids(tmp_path)
+    assert whose == {"c/y": "b"} and "the truth found may be another's" in notes and "a/x.tif, b/x.tif" in notes
+
+
+@pytest.mark.parametrize(
+    ("image", "truth"),
+    [
+        ("x.ome.tif", "x_labels.tif"),
+        ("x.ome.tif", "x.ome_labels.tif"),
+        ("x.tif", "x_labels.ome.tif"),
+        ("x.png", "x.png_both_labels.tif"),  # what the page writes where both networks agree
+        ("images/x_label.tif", "labels/x_label.tif"),
+        ("X.TIF", "x_labels.tif"),
+    ],
+)
+def test_names_that_belong_together(tmp_path, image, truth):
+    for name, pixels in ((image, FIELDS["a"][0]), (truth, FIELDS["a"][1])):
+        save(tmp_path / name, pixels)
+    assert list(read_ids(tmp_path)[0].values()) == ["a"]
+
+
 class Evil:
     """What a pickle may do to its reader."""
 

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from nuclei_cli import app
 from nuclei_models import NucleiImageProcessor, UNet, UNetConfig, load, read, segment
+from nuclei_models.model.confidence import FEATURES
 from nuclei_models.model.repository import sha256
 from nuclei_models.training import DataError, train
 from nuclei_models.training.budget import LEAST, PATIENCE, Budget
@@ -27,8 +28,11 @@ from nuclei_models.training.samples import Sample
 from nuclei_models.training.settings import fit_cut, fit_scale
 
 NAMES = ["background", "nucleus", "border", "distance"]
+LOOKS = {name: " ".join(["1"] * n) for name, n in {"mean": 17, "std": 17, "hidden": 17, "hidden_bias": 1}.items()}
+LOOKS |= {"out": "0 0", "out_bias": "0 0"}  # always: the diameter is as was assumed, give or take
+ALONE = {"features": list(FEATURES), "bias": 0.0, **{n: [1.0] * len(FEATURES) for n in ("mean", "std", "weights")}}
 CROPS = replace(FINE_TUNING, crop_size=48)
-QUICK = Recipe(batch=4, ema_decay=0.98, validations=3, validation_crop=128, augment=CROPS, steps=120)
+QUICK = Recipe(batch=4, ema_decay=0.98, validations=3, validation_crop=128, augment=CROPS, steps=50)
 SHORT = replace(QUICK, steps=6)
 
 
@@ -39,13 +43,16 @@ def tiny(tmp_path_factory) -> Path:
     names = {"id2label": dict(enumerate(NAMES)), "label2id": {name: i for i, name in enumerate(NAMES)}}
     folder = tmp_path_factory.mktemp("weights") / "tiny"
     UNet(UNetConfig(channels=[8, 16, 32], padding="same", batch_norm=True, **names)).save_pretrained(folder)
-    NucleiImageProcessor(channel_names=NAMES).save_pretrained(folder)
+    processor = NucleiImageProcessor(
+        channel_names=NAMES, look_estimator=LOOKS, confidence_model={"alone": ALONE, "agreement": ALONE}
+    )
+    processor.save_pretrained(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory) -> Path:
-    return write_example(tmp_path_factory.mktemp("data") / "rings", 10)
+    return write_example(tmp_path_factory.mktemp("data") / "rings", 10, 96, 10)
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +88,10 @@ def test_the_card_and_the_record_tell_what_was_done(trained, tiny):
                  f"{trained.figures[START]['score']:.3f}", f"{trained.figures[trained.kept]['score']:.3f}",
                  "2 of 10 images are held out", "labels (10)", "from `tiny`"):  # fmt: skip
         assert told in card, told
+    for said in record["settings"]["said"]:
+        assert said in card
+    assert any("confidence" in said.lower() for said in record["settings"]["said"])
+    assert any("looks through the network" in said for said in record["settings"]["said"])
     for untrue in ("BBBC038", "Bowl's stage", "1,500", "StarDist", "CC0", "license: mit"):
         assert untrue not in card
     assert "{" not in re.sub(r"```.*?```", "", card, flags=re.S)
@@ -128,9 +139,37 @@ def test_six_images_all_alike_keep_the_start_and_say_so(tiny, tmp_path):
     load(out)
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"num_channels": 1}, "takes images of 1 channel, but the crops have 3 colours"),
+        ({"num_channels": 4}, "takes images of 4 channels, but"),
+        ({"id2label": {0: "nucleus", 1: "offset_y", 2: "offset_x"}}, "offset_y, offset_x, for which there is no loss"),
+    ],
+)
+def test_a_network_that_it_cant_train_is_refused_first(options, said, images, tmp_path):
+    model = UNet(UNetConfig(channels=[2, 4], padding="same", **options))
+    model.save_pretrained(tmp_path / "start")
+    processor = NucleiImageProcessor(channel_names=model.channel_names, num_channels=model.config.num_channels)
+    processor.save_pretrained(tmp_path / "start")
+    with pytest.raises(DataError, match=said):
+        train(images, tmp_path / "out", model=str(tmp_path / "start"))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("names", [["nucleus"], ["background", "nucleus"], ["nucleus", "distance"]])
+def test_networks_of_other_channels_are_trained(names, tmp_path):
+    few = write_example(tmp_path / "few", 2, 48, 4)
+    UNet(UNetConfig(channels=[2, 4], padding="same", id2label=dict(enumerate(names)))).save_pretrained(tmp_path / "one")
+    NucleiImageProcessor(channel_names=names).save_pretrained(tmp_path / "one")
+    recipe = replace(SHORT, steps=1, batch=1, validations=1)
+    result = train(few, tmp_path / "out", model=str(tmp_path / "one"), minutes=1, recipe=recipe)
+    assert TRAINED in result.figures and load(tmp_path / "out")[0].channel_names == names
+
+
 def test_a_training_that_harms_keeps_the_start(trained, tmp_path):
     """Cross-validated, at a learning rate that destroys what was learnt."""
-    few = write_example(tmp_path / "few", 3)
+    few = write_example(tmp_path / "few", 3, 80, 7)
     worse = replace(SHORT, learning_rate=3.0)
     result = train(few, tmp_path / "model", model=str(trained.folder), minutes=1, recipe=worse)
     assert result.kept in (START, SCALED) and result.record["split"]["folds"] == 3
@@ -140,12 +179,12 @@ def test_a_training_that_harms_keeps_the_start(trained, tmp_path):
 
 
 def test_few_images_are_cross_validated_and_then_all_trained_on(tiny, tmp_path):
-    few = write_example(tmp_path / "few", 2)
-    result = train(few, tmp_path / "model", model=str(tiny), minutes=2, recipe=replace(QUICK, steps=45))
+    few = write_example(tmp_path / "few", 2, 96, 10)
+    result = train(few, tmp_path / "model", model=str(tiny), minutes=2, recipe=replace(QUICK, steps=30))
     assert len(result.record["split"]["measured"]) == 2 and result.record["training"]["trained_on"] == 2
     assert result.is_trained and len(result.record["training"]["runs"]) == 3
     assert sha256(tmp_path / "model/model.safetensors") != sha256(tiny / "model.safetensors")
-    assert "trained on 2 images for 45 steps" in (tmp_path / "model/README.md").read_text()
+    assert "trained on 2 images for 30 steps" in (tmp_path / "model/README.md").read_text()
 
 
 def test_the_time_is_kept(tiny, images, tmp_path):
@@ -170,11 +209,36 @@ def test_ctrl_c_keeps_the_best_so_far_and_the_same_call_goes_on(tiny, images, tm
     assert stopped.record["training"]["runs"][0]["stopped"] == "you"
     load(stopped.folder)
     assert "interrupted" in (stopped.folder / "README.md").read_text()
-    steps: list[int] = []
-    result = train(images, tmp_path / "model", progress=lambda now: steps.append(now.step), **options)
+    (tmp_path / "model/.training/clock.json").write_text("30.0")  # as if it had taken so long
+    steps, left = [], []
+    result = train(
+        images, tmp_path / "model", progress=lambda now: (steps.append(now.step), left.append(now.left)), **options
+    )
+    assert max(left[1:]) < 90 and result.record["training"]["minutes_taken"] > 0.5
     assert result.record["complete"] and not result.was_finished
     assert min(step for step in steps if step) > 1  # it began at the checkpoint
     assert not (tmp_path / "model/.training").exists()
+
+
+def test_what_is_stopped_in_a_part_is_measured_on_that_part_and_says_so(tiny, tmp_path):
+    """Cross-validated: what there is then was trained without the images of that part, and with no others."""
+    few = write_example(tmp_path / "few", 4, 64, 5)
+    runs: list[int] = []
+
+    def press(now) -> None:
+        if now.stage == "training":
+            runs.append(now.step)
+            if runs.count(1) == 2 and now.step == 4:  # of the second part
+                raise KeyboardInterrupt
+
+    result = train(few, tmp_path / "model", model=str(tiny), minutes=2, recipe=SHORT, progress=press)
+    record, card = result.record, (tmp_path / "model/README.md").read_text()
+    (stopped,) = (run for run in record["training"]["runs"] if run["stopped"] == "you")
+    assert record["training"]["trained_on"] + len(record["split"]["measured"]) == 4
+    assert record["training"]["steps"] == stopped["steps"] and len(record["split"]["measured"]) in (1, 2)
+    assert set(result.outcomes[START]) == set(record["split"]["measured"])
+    assert "interrupted" in card
+    assert ("was stopped before it came to all 3 parts" in card) == result.is_trained
 
 
 def test_an_interrupted_run_of_other_images_is_not_gone_on_with(tiny, images, tmp_path):

@@ -24,7 +24,7 @@ NAMES = ["background", "nucleus", "border", "distance"]
 class Quick(Recipe):
     """As many steps as it takes to learn something."""
 
-    steps: int | None = 80
+    steps: int | None = 50
     batch: int = 4
     validations: int = 3
     augment: AugmentConfig = SMALL
@@ -61,7 +61,7 @@ def test_the_documents_commands_lead_to_a_better_network(start, tmp_path, monkey
     assert [words[:2] for words in given[:3]] == [["python", "-m"], ["nuclei", "train"], ["nuclei", "segment"]]
     for words in given:
         if words[0] == "python":
-            example.write_example(words[3])
+            example.write_example(words[3], side=96, nuclei=10)
             continue
         if "--group" in words:
             continue  # below
@@ -77,6 +77,6 @@ def test_the_documents_group_holds_out_whole_groups(start, tmp_path, monkeypatch
     lines = commands(read_snippets(ROOT / "docs/your-own-images.md"))
     (words,) = [shlex.split(line) for line in lines if "--group" in line]
     monkeypatch.setattr(recipe, "Recipe", Quickest)
-    example.write_example(words[2])
+    example.write_example(words[2], side=64, nuclei=5)
     result = CliRunner().invoke(app, [*words[1:], "--model", start])
     assert result.exit_code == 0 and "drawn by" in result.output, result.output

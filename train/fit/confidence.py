@@ -22,10 +22,10 @@ import numpy as np
 from scipy.optimize import minimize
 from tqdm import tqdm
 
-from nuclei_models.analysis.metrics import iou_matrix
 from nuclei_models.inference.network import Network, load_network
 from nuclei_models.inference.settings import Cut, RunSettings
 from nuclei_models.model.confidence import AGREEMENT, FEATURES, LIMIT, agreement, confidence, measured
+from nuclei_models.training.calibration import partners, unknown
 from nuclei_models.training.packed import load_packed
 from nuclei_models.training.samples import DataError, Sample
 from train.data import read_split
@@ -68,19 +68,6 @@ def found_by(networks: list[Network], samples: list[Sample]) -> list[Nuclei]:
             right = partners(one.labels, sample.labels)
             found[k].append((rows[known], right[known], np.full(known.sum(), i)))
     return [Nuclei(*(np.concatenate(parts) for parts in zip(*one, strict=True))) for one in found]
-
-
-def partners(labels: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """Which nuclei have a true one at an IoU of 0.5 or more: (n,), bool."""
-    iou = iou_matrix(np.maximum(true, 0), labels)
-    return (iou.toarray() >= 0.5).any(0) if iou.shape[0] else np.zeros(iou.shape[1], bool)
-
-
-def unknown(labels: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """Which nuclei lie mostly where nobody labelled: (n,), bool."""
-    n = int(labels.max(initial=0)) + 1
-    hidden = np.bincount(labels.ravel(), (true < 0).ravel(), n)
-    return (hidden > 0.5 * np.bincount(labels.ravel(), minlength=n))[1:]
 
 
 def fit(nuclei: Nuclei, names: tuple[str, ...]) -> dict:

@@ -39,6 +39,33 @@ REPO_ROOT = Path(__file__).parent.parent
 RunPython = Callable[..., subprocess.CompletedProcess[str]]
 
 
+# The files that take longest begin first, so that at the end no process waits for another
+LONGEST = (
+    "trust/test_campaign.py",
+    "large/test_large.py",
+    "page/test_mending_browser.py",
+    "train/test_evaluate.py",
+    "inference/test_scale.py",
+    "train/test_train.py",
+    "trust/test_crash.py",
+    "train/test_bare_route.py",
+    "page/test_page_browser.py",
+    "training/test_front.py",
+    "benchmarks/test_benchmarks.py",
+    "inference/test_hub.py",
+    "large/test_large_labels.py",
+    "inference/test_segment.py",
+    "large/test_large_memory.py",
+    "cli/test_cli.py",
+    "train/test_publish.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {REPO_ROOT / "tests" / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path, len(order)))
+
+
 def pytest_unconfigure() -> None:
     shutil.rmtree(HF_HOME, ignore_errors=True)
 

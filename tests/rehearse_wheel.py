@@ -17,6 +17,7 @@ import pytest
 import tifffile
 
 from nuclei_models import load, read, segment
+from nuclei_models.inference.bundled import DEFAULT
 from nuclei_models.page.examples import find_examples
 from tests.support import ROOT
 from tests.support.snippets import read_snippets
@@ -61,7 +62,7 @@ def empty(tmp_path, monkeypatch) -> Path:
 @pytest.fixture(scope="module")
 def nuclei_here() -> int:
     """Nuclei that the clone's package finds in the image."""
-    return segment(read(ROOT / "examples" / IMAGE).pixels, *load("unetpp-nuclei")).count
+    return segment(read(ROOT / "examples" / IMAGE).pixels, *load(DEFAULT)).count
 
 
 def call(*words: str | Path) -> str:

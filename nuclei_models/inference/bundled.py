@@ -7,7 +7,8 @@ module imports nothing that is slow, so that help is quick.
 from pathlib import Path
 
 TITLES = {"unet": "U-Net", "unetpp": "U-Net++"}
-DEFAULT = "unet-nuclei"  # the network that is taken where none is named
+DEFAULT_KEY = "unet"  # the network that is taken where none is named
+DEFAULT = f"{DEFAULT_KEY}-nuclei"  # and the name that `load` knows it by
 PACKAGE = Path(__file__).resolve().parents[1]
 
 

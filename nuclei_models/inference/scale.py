@@ -10,15 +10,15 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from ..model.diameter import MAX_SIDE, starts
+from ..model.diameter import MAX_SIDE
 from ..model.image_processing_nuclei import NucleiImageProcessor
 from ..model.scale import TRUSTED, Diameter, Evidence, search
+from ..model.windows import Window, busiest, contrast, windows
 
 WHOLE = 1.0e6  # pixels that the network sees: up to here a first look sees all of a small image
 SIDE = 448  # pixels that the network sees, of the window that other looks are limited to
 WINDOWS = 5  # of a large image, at most
 
-Window = tuple[slice, slice]
 Run = Callable[[np.ndarray], torch.Tensor]  # pixel values (3, H, W) to logits (C, H, W)
 Read = Callable[[Window], np.ndarray]  # a window of an image to its normalised pixels (h, w, 3), float32
 Step = Callable[[int, int], None]  # called with (windows read, windows in all)
@@ -44,12 +44,12 @@ class Looks:
         height, width = self.normalised.shape[:2]
         most = WHOLE if self.keep and not self.kept else SIDE**2
         is_whole = height * width * scale**2 <= most
-        part = self.normalised if is_whole else self.normalised[busiest_window(self.normalised, int(SIDE / scale))]
+        part = self.normalised if is_whole else self.normalised[_busiest(self.normalised, max(int(SIDE / scale), 1))]
         x = self.processor.rescale(part, scale)
         logits = self.run(x)
         if is_whole:
             self.kept[scale] = logits
-        window = busiest_window(x.transpose(1, 2, 0), SIDE)
+        window = _busiest(x.transpose(1, 2, 0), SIDE)
         seen = x[(slice(None), *window)].transpose(1, 2, 0) * self.processor.image_std + self.processor.image_mean
         return self.processor.look(seen, logits[(slice(None), *window)], diameter)
 
@@ -90,20 +90,20 @@ def find_diameter(
         return Diameter(float(given), 1.0, given=True), None
     if processor.diameter_estimator is None:
         return Diameter(), None
-    windows = [(_window(y, shape[0]), _window(x, shape[1])) for y in starts(shape[0]) for x in starts(shape[1])]
-    if len(windows) == 1:
-        looks = Looks(read(windows[0]), run, processor)
+    parts = windows(shape, MAX_SIDE)
+    if len(parts) == 1:
+        looks = Looks(read(parts[0]), run, processor)
         return _of_window(looks, pixel_size), looks
     busy = []
-    for done, window in enumerate(windows, 1):
-        busy.append(float(read(window)[::4, ::4].std()))
+    for done, window in enumerate(parts, 1):
+        busy.append(contrast(read(window), 4))
         if step:
-            step(done, len(windows))
-    quarter = np.sort(np.argsort(-np.array(busy), kind="stable")[: -(-len(windows) // 4)])
+            step(done, len(parts))
+    quarter = np.sort(np.argsort(-np.array(busy), kind="stable")[: -(-len(parts) // 4)])
     chosen = quarter[np.linspace(0, len(quarter) - 1, min(WINDOWS, len(quarter))).round().astype(int)]
     found = []
     for i in chosen:  # one window after the other, so that only one is held
-        found.append(_of_window(Looks(read(windows[i]), run, processor, keep=False), pixel_size))
+        found.append(_of_window(Looks(read(parts[i]), run, processor, keep=False), pixel_size))
     return _together(found), None
 
 
@@ -124,28 +124,5 @@ def _together(found: list[Diameter]) -> Diameter:
     return Diameter(pixels, trust, is_doubtful=is_doubtful, looks=sum(d.looks for d in found))
 
 
-def busiest_window(image: np.ndarray, side: int) -> Window:
-    """The window of at most `side` pixels a side that varies most, for an empty corner tells nothing.
-
-    Args:
-        image: (H, W, C).
-    """
-    side = max(side, 1)
-    step = max(1, side // 128)
-    windows = [
-        (slice(y, y + side), slice(x, x + side))
-        for y in _every(image.shape[0], side)
-        for x in _every(image.shape[1], side)
-    ]
-    if len(windows) == 1:
-        return windows[0]
-    return windows[int(np.argmax([image[w][::step, ::step].std(axis=(0, 1)).sum() for w in windows]))]
-
-
-def _every(length: int, side: int) -> list[int]:
-    last = max(length - side, 0)
-    return sorted({*range(0, last, max(side // 2, 1)), last})
-
-
-def _window(start: int, length: int) -> slice:
-    return slice(start, min(start + MAX_SIDE, length))
+def _busiest(image: np.ndarray, side: int) -> Window:
+    return busiest(image, side, side // 2)

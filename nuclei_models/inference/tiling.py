@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from ..model.modeling_nuclei import NucleiPreTrainedModel
+from ..model.windows import Window
 from .runtime import Runtime
 
 Progress = Callable[[int, int], None]  # called with (parts done, parts in all)
@@ -20,8 +21,8 @@ STRIP = 4096  # pixels, the width of the strips in which a wide image goes throu
 class Tile(NamedTuple):
     """A tile, rows and columns: what is kept (`core`) and what the network sees for it (`window`)."""
 
-    core: tuple[slice, slice]
-    window: tuple[slice, slice]
+    core: Window
+    window: Window
 
 
 def tiles(size: tuple[int, int], tile: int | tuple[int, int], margin: int, stride: int) -> Iterator[Tile]:

@@ -9,8 +9,9 @@ import torch
 from ..inference.tiling import predict_logits
 from ..jobs.mapper import check
 from ..model.intensity import normalise, to_rgb
+from ..model.windows import Window
 from .resample import rescale
-from .workplace import Window, Workplace, workplace
+from .workplace import Workplace, workplace
 
 
 @dataclass(frozen=True)

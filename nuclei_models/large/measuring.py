@@ -13,8 +13,9 @@ from ..analysis.measurements import Table, columns
 from ..model.confidence import confidence, features, reach_of
 from ..model.image_processing_nuclei import pixel_area
 from ..model.regions import HALO, Sums, join, map_sums, shape_sums
+from ..model.windows import Window
 from .sinks import open_labels
-from .workplace import Plan, Window, Workplace, reached, workplace
+from .workplace import Plan, Workplace, reached, workplace
 
 SHOWN = 4096  # pixels, the longer side of an overlay; of a larger image every few pixels are shown
 GLANCED = 1024  # pixels, where only the report shows the image

@@ -11,8 +11,9 @@ import numpy as np
 from scipy import ndimage
 
 from ..model.instances import cut, fill_holes
+from ..model.windows import Window
 from .parts import CellJob, NucleiJob, around
-from .workplace import Window, Workplace, reached, workplace, write_whole
+from .workplace import Workplace, reached, workplace, write_whole
 
 REACH = 128  # pixels around a block within which its nuclei are found together with it
 

@@ -13,7 +13,8 @@ from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from .workplace import Grid, Plan, Window, reached, workplace
+from ..model.windows import Window
+from .workplace import Grid, Plan, reached, workplace
 
 SIDES = ((0, slice(None)), (-1, slice(None)), (slice(None), 0), (slice(None), -1))  # top, bottom, left, right
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from ..model.windows import Window
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -58,7 +60,7 @@ class Axis:
         return index, weight / weight.sum(0)
 
 
-def rescale(x: torch.Tensor, axes: tuple[Axis, Axis], window: tuple[slice, slice]) -> torch.Tensor:
+def rescale(x: torch.Tensor, axes: tuple[Axis, Axis], window: Window) -> torch.Tensor:
     """(C, h, w) float32, the pixels that the window needs -> (C, *window). An axis that keeps its length is left."""
     for dim, axis, out in zip((2, 1), axes[::-1], window[::-1], strict=True):
         x = x if axis.n_in == axis.n_out else axis.apply(x, dim, out)

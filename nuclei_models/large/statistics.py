@@ -16,6 +16,7 @@ from ..model.image_processing_nuclei import NucleiImageProcessor
 from ..model.intensity import intensity_range, normalise, sample_step, to_rgb
 from ..model.modeling_nuclei import NucleiPreTrainedModel
 from ..model.scale import Diameter
+from ..model.windows import Window
 
 
 def streamed_range(source: Source, low: float, high: float, step: Step | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -58,7 +59,7 @@ def streamed_diameter(
         given: Pixels, what the user says.
     """
 
-    def read(window: tuple[slice, slice]) -> np.ndarray:
+    def read(window: Window) -> np.ndarray:
         return normalise(to_rgb(source.read(*window)), bottom, span)
 
     run = partial(predict_logits, model)

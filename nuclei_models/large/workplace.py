@@ -31,9 +31,8 @@ from ..jobs.identity import Identity, image_by_stamp
 from ..jobs.settings import Settings, check_code, network_of
 from ..jobs.stamps import stamp
 from ..model.scale import Diameter
+from ..model.windows import Window
 from .resample import Axis
-
-Window = tuple[slice, slice]
 
 PLAN = "plan.json"
 FULL = 65535  # the maps are stored as 16-bit numbers; this is 1

@@ -9,6 +9,8 @@ small perceptron (one hidden layer) turns into a diameter. `train/fit/diameter.p
 import numpy as np
 from scipy import ndimage
 
+from .windows import busiest
+
 SIGMAS = 2.0 ** np.arange(-0.5, 6.6, 0.5)  # pixels; the last is the radius of a nucleus 180 pixels across
 MAX_SIDE = 1024  # pixels; of a larger image its most structured window of this side is measured
 
@@ -26,7 +28,7 @@ def scale_features(normalised: np.ndarray) -> np.ndarray:
         and dark ones on a bright ground give the same features.
     """
     channels = normalised.shape[2]
-    smooth = np.clip(_busiest_window(normalised), -0.5, 1.5) @ np.full(channels, 1 / channels, np.float32)
+    smooth = np.clip(normalised[busiest(normalised, MAX_SIDE)], -0.5, 1.5) @ np.full(channels, 1 / channels, np.float32)
     spacing, reached, moments = 1.0, 0.0, []  # pixels of the image to one of `smooth`, and the sigma it has had
     previous = None
     for sigma in SIGMAS:
@@ -46,17 +48,3 @@ def scale_features(normalised: np.ndarray) -> np.ndarray:
     features[:, 0] -= features[:, 0].mean()
     features[:, 1] *= np.sign(features[:, 1].sum()) or 1
     return features.T.ravel()
-
-
-def _busiest_window(image: np.ndarray) -> np.ndarray:
-    """The window of at most MAX_SIDE pixels a side that varies most; an empty corner tells nothing."""
-    windows = [
-        image[y : y + MAX_SIDE, x : x + MAX_SIDE] for y in starts(image.shape[0]) for x in starts(image.shape[1])
-    ]
-    return max(windows, key=lambda w: float(w[::4, ::4].std())) if len(windows) > 1 else windows[0]
-
-
-def starts(length: int) -> list[int]:
-    """Where windows of MAX_SIDE pixels begin along a side of an image; the last ends where it does."""
-    last = max(length - MAX_SIDE, 0)
-    return sorted({*range(0, last, MAX_SIDE), last})

@@ -49,6 +49,7 @@ class NucleiPreTrainedModel(PreTrainedModel):
     main_input_name = "pixel_values"
     input_modalities = ("image",)
     supports_gradient_checkpointing = False
+    _loss_function = staticmethod(loss_of)  # for transformers' `loss_function`, which else is a text model's
     accepts_loss_kwargs = False  # the loss is a mean: the Trainer divides it by the batches that it accumulates
 
     @classmethod

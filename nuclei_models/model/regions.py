@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-Window = tuple[slice, slice]
+from .windows import Window
 
 HALO = 2  # pixels around a part of an image that its perimeters depend on
 SURE = 0.9  # probability of a pixel that the network is sure of

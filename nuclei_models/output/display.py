@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..model.intensity import to_rgb
+from ..model.intensity import sample_step, to_rgb
 
 _CONTRASTY = 128  # grey levels between the percentiles, from which an 8-bit colour image is shown as it is
 _ROWS = 512  # at a time, so that a large image is not copied whole to float
@@ -45,7 +45,7 @@ def to_display(pixels: np.ndarray, low: float = 0.35, high: float = 99.65) -> np
 
 def _percentiles(pixels: np.ndarray, low: float, high: float) -> tuple[float, float]:
     """Of the finite values of every channel together; of every few pixels of a large image. 0, 0 if there are none."""
-    step = max(1, int(np.sqrt(pixels.shape[0] * pixels.shape[1] / 4e6)))
+    step = sample_step(*pixels.shape[:2])
     sample = pixels[::step, ::step].astype(np.float64)
     sample = sample[np.isfinite(sample)]
     if not sample.size:

@@ -9,6 +9,7 @@ import gradio as gr
 import numpy as np
 
 from ..images.reader import read
+from ..inference.bundled import DEFAULT_KEY
 from ..inference.segmentation import median_diameter
 from ..inference.settings import RunSettings
 from ..output.export import label_tiff
@@ -29,7 +30,7 @@ class Api:
     def segment(
         self,
         image: str,
-        network: str = "unetpp",
+        network: str = DEFAULT_KEY,
         threshold: float | None = None,
         separation: float | None = None,
         min_area: float | None = None,

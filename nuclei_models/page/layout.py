@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from ..images.reader import SUPPORTED_EXTENSIONS
-from ..inference.bundled import TITLES
+from ..inference.bundled import DEFAULT_KEY, TITLES
 from . import limits
 from .api import Api
 from .choosing import EMPTY, SKIP, Opened, session_of
@@ -191,7 +191,7 @@ def downloads(c: SimpleNamespace) -> None:
     """One click for everything, or a file at a time."""
     c.download = gr.Button("Download everything (zip)", variant="primary", elem_id="download-all")
     sources = [*((title, key) for key, title in TITLES.items()), ("What both agree on", BOTH)]
-    c.network = gr.Radio(sources, value="unetpp", label="Or single files of", elem_id="of-network")
+    c.network = gr.Radio(sources, value=DEFAULT_KEY, label="Or single files of", elem_id="of-network")
     with gr.Row():
         c.singles = {
             kind: gr.Button(text, size="sm", min_width=200, elem_id=f"download-{kind.split('.')[0]}")
@@ -268,7 +268,7 @@ def public(api: Api) -> None:
     with gr.Column(visible=False):
         inputs = [
             gr.File(label="image"),
-            gr.Dropdown(list(TITLES), value="unetpp", label="network"),
+            gr.Dropdown(list(TITLES), value=DEFAULT_KEY, label="network"),
             *(gr.Number(None, label=name) for name in ("threshold", "separation", "min_area", "diameter")),
             gr.Checkbox(False, label="tta"),
             *(gr.Number(None, label=name, precision=0) for name in ("z", "t", "channel", "series")),

@@ -20,7 +20,7 @@ def results(tmp_path_factory) -> dict:
     """Of a run of one contender from file to labels and one network, small images."""
     out = tmp_path_factory.mktemp("results") / "results.json"
     chosen = ["--only", "l2-f32"]
-    line = [sys.executable, "-m", "benchmarks", "--quick", "--minutes", "0.2", "--out", str(out), *chosen]
+    line = [sys.executable, "-m", "benchmarks", "--quick", "--minutes", "0.05", "--out", str(out), *chosen]
     done = subprocess.run(line, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr
     assert "| file to label image |" in done.stdout

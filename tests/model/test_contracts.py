@@ -11,7 +11,7 @@ from transformers import Trainer, TrainingArguments
 
 from nuclei_models import HubError, UNet, UNetConfig, UNetPlusPlus, UNetPlusPlusConfig
 from nuclei_models.model.channels import check_names, standard_names
-from nuclei_models.model.losses import segmentation_loss
+from nuclei_models.model.losses import loss_of, segmentation_loss
 
 FOUR = {0: "background", 1: "nucleus", 2: "border", 3: "distance"}
 KINDS = ("unet", "unetpp")
@@ -116,6 +116,9 @@ class TestForward:
         loss, again = model(images(), labels=masks())
         assert torch.equal(logits, again) and loss.ndim == 0
         assert torch.equal(model(images(), return_dict=True).logits, logits)
+
+    def test_transformers_loss_function(self, kind, caplog):
+        assert network(kind).loss_function is loss_of and not caplog.records  # not a language model's, with a warning
 
     def test_hidden_states(self, kind):
         model = network(kind, channels=[2, 4, 6]).eval()

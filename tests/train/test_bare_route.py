@@ -1,17 +1,15 @@
 """The bundled networks on the Hub, as the three kinds of people load them: in a virtual environment that holds only
 transformers and what the documents say beside it; by this package; without network. And all snippets of the documents.
 
-The environment is built from the documents' own `pip install` line, at the versions that requirements.txt pins, which
-takes half a minute: its tests share it, and one process.
+The environment has what the documents' own `pip install` line names and what that depends on, linked from the
+environment that runs the tests. Its tests share one process.
 """
 
 import json
 import re
 import shlex
-import subprocess
 import sys
 import textwrap
-import venv
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ import pytest
 from PIL import Image
 
 from tests.support.blobs import blob_picture
+from tests.support.environments import linked_environment
 from tests.support.snippets import Snippet, commands, read_snippets
 from train.release import card, publish, space
 from train.release.publish import ROOT
@@ -111,14 +110,7 @@ def snippets(bundled) -> list[Snippet]:
 def bare_python(snippets, tmp_path_factory) -> Path:
     """Interpreter of a new virtual environment with what the documents say to install for transformers alone."""
     [line] = {line for line in commands(snippets) if line.startswith("pip install torch ")}
-    folder = tmp_path_factory.mktemp("bare")
-    constraints = folder / "constraints.txt"
-    constraints.write_text((ROOT / "requirements.txt").read_text())
-    venv.create(folder / "venv", with_pip=False)
-    python = folder / "venv" / "bin" / "python"
-    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-compile"]
-    subprocess.run([*pip, "--constraint", str(constraints), *shlex.split(line)[2:]], check=True, timeout=900)
-    return python
+    return linked_environment(tmp_path_factory.mktemp("bare") / "venv", shlex.split(line)[2:])
 
 
 def run_folder(tmp_path_factory) -> Path:

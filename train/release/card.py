@@ -188,8 +188,9 @@ def count_parameters(config: dict[str, Any]) -> int:
 def describe_channels(names: list[str]) -> str:
     """["background", "nucleus", "distance"] -> the end of a sentence."""
     classes = names[: class_count(names)]
-    said = "how likely it is nucleus" if len(classes) == 1 else f"whether it is {' or '.join(classes)}"
-    return f"{said}, and how far inside its nucleus it lies" if "distance" in names else said
+    listed = f"{', '.join(classes[:-1])} or {classes[-1]}" if len(classes) > 1 else ""
+    said = f"whether it is {listed}" if listed else "how likely it is nucleus"
+    return f"{said}, and how far it lies inside its nucleus" if "distance" in names else said
 
 
 def choose(evaluation: dict[str, Any], place: float) -> dict[str, str]:

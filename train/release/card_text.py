@@ -114,7 +114,8 @@ def describe_network(config: dict[str, Any]) -> str:
     extras = [norm] if norm else []
     if config["model_type"] == "nuclei_unetpp":
         text = f"The grid X[i][j] of the U-Net++ paper with {widths} feature maps in its rows"
-        extras += ["deep supervision (the logits are the mean of all heads)"] if config.get("deep_supervision") else []
+        used = "last head" if config.get("inference_mode") == "fast" else "mean of all heads"
+        extras += [f"deep supervision (the logits are those of the {used})"] if config.get("deep_supervision") else []
     else:
         edges = {"same": "zero-padded 3x3 convolutions", "mirror": "mirrored edges", "valid": "unpadded convolutions"}
         text = f"The U-Net of Ronneberger et al. with {widths} feature maps in its levels"

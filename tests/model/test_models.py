@@ -137,9 +137,9 @@ def test_compiled_forward_gives_the_same_logits():
 
 class TestUNet:
     def test_default_is_the_papers_network(self):
-        model = UNet(UNetConfig()).eval()
-        assert count(model) == 31_031_745
-        with torch.no_grad():
+        with torch.device("meta"):  # shapes alone
+            model = UNet(UNetConfig()).eval()
+            assert count(model) == 31_031_745
             assert model(torch.zeros(1, 3, 572, 572)).logits.shape == (1, 1, 388, 388)
         assert model.context == 92
         assert model.config.depth == 4

@@ -1,6 +1,5 @@
 """The nuclear diameter of difficult images, with the bundled networks: it is right, or it is said to be doubtful."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -82,17 +81,6 @@ def test_an_empty_image(network):
     found = segment(noise, *network)
     assert found.maps.diameter.is_doubtful
     assert "nothing in the picture confirms it" in found.doubt or "those found are" in found.doubt
-
-
-def test_every_example_is_right_or_doubtful(network):
-    entries = json.loads((ROOT / "examples/examples.json").read_text())
-    wrong = []
-    for entry in entries:
-        image, true = example(entry["name"])
-        found = nuclear_diameter(image, *network)
-        if not is_right(found, true) and not found.is_doubtful:
-            wrong.append(f"{entry['name']}: {found.pixels:.0f} for {true:.0f}")
-    assert len(wrong) <= 1, wrong  # fluorescence-huge has a median of fragments
 
 
 def test_a_stated_diameter_goes_before_everything(network):

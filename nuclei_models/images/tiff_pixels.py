@@ -48,7 +48,7 @@ class PageReader(PageWindows):
         if self.kind == "rgb":
             if (more := samples.shape[2] - 3) > 0:
                 notes.append(f"It has {more} more channels beside red, green and blue: they are ignored.")
-            return samples[..., :3], notes
+            return _numbers(samples[..., :3]), notes
         if self.kind == "cmyk":
             if samples.dtype != np.uint8:
                 raise ImageError(f"Its colours are CMYK of type {samples.dtype}, expected 8-bit. Save it as RGB.")
@@ -65,7 +65,7 @@ class PageReader(PageWindows):
             else:
                 grey = ~grey if grey.dtype.kind == "b" else self._top() - grey
                 notes.append("It is stored with 0 as white: it was inverted.")
-        return (grey * np.uint8(255) if grey.dtype.kind == "b" else grey), notes
+        return _numbers(grey), notes
 
     def _palette(self) -> np.ndarray | None:
         """The colours of a palette: (n, 3) or, if all are grey, (n,), uint8. `None` where the palette only colours the
@@ -84,6 +84,11 @@ class PageReader(PageWindows):
         """The highest value of a sample; 1 for reals."""
         kind, value = self.stored.kind, self.stored.type
         return value(1) if kind in "bf" else value((1 << self.page.bitspersample - (kind == "i")) - 1)
+
+
+def _numbers(pixels: np.ndarray) -> np.ndarray:
+    """Of single bits 0 and 255."""
+    return pixels * np.uint8(255) if pixels.dtype.kind == "b" else pixels
 
 
 def _kind(photometric: int, samples: int, extra: tuple[int, ...]) -> tuple[str, bool]:

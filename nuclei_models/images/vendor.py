@@ -222,8 +222,10 @@ def _nd2_position(file: Any, position: int) -> Series:
 
         return _cut(pixels, sizes.get("S", 1) >= 3)
 
-    names = [re.sub(r"\s+", " ", str(channel.channel.name)) for channel in (file.metadata.channels or [])]
-    size = file.voxel_size()
+    channels = file.metadata.channels or []
+    names = [re.sub(r"\s+", " ", str(channel.channel.name)) for channel in channels]
+    volume = channels[0].volume if channels else None
+    x, y = volume.axesCalibration[:2] if volume and all(volume.axesCalibrated[:2]) else (0.0, 0.0)
     extra = {axis: n for axis, n in sizes.items() if axis not in "TZCYXSP"}
-    pixel = plausible(float(size.y), float(size.x))
-    return _series("ND2", f"position {position + 1}", sizes, file.dtype, plane, names, pixel, extra)
+    size = plausible(float(y), float(x))
+    return _series("ND2", f"position {position + 1}", sizes, file.dtype, plane, names, size, extra)

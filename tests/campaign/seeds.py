@@ -1,15 +1,22 @@
 """Small real files of every format, compression and sample type: what mutations start from."""
 
 import io
+import tempfile
 import zlib
 from functools import cache
+from pathlib import Path
 
 import imagecodecs
+import numcodecs
 import numpy as np
 import tifffile
+import zarr
 from PIL import Image
 
-from tests.support.image_files import float_predicted, png_bytes, tags, tiff_bytes
+from tests.support.image_files import float_predicted, ndpi_bytes, png_bytes, tags, tiff_bytes
+from tests.support.vendor_files import czi_bytes, lif_bytes, nd2_bytes
+
+from .folders import packed
 
 _RANDOM = np.random.default_rng(0)
 RGB = _RANDOM.integers(0, 256, (12, 14, 3)).astype(np.uint8)
@@ -20,7 +27,7 @@ STACK = _RANDOM.integers(0, 65536, (2, 3, 2, 8, 9)).astype(np.uint16)  # T, Z, C
 @cache
 def seeds() -> dict[str, bytes]:
     """By what they are, in a fixed order."""
-    return {**_by_pillow(), **_by_tifffile(), **_of_rare_kinds()}
+    return {**_by_pillow(), **_by_tifffile(), **_of_rare_kinds(), **_of_stated_kinds(), **_by_vendors(), **_by_zarr()}
 
 
 def _of_rare_kinds() -> dict[str, bytes]:
@@ -40,8 +47,15 @@ def _of_rare_kinds() -> dict[str, bytes]:
     for name, (scheme, pack) in packers.items():
         form = tags(14, 12, 8, 3, 2, t259=(3, [scheme]), t322=(4, [16]), t323=(4, [16]))
         files[f"TIFF {name}"] = tiff_bytes((form, [pack(block)]))
-    around = imagecodecs.zstd_encode(imagecodecs.lerc_encode(DEEP[..., 0]))
-    files["TIFF LERC in zstd"] = tiff_bytes((tags(14, 12, 16, t259=(3, [34887]), t50674=(4, [4, 2])), [around]))
+    lerc = imagecodecs.lerc_encode(DEEP[..., 0])
+    for code, around in ((1, imagecodecs.zlib_encode), (2, imagecodecs.zstd_encode)):
+        form = tags(14, 12, 16, t259=(3, [34887]), t50674=(4, [4, code]))
+        files[f"TIFF LERC in {around.__name__}"] = tiff_bytes((form, [around(lerc)]))
+    for name, (scheme, pack) in {"JPEG XR": packers["JPEG XR"], "JPEG XL": packers["JPEG XL"]}.items():
+        files[f"TIFF {name}, 16 bits"] = tiff_bytes((tags(14, 12, 16, t259=(3, [scheme])), [pack(DEEP[..., 0])]))
+    for method in ("group3", "tiff_ccitt"):
+        mask = Image.fromarray(RGB[..., 0] > 99)
+        files[f"TIFF fax, {method}"] = _saved(mask, "TIFF", {"compression": method})
     jpeg = tags(14, 12, 8, 3, 6, t259=(3, [7]), t322=(4, [16]), t323=(4, [16]), t530=(3, [1, 1]))
     tile = [_packed(block, "JPEG", subsampling=0)]
     aperio = jpeg | {270: _text("Aperio Image Library|MPP = 0.5")}
@@ -55,7 +69,63 @@ def _of_rare_kinds() -> dict[str, bytes]:
     named = [_text(f"<PerkinElmer-QPI-ImageDescription><Name>{n}</Name>") for n in ("DAPI", "FITC")]
     pages = [(tags(14, 12, 16) | akoya | {270: name}, [bytes(512)]) for name in named]
     files["QPTIFF"] = tiff_bytes(*pages, small, (tags(7, 6, 16) | akoya, [bytes(512)]))
-    files["NDPI"] = tiff_bytes((jpeg | {271: _text("Hamamatsu"), 65420: (4, [1])}, tile))
+    files["NDPI"] = ndpi_bytes((jpeg | {271: _text("Hamamatsu"), 65420: (4, [1])}, tile))
+    return files
+
+
+def _of_stated_kinds() -> dict[str, bytes]:
+    """TIFFs whose pages or values mean what something beside them says."""
+    pages = [DEEP[..., i] for i in range(3)]
+    names = ("actin", "DAPI", "tubulin")
+    form, strips = tags(14, 12, 16), [[page.tobytes()] for page in pages]
+    files = {"TIFF named pages": tiff_bytes(*((form | {285: _text(n)}, s) for n, s in zip(names, strips, strict=True)))}
+    text = _text("ImageJ=1.54f\nimages=3\nslices=3\nunit=um\n")
+    joined = b"".join(page.tobytes() for page in pages)
+    files["ImageJ, one page for all"] = tiff_bytes((form | {270: text, 262: (3, [0])}, [joined]))
+    uuids = [f'<TiffData FirstC="{c}"><UUID FileName="{c}.tif">{c}</UUID></TiffData>' for c in range(2)]
+    pixels = '<Pixels DimensionOrder="XYZCT" Type="uint16" SizeX="14" SizeY="12" SizeZ="1" SizeC="2" SizeT="1">'
+    xml = f'<OME UUID="1"><Image>{pixels}{"".join(uuids)}</Pixels></Image></OME>'
+    files["OME, one of a set"] = tiff_bytes((form | {270: _text(xml)}, strips[0]))
+    empty = tags(14, 12, 16, t278=(4, [6]), t273=(4, [8, 0]), t279=(4, [168, 0]))
+    files["TIFF empty strip"] = tiff_bytes((empty, [DEEP[:6, :, 0].tobytes()]))
+    return files
+
+
+def _by_vendors() -> dict[str, bytes]:
+    deep, at = np.ascontiguousarray(DEEP[..., 0]), {"X": 0, "Y": 0}
+    apart = deep.view(np.uint8).reshape(-1, 2).T.tobytes()
+    packers = {
+        "": (0, lambda p: p.tobytes()),
+        " LZW": (2, lambda p: imagecodecs.lzw_encode(p.tobytes())),
+        " JPEG XR": (4, imagecodecs.jpegxr_encode),
+        " zstd": (5, lambda p: imagecodecs.zstd_encode(p.tobytes())),
+        " zstd, bytes apart": (6, lambda p: b"\3\1\1" + imagecodecs.zstd_encode(apart)),
+    }
+    files = {f"CZI{name}": czi_bytes([(at, deep)], "", pack, scheme) for name, (scheme, pack) in packers.items()}
+    files["CZI JPEG, colour"] = czi_bytes([(at, RGB)], "", lambda p: _packed(p, "JPEG"), 1)
+    tiles = [({"X": 8 * i, "Y": 0, "M": i, "S": s, "C": 0}, deep[:, :8]) for s in range(2) for i in range(2)]
+    scaling = '<Distance Id="X"><Value>2.5e-7</Value></Distance><Distance Id="Y"><Value>2.5e-7</Value></Distance>'
+    about = f"<ImageDocument><Metadata><Scaling><Items>{scaling}</Items></Scaling></Metadata></ImageDocument>"
+    files["CZI of scenes and tiles"] = czi_bytes(tiles, about)
+    files["LIF"] = lif_bytes({"cells": STACK, "overview": STACK[:1, :1, :1]})
+    files["ND2"] = nd2_bytes(STACK[:, :2], ("DAPI", "GFP"))
+    return files
+
+
+def _by_zarr() -> dict[str, bytes]:
+    """OME-Zarr of both layouts, in several compressions."""
+    axes = [{"name": axis, "type": "space" if axis in "zyx" else "time", "unit": "micrometer"} for axis in "tzyx"]
+    scale = {"type": "scale", "scale": [1.0, 1.0, 0.5, 0.5]}
+    scales = [{"axes": axes, "datasets": [{"path": "0", "coordinateTransformations": [scale]}]}]
+    files = {}
+    for format, compressors in ((2, (None, numcodecs.Blosc(), numcodecs.Zlib())), (3, (None, "auto"))):
+        for compressor in compressors:
+            with tempfile.TemporaryDirectory() as name:
+                root = zarr.open_group(name, mode="w", zarr_format=format)
+                root.create_array("0", data=STACK[:, :, 0], chunks=(1, 1, 8, 8), compressors=compressor)
+                about = {"multiscales": scales}
+                root.attrs.update(about if format == 2 else {"ome": about | {"version": "0.5"}})
+                files[f"OME-Zarr {format}, {compressor}"] = packed(Path(name))
     return files
 
 
@@ -113,6 +183,8 @@ def _by_tifffile() -> dict[str, bytes]:
         "ImageJ": (STACK, {"imagej": True, "metadata": {"axes": "TZCYX"}}),
         "OME": (STACK, {"ome": True, "metadata": {"axes": "TZCYX", "Channel": {"Name": ["actin", "DAPI"]}}}),
         "shaped": (STACK[0, :, 0], {"metadata": {"axes": "ZYX"}}),
+        "channels last": (DEEP[..., :2], {"compression": "zlib"}),
+        "slices with labels": (STACK[0, :, 0], {"imagej": True, "metadata": {"axes": "ZYX", "Labels": list("abc")}}),
         "pages": (STACK[0, :, 0], {"photometric": "minisblack", "metadata": None}),
         "BigTIFF": (DEEP, {"bigtiff": True, "byteorder": ">", "photometric": "rgb", "extrasamples": ["unassalpha"]}),
         "tiles": (planar, {"photometric": "minisblack", "planarconfig": "separate", "tile": (16, 16)}),

@@ -1,17 +1,20 @@
 """What a case does, and what must hold whatever the case is."""
 
 import ctypes
+import shutil
 import traceback
 import warnings
 from pathlib import Path
 
 import numpy as np
 
+from nuclei_models.images import ngff
 from nuclei_models.images.reader import ImageError, MicroscopyImage, inspect, read
 from nuclei_models.images.source import Source
 from nuclei_models.model.image_processing_nuclei import NucleiImageProcessor
 
 from .arrays import build, tiny_network
+from .folders import MARK, unpack
 from .worker import Finding
 
 MAX_PIXELS = 1_000_000  # of a case's image
@@ -26,8 +29,7 @@ PACKAGE = Path(__file__).parents[2] / "nuclei_models"
 def file_case(data: bytes, folder: Path) -> str:
     """Bytes as a file -> "image" or "refused". The reader gives an image that is what its header said, or an ImageError
     fit to be shown; and what is read can be prepared for a network."""
-    path = folder / "case.bin"
-    path.write_bytes(data)
+    path = _written(data, folder)
     try:
         info = inspect(path)
         fill_memory_with(0x5A)
@@ -53,6 +55,18 @@ def file_case(data: bytes, folder: Path) -> str:
     if info.height * info.width <= PREPARED_PIXELS:
         check_prepared(NucleiImageProcessor().prepare(pixels))
     return "image"
+
+
+def _written(data: bytes, folder: Path) -> Path:
+    if not data.startswith(MARK):
+        path = folder / "case.bin"
+        path.write_bytes(data)
+        return path
+    path = folder / "case.zarr"
+    shutil.rmtree(path, ignore_errors=True)
+    unpack(data, path)
+    ngff.MAX_CHUNK = MAX_PIXELS  # in this process; as small as images are here
+    return path
 
 
 def _window(path: Path, whole: np.ndarray | None) -> None:

@@ -31,6 +31,9 @@ def test_tiff_one_bit(save: Save):
     image = check(save(~mask, photometric="miniswhite"), expected)
     assert "inverted" in image.notes[0]
     check(save(Image.fromarray(mask), "mask.tiff", compression="tiff_lzw"), expected)
+    colours = RGB > 99
+    rows = np.packbits(colours.reshape(H, -1), axis=1).tobytes()
+    check(save(tiff_bytes((tags(W, H, 1, 3, 2), [rows]))), colours * np.uint8(255))
     backwards = np.packbits(mask, axis=1, bitorder="little").tobytes()
     check(save(tiff_bytes((tags(W, H, 1, t266=(3, [2])), [backwards]))), expected)
 

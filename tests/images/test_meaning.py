@@ -4,7 +4,6 @@ The files are written byte by byte or by Pillow; tifffile, which reads, writes o
 
 import io
 import json
-import struct
 import zlib
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from PIL import Image
 from nuclei_models.images import inspect, read
 from nuclei_models.images.label_images import read_labels
 from nuclei_models.images.source import Source
-from tests.support.image_files import tags, tiff_bytes
+from tests.support.image_files import ndpi_bytes, tags, tiff_bytes
 from tests.support.images import DEEP, GREY, RGB, RNG, H, Save, W, check
 
 DNA, ACTIN, TUBULIN = (np.ascontiguousarray(DEEP[..., i]) for i in range(3))
@@ -259,23 +258,11 @@ def test_leica_scn(save: Save):
 
 def test_hamamatsu_ndpi(save: Save):
     """Pages with offsets of 64 bits."""
-    room = tags(2, 2), [bytes(4)]  # for the upper half of the offset to the first page
-    data = tiff_bytes(room, tiled(SMOOTH, t271=ascii_tag("Hamamatsu"), t65420=(4, [1]), t65421=(11, [20])))
-    path = save(_with_wide_offsets(data), "slide.ndpi")
+    slide = tiled(SMOOTH, t271=ascii_tag("Hamamatsu"), t65420=(4, [1]), t65421=(11, [20]))
+    path = save(ndpi_bytes(slide), "slide.ndpi")
     info = inspect(path)
     assert info.format == "NDPI" and (info.width, info.height) == (100, 70)
     assert np.abs(read(path).pixels.astype(int) - SMOOTH).mean() < 3
-
-
-def _with_wide_offsets(data: bytes) -> bytes:
-    """NDPI's pages: the next one's offset takes 8 bytes, and the upper halves of all values follow."""
-
-    first = struct.unpack_from("<L", data, 4)[0]
-    at = struct.unpack_from("<L", data, first + 2 + 12 * struct.unpack_from("<H", data, first)[0])[0]
-    n = struct.unpack_from("<H", data, at)[0]
-    moved = len(data)
-    page = data[at : at + 2 + 12 * n] + bytes(8) + bytes(4 * n)
-    return data[:4] + struct.pack("<Q", moved)[:4] + data[8:] + page
 
 
 def test_json_of_a_shape_without_pages(save: Save):

@@ -1,5 +1,6 @@
-"""Zeiss CZI, Leica LIF and Nikon ND2; the files are written byte by byte, but Nikon's."""
+"""Zeiss CZI, Leica LIF and Nikon ND2; the files are written byte by byte."""
 
+import itertools
 import sys
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from nuclei_models.images import ImageError, inspect, read, sandbox, vendor
 from tests.support.images import DEEP, RGB, RNG, STACK, Save, check, fails
-from tests.support.vendor_files import czi_bytes, lif_bytes
+from tests.support.vendor_files import czi_bytes, lif_bytes, nd2_bytes
 
 pytest.importorskip("czifile")
 pytest.importorskip("liffile")
@@ -91,42 +92,30 @@ def test_lif(save: Save):
     check(path, second[0, 0, 0], series=1)
 
 
-class Nikons:
-    """What nd2 makes of a file of two positions, three planes and two channels; no program at hand writes one."""
-
-    sizes = {"P": 2, "Z": 3, "C": 2, "Y": 20, "X": 22}
-    dtype = np.dtype("u2")
-    stack = RNG.integers(0, 65536, (2, 3, 2, 20, 22)).astype("u2")
-
-    def __init__(self, path: str):
-        assert Path(path).is_file()
-        channel = type("Channel", (), {"name": "DAPI"}), type("Channel", (), {"name": "GFP"})
-        self.metadata = type("Metadata", (), {"channels": [type("C", (), {"channel": c}) for c in channel]})
-
-    def voxel_size(self):
-        return type("Size", (), {"x": 0.25, "y": 0.5})
-
-    def read_frame(self, number: int) -> np.ndarray:
-        return self.stack.reshape(6, 2, 20, 22)[number]
+POSITIONS = RNG.integers(0, 65536, (2, 3, 2, 20, 22)).astype(np.uint16)  # P, Z, C, Y, X
 
 
-def test_nd2_by_position_and_plane(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    path = tmp_path / "a.nd2"
-    path.write_bytes(b"\xda\xce\xbe\x0a")
-    monkeypatch.setattr(sys.modules["nd2"], "ND2File", Nikons)
-    for position in range(2):
-        labels, found = vendor.open_vendor(path, "ND2", position)
-        assert labels == ["position 1", "position 2"] and found.channel_names == ("DAPI", "GFP")
-        assert found.pixel_size == (0.5, 0.25) and found.sizes == {"T": 1, "Z": 3, "C": 2}
-        for z in range(3):
-            for c in range(2):
-                expected = Nikons.stack[position, z, c]
-                np.testing.assert_array_equal(found.decode(0, z, c, 10**6)[0], expected)
-                np.testing.assert_array_equal(found.window(0, z, c)(slice(3, 9), slice(2, 7)), expected[3:9, 2:7])
+def test_nd2_by_position_and_plane(save: Save):
+    path = save(nd2_bytes(POSITIONS, ("DAPI", "GFP")), "a.nd2")
+    info = inspect(path)
+    assert info.series == ("position 1", "position 2") and info.channel_names == ("DAPI", "GFP")
+    for position, z, c in itertools.product(range(2), range(3), range(2)):
+        image = check(path, POSITIONS[position, z, c], series=position, z=z, channel=c)
+        assert image.format == "ND2" and image.pixel_size == (0.5, 0.5) and image.sizes == {"T": 1, "Z": 3, "C": 2}
+
+
+def test_nd2_that_nobody_calibrated_has_no_pixel_size(save: Save):
+    path = save(nd2_bytes(POSITIONS, ("DAPI", "GFP"), step=None), "a.nd2")
+    assert check(path, POSITIONS[0, 1, 0]).pixel_size is None
 
 
 @pytest.mark.parametrize(
-    ("name", "data"), [("a.czi", czi_bytes([({"X": 0, "Y": 0}, PLANE)])), ("a.lif", lif_bytes({"x": STACK}))]
+    ("name", "data"),
+    [
+        ("a.czi", czi_bytes([({"X": 0, "Y": 0}, PLANE)])),
+        ("a.lif", lif_bytes({"x": STACK})),
+        ("a.nd2", nd2_bytes(POSITIONS, ("DAPI", "GFP"))),
+    ],
 )
 @pytest.mark.parametrize("kept", [0.02, 0.3, 0.9])
 def test_cut_short(save: Save, name: str, data: bytes, kept: float):

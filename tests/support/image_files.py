@@ -48,6 +48,15 @@ def tiff_bytes(*pages: tuple[Tags, list[bytes]], order: str = "<") -> bytes:
     return out.getvalue()
 
 
+def ndpi_bytes(page: tuple[Tags, list[bytes]]) -> bytes:
+    """Hamamatsu's TIFF: the next page's offset takes 8 bytes, and the upper halves of all values follow."""
+    data = tiff_bytes((tags(2, 2), [bytes(4)]), page)  # the first leaves room for the upper half of an offset
+    first = struct.unpack_from("<L", data, 4)[0]
+    at = struct.unpack_from("<L", data, first + 2 + 12 * struct.unpack_from("<H", data, first)[0])[0]
+    n = struct.unpack_from("<H", data, at)[0]
+    return data[:4] + struct.pack("<L", len(data)) + data[8:] + data[at : at + 2 + 12 * n] + bytes(8) + bytes(4 * n)
+
+
 def tags(width: int, height: int, bits: int = 8, samples: int = 1, photometric: int = 1, **more: tuple) -> Tags:
     """Tags of a page in strips; `more` are given as t317=(3, [2])."""
     base = {

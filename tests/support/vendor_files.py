@@ -1,4 +1,4 @@
-"""Zeiss CZI and Leica LIF written byte by byte, as their makers' specifications have them."""
+"""Zeiss CZI, Leica LIF and Nikon ND2 written byte by byte, as their makers' specifications have them."""
 
 import struct
 from collections.abc import Callable, Iterable
@@ -85,3 +85,51 @@ def lif_bytes(images: dict[str, np.ndarray], step: float = 0.5) -> bytes:
         "</LMSDataContainerHeader>"
     ).encode("utf-16-le")
     return struct.pack("<IIBI", 0x70, len(xml) + 5, 0x2A, len(xml) // 2) + xml + blocks
+
+
+def nd2_bytes(stack: np.ndarray, names: tuple[str, ...], step: float | None = 0.5) -> bytes:
+    """An ND2 of version 2.1, whose descriptions are XML.
+
+    Args:
+        stack: (positions, Z, C, Y, X) uint16.
+        names: Of the channels.
+        step: Size of a pixel, micrometres; `None` where nobody measured it.
+    """
+    n_positions, n_z, n_channels, height, width = stack.shape
+    z_loop = {"eType": 4, "uLoopPars": {"uiCount": n_z, "dZStep": 1.0}}
+    points = {f"i{i:010}": {"dPosX": float(i), "dPosY": 0.0} for i in range(n_positions)}
+    loops = {"eType": 2, "uLoopPars": {"Points": points}, "ppNextLevelEx": {"i0000000000": z_loop}}
+    sizes = {"uiWidth": width, "uiWidthBytes": 2 * width * n_channels, "uiHeight": height, "uiComp": n_channels}
+    sizes |= {"uiBpcInMemory": 16, "uiBpcSignificant": 16, "uiSequenceCount": n_positions * n_z, "eCompression": 2}
+    dye = {name: {"uiCount": 0} for name in ("m_ExcitationSpectrum", "m_EmissionSpectrum")}
+    channels = {f"a{i}": {"sDescription": name, "pFluorescentProbe": dye} for i, name in enumerate(names)}
+    planes = {"uiCount": n_channels, "sPlaneNew": channels}
+    about = {"bCalibrated": step is not None, "dCalibration": step or 0.0, "sPicturePlanes": planes}
+    chunks = [(b"ImageAttributes!", _variant(sizes)), (b"ImageMetadata!", _variant(loops))]
+    chunks += [(b"ImageMetadataSeq|0!", _variant(about))]
+    frames = np.moveaxis(stack, 2, -1).reshape(-1, height, width, n_channels).astype("<u2")
+    chunks += [(f"ImageDataSeq|{i}!".encode(), bytes(8) + frame.tobytes()) for i, frame in enumerate(frames)]
+    out = bytearray(_chunk(b"ND2 FILE SIGNATURE CHUNK NAME01!", b"Ver2.1".ljust(64, b"\0"), 32))
+    places = b""
+    for name, data in chunks:
+        places += name + struct.pack("<QQ", len(out), len(data))
+        out += _chunk(name, data, 4072)
+    end = b"ND2 CHUNK MAP SIGNATURE 0000001!" + struct.pack("<Q", len(out))
+    return bytes(out) + _chunk(b"ND2 FILEMAP SIGNATURE NAME 0001!", places + end, 32)
+
+
+def _chunk(name: bytes, data: bytes, reserved: int) -> bytes:
+    return struct.pack("<IIQ", 0x0ABECEDA, reserved, len(data)) + name.ljust(reserved, b"\0") + data
+
+
+def _variant(values: dict) -> bytes:
+    """Nikon's XML of nested values."""
+
+    def element(name: str, value: object) -> str:
+        if isinstance(value, dict):
+            inner = "".join(element(*item) for item in value.items())
+            return f'<{name} runtype="CLxListVariant">{inner}</{name}>'
+        kinds = {bool: "bool", int: "lx_uint32", float: "double", str: "CLxStringW"}
+        return f'<{name} runtype="{kinds[type(value)]}" value="{value}"/>'
+
+    return f'<variant version="1.0">{element("no_name", values)}</variant>'.encode()

@@ -1,6 +1,7 @@
-"""Pictures of the page for the docs, taken in a real browser.
+"""Pictures of the page and of a run's report for the docs, taken in a real browser.
 
     python -m benchmarks.screenshots --out docs/screenshots [--example 0] [--in-the-dark 9]
+    python -m benchmarks.screenshots --out docs/screenshots --report
 
 Needs `pip install playwright` and Chromium (`playwright install chromium`, or a system package).
 """
@@ -9,6 +10,9 @@ import argparse
 import io
 import os
 import shutil
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +20,7 @@ from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
+import numpy as np
 from PIL import Image
 from playwright.sync_api import Page, Playwright, sync_playwright
 
@@ -26,6 +31,12 @@ WIDE, PHONE = {"width": 1400, "height": 1060}, {"width": 390, "height": 844}
 VIEWS = {"swipe": "Swipe", "agreement": "Agreement", "true_mask": "True mask", "side_by_side": "Side by side"}
 PAINTS = {"filled": "Filled", "probability": "Probability"}
 TABS = {"table": "Every nucleus", "download": "Download", "numbers": "Numbers"}
+REPORT = {"width": 1200, "height": 1600}
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+REPORTED = {
+    "cultures": ["fluorescence-clustered", "fluorescence-dense", "fluorescence-speckled"],
+    "tissue": ["histology-pink", "purple-small", "white-ground", "brightfield"],
+}
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
@@ -81,18 +92,52 @@ def mend(page: Page) -> None:
     page.wait_for_timeout(1500)
 
 
+def save(data: bytes, path: Path, width: int | None = None) -> Path:
+    """A screenshot in 32 levels a channel, for a smaller file; reduced to a width, if one is given."""
+    with Image.open(io.BytesIO(data)) as picture:
+        picture.thumbnail((width or picture.width, picture.height), Image.Resampling.LANCZOS)
+        small = picture.convert("RGB").point([round(round(v * 31 / 255) * 255 / 31) for v in range(256)] * 3)
+        small.save(path, optimize=True)
+    return path
+
+
+def take_report(out: Path) -> Path:
+    """The report of a run of `nuclei segment` over examples in folders, an empty field, and a file that is no image."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for group, kinds in REPORTED.items():
+            (folder / "images" / group).mkdir(parents=True)
+            for kind in kinds:
+                shutil.copy(EXAMPLES / f"{kind}.png", folder / "images" / group)
+        (folder / "images" / "tissue" / "notes.png").write_text("no image")
+        dark = np.random.default_rng(0).normal(12, 2, (512, 640)).astype(np.uint8)
+        Image.fromarray(dark).save(folder / "images" / "cultures" / "empty-field.png")
+        line = [
+            sys.executable,
+            "-m",
+            "nuclei_cli",
+            "segment",
+            str(folder / "images"),
+            "-r",
+            "--out",
+            str(folder / "out"),
+        ]
+        subprocess.run([*line, "--exclude-edge"], stdout=subprocess.DEVNULL, check=False)
+        with sync_playwright() as playwright, browser(playwright) as opened:
+            page = opened.new_page(viewport=REPORT)
+            page.goto((folder / "out" / "report.html").as_uri())
+            return save(page.screenshot(), out / "report.png", width=900)
+
+
 def take(url: str, out: Path, example: int, in_the_dark: int) -> list[Path]:
     """Every picture; their paths."""
     taken: list[Path] = []
 
     def shoot(page: Page, name: str, whole: bool = False, part: str = "") -> None:
-        taken.append(out / f"{name}.png")
         data = (
             page.screenshot(full_page=True) if whole else page.locator(part).screenshot() if part else page.screenshot()
         )
-        with Image.open(io.BytesIO(data)) as picture:  # 32 levels a channel, for a smaller file
-            small = picture.convert("RGB").point([round(round(v * 31 / 255) * 255 / 31) for v in range(256)] * 3)
-            small.save(taken[-1], optimize=True)
+        taken.append(save(data, out / f"{name}.png"))
 
     with sync_playwright() as playwright, browser(playwright) as opened:
         page = opened.new_page(viewport=WIDE)
@@ -138,8 +183,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("docs/screenshots"), help="folder for the PNG files")
     parser.add_argument("--example", type=int, default=0, help="which example is shown, from 0")
     parser.add_argument("--in-the-dark", type=int, default=9, help="which is shown in dark mode")
+    parser.add_argument("--report", action="store_true", help="of a run's report, not of the page")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
+    if arguments.report:
+        print(take_report(arguments.out))
+        return
     blocks = build(Networks())
     _, url, _ = launch(blocks, prevent_thread_lock=True, quiet=True)
     try:

@@ -4,12 +4,13 @@ import base64
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from ..analysis.figures import STEPS
 from ..output.files import KINDS
@@ -29,12 +30,13 @@ TITLES = {
 
 @dataclass(frozen=True)
 class Bar:
-    """One bar of a chart, in parts of its width and height."""
+    """One bar of a chart, in parts of its width and height; a doubtful one stands out."""
 
     x: float
     width: float
     height: float
     text: str
+    doubtful: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,17 +72,14 @@ def report(
     order = sorted(records, key=lambda record: (-len(doubtful[record.name]), record.name))
     nuclei = sum(record.facts.get("nuclei", 0) for record in records)
     left_out = sum(sum(record.facts.get("left_out", {}).values()) for record in records)
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    page = environment.get_template("report.html.j2").render(
+    page = _template().render(
         images=len(records),
         nuclei=nuclei,
         left_out=left_out,
         doubtful=sum(map(bool, doubtful.values())),
         failures=failures,
         groups=_groups(records),
-        charts=_charts(records) if nuclei else [],
+        charts=_charts(records, doubtful) if nuclei else [],
         pictures=[_picture(record, doubtful[record.name], out) for record in order[:SHOWN]],
         hidden=max(len(order) - SHOWN, 0),
         facts=facts,
@@ -88,6 +87,13 @@ def report(
         made=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
     )
     return page.encode(errors="backslashreplace")
+
+
+@cache
+def _template() -> Template:
+    folder = FileSystemLoader(Path(__file__).parent)
+    environment = Environment(loader=folder, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    return environment.get_template("report.html.j2")
 
 
 def _picture(record: Record, said: list[str], out: Path) -> dict[str, Any]:
@@ -118,9 +124,9 @@ def _groups(records: list[Record]) -> list[dict[str, Any]]:
 def _group(name: str, facts: list[dict]) -> dict[str, Any]:
     counts = np.array([f.get("nuclei", 0) for f in facts], float)
 
-    def middle(key: str) -> str:
+    def middle(key: str, form: str) -> str:
         values = [f[key] for f in facts if f.get(key) is not None]
-        return f"{np.median(values):,.4g}" if values else "–"
+        return f"{np.median(values):{form}}" if values else "–"
 
     return {
         "name": name,
@@ -128,19 +134,19 @@ def _group(name: str, facts: list[dict]) -> dict[str, Any]:
         "nuclei": int(counts.sum()),
         "mean": f"{counts.mean():,.1f}",
         "spread": f"{counts.std(ddof=1):,.1f}" if len(counts) > 1 else "–",
-        "diameter": middle("median_diameter_px"),
-        "intensity": middle("median_intensity"),
-        "confidence": middle("mean_confidence"),
+        "diameter": middle("median_diameter_px", ",.1f"),
+        "intensity": middle("median_intensity", ",.4g"),
+        "confidence": middle("mean_confidence", ".2f"),
     }
 
 
-def _charts(records: list[Record]) -> list[tuple[str, list[Chart]]]:
+def _charts(records: list[Record], doubtful: Mapping[str, list[str]]) -> list[tuple[str, list[Chart]]]:
     """Of all images together, and of each folder where there are several and not too many."""
     groups: dict[str, list[Record]] = {}
     for record in records:
         groups.setdefault(group_of(record.name) or OUTERMOST, []).append(record)
     parts = [("All images", records), *(groups.items() if 1 < len(groups) <= GROUPS else ())]
-    return [(heading, [*_histograms(some), _counts(some)]) for heading, some in parts]
+    return [(heading, [*_histograms(some), _counts(some, doubtful)]) for heading, some in parts]
 
 
 def _histograms(records: list[Record]) -> list[Chart]:
@@ -172,7 +178,7 @@ def _chart(title: str, unit: str, counts: dict[int, int]) -> Chart:
     return Chart(title, unit, bars, ticks)
 
 
-def _counts(records: list[Record]) -> Chart:
+def _counts(records: list[Record], doubtful: Mapping[str, list[str]]) -> Chart:
     """Nuclei an image, a bar each, in the order of the names; of many images several share a bar."""
     counts = [(record.name, record.facts.get("nuclei", 0)) for record in records]
     share = -(-len(counts) // 200)
@@ -185,7 +191,8 @@ def _counts(records: list[Record]) -> Chart:
             1 / len(parts),
             height / most,
             f"{height:,.0f} nuclei: {part[0][0]}" + (f" to {part[-1][0]}" if len(part) > 1 else ""),
+            any(doubtful[name] for name, _ in part),
         )
         for i, (part, height) in enumerate(zip(parts, heights, strict=True))
     ]
-    return Chart("Nuclei in each image", f"in the order of their names; the highest bar is {most:,.0f}", bars, [])
+    return Chart("Nuclei in each image", f"by name; the highest bar is {most:,.0f}", bars, [])

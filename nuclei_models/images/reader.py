@@ -27,7 +27,7 @@ from .kinds import SUPPORTED_EXTENSIONS, recognised
 from .ngff import is_zarr, open_zarr
 from .planes import ALL, Asked, Indices, Plane, channel_choices, several
 from .sandbox import open_there
-from .series import MAX_PIXELS, ImageError, Series
+from .series import MAX_PIXELS, ImageError, Series, shown
 from .tiff import NotHere, open_tiff
 from .vendor import KINDS, open_vendor
 
@@ -243,7 +243,7 @@ def opened(path: str | os.PathLike, series: int | None) -> Iterator[tuple[str, l
             labels, found = _opened(file, path, max(series, 0), trusted=False)
         if found is None or series < 0:
             raise ImageError(f"Series {series} was asked for, it has {len(labels)}: give 0 to {len(labels) - 1}.")
-        yield name, labels, found
+        yield name, [shown(label) for label in labels], found.fit_to_be_shown()
 
 
 def open_trusted(path: Path, which: int) -> tuple[BinaryIO, list[str], Series | None]:
@@ -293,12 +293,8 @@ def plain_words() -> Iterator[None]:
 
 
 def display_name(path: str | os.PathLike) -> str:
-    """A file's name without folders, fit to be shown and to name files by: at most 80 characters, control characters
-    replaced by U+FFFD."""
-    name = re.split(r"[\\/]", os.fsdecode(path).rstrip("\\/"))[-1]
-    if not name.isprintable():
-        name = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
-    return name if len(name) <= 80 else f"{name[:60]}…{name[-19:]}"
+    """A file's name without folders, as `shown`: fit to name files by, too."""
+    return shown(re.split(r"[\\/]", os.fsdecode(path).rstrip("\\/"))[-1])
 
 
 def _open_file(path: Path) -> BinaryIO | nullcontext[None]:

@@ -50,6 +50,12 @@ class Series:
     window: Callable[[int, int, int], Callable[[slice, slice], np.ndarray]] | None = None
     guessed: str = ""
 
+    def fit_to_be_shown(self) -> "Series":
+        """The same with names that are, whatever a file calls its parts."""
+        names, label = tuple(map(shown, self.channel_names)), shown(self.label)
+        same = names == self.channel_names and label == self.label
+        return self if same else replace(self, channel_names=names, label=label)
+
     def with_pixel_size(self, side: float | None) -> "Series":
         """The same with square pixels of this side in micrometres, where one is given."""
         if side is None:
@@ -78,6 +84,13 @@ class Series:
             window=None if window is None else lambda t, z, c: window(*moved(t, z, c)),
             guessed="",
         )
+
+
+def shown(text: str) -> str:
+    """At most 80 characters, control characters replaced by U+FFFD."""
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return text if len(text) <= 80 else f"{text[:60]}…{text[-19:]}"
 
 
 def check_size(width: int, height: int, bytes_per_pixel: float, max_pixels: int) -> None:

@@ -93,7 +93,7 @@ def test_it_shows_the_doubtful_first_and_says_why(tmp_path):
         record("b/3", notes=["12 Z planes."]),
     ]
     page = made(tmp_path, records, [("c/4.tif", "It is empty.")])
-    names = re.findall(r"\b[ab]/\d\b", page.text[page.text.index("Images") :])
+    names = re.findall(r"\b[ab]/\d\b", page.text[page.text.index("Images") : page.text.index("Folders")])
     assert names == ["a/2", "a/1", "b/3"]
     for text in (
         "300 nuclei in 3 images",
@@ -106,6 +106,8 @@ def test_it_shows_the_doubtful_first_and_says_why(tmp_path):
         assert text in page.text
     assert [attrs["href"] for tag, attrs in page.tags if tag == "a"] == ["a/2_overlay.png"]
     assert sum(tag == "svg" for tag, _ in page.tags) == 3 * 3  # all images, and two folders
+    marked = [attrs for tag, attrs in page.tags if tag == "rect" and attrs.get("class") == "doubtful"]
+    assert len(marked) == 2  # the doubtful image's bars, of all images and of its folder
 
 
 def test_text_from_files_is_text(tmp_path):

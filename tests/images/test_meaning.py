@@ -79,6 +79,14 @@ def test_named_pages_are_channels(save: Save):
     assert image.notes == ("3 channels (Actin, DAPI, Tubulin): channel 2 is used, for its name.",)
 
 
+def test_names_that_a_file_gives_are_fit_to_be_shown(save: Save):
+    named = [("Ac\x1b[31mtin\u202e", ACTIN), ("DAPI" + "!" * 200, DNA)]
+    path = save(tiff_bytes(*(page(pixels, t285=ascii_tag(name)) for name, pixels in named)))
+    image = check(path, DNA)
+    assert inspect(path).channel_names == ("Ac\ufffd[31mtin\ufffd", "DAPI" + "!" * 56 + "…" + "!" * 19)
+    assert all(note.isprintable() for note in image.notes)
+
+
 def test_numbered_pages_are_no_channels(save: Save):
     pages = [page(DNA + i, t285=ascii_tag(f"Plane {i}")) for i in range(6)]
     image = check(save(tiff_bytes(*pages)), DNA + 3)

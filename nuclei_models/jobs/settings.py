@@ -63,7 +63,7 @@ class Settings(RunSettings, Cut):
     device: str | None = None
     save: tuple[str, ...] = ("labels", "csv", "overlay")
     config_sha256: str = ""
-    code: str = field(default_factory=code_version)
+    code: str = field(default_factory=lambda: code_version())  # asked for when settings are made
 
     @classmethod
     def from_dict(cls, said: Mapping[str, Any]) -> "Settings":

@@ -19,6 +19,8 @@ from nuclei_models.page.networks import Networks
 from tests.support import ROOT
 from tests.support.page import save_networks
 
+from .batches import batches
+from .differential import differential
 from .fuzz import fuzz, repeat
 from .kill import kill
 from .load import crowd, leavers, leftovers, long_run, pictures
@@ -27,7 +29,7 @@ from .visit_machine import try_visits
 from .visits import write_files
 
 MARKS = ("<!-- campaign -->", "<!-- end -->")
-ORDER = ("fuzz", "load", "soak", "kill", "visits")
+ORDER = ("fuzz", "load", "soak", "kill", "visits", "batch", "ways")
 GROWTH = 50  # MB, above which memory isn't flat
 SLOWER = 3  # times as long as alone is more than nobody's run costs
 
@@ -60,6 +62,8 @@ class Size:
         moments: Runs killed at random moments.
         every: Of the steps of a run, every so-manieth is one at which it is killed.
         visits: Sequences of events on the page.
+        sequences: Of what is done to a folder of results.
+        ways: Images that go every way there is.
     """
 
     cases: int
@@ -71,10 +75,12 @@ class Size:
     moments: int
     every: int
     visits: int
+    sequences: int
+    ways: int
 
 
-SHORT = Size(500, 6, 30, 3, 3, 30, 3, 10, 40)
-FULL = Size(20_000, 20, 180, 10**9, 10, 500, 300, 1, 2000)
+SHORT = Size(500, 6, 30, 3, 3, 30, 3, 10, 40, 15, 11)
+FULL = Size(20_000, 20, 180, 10**9, 10, 500, 300, 1, 2000, 2000, 2000)
 
 
 def fuzz_rows(size: Size, findings: Path, first: int) -> list[Row]:
@@ -152,6 +158,21 @@ def kill_rows(size: Size) -> list[Row]:
     return rows
 
 
+def batch_rows(size: Size, first: int) -> list[Row]:
+    """Sequences of what people do to a folder of results."""
+    tried, runs, wrong = batches(size.sequences, first)
+    for problem in wrong:
+        print(problem)
+    what = "sequences of changes, runs, corrections and kills in a folder of results"
+    return [Row("batch", what, tried, len(wrong), f"{runs:,} runs of `nuclei segment`; 0 wrong is what is asked for")]
+
+
+def ways_rows(size: Size, first: int) -> list[Row]:
+    """Images by every way there is."""
+    found = differential(size.ways, print, first).items()
+    return [Row("ways", f"the library's nuclei and numbers, {way}", part.tried, part.wrong, "") for way, part in found]
+
+
 def table(rows: list[Row], others: Sequence[str] = ()) -> str:
     """As Markdown, with lines of other stages."""
     lines = [f"| {r.stage} | {r.what} | {r.tried:,} | {r.tried - r.lost:,} | {r.lost} | {r.note} |" for r in rows]
@@ -178,7 +199,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--short", action="store_true", help="few cases, and tiny networks for the page")
     parser.add_argument("--only", choices=ORDER, help="one stage; the others' lines stay")
-    parser.add_argument("--cases", type=int, help="of the fuzzing stage")
+    parser.add_argument("--cases", type=int, help="of the stages fuzz, batch and ways")
     parser.add_argument("--first", type=int, default=0, help="number of the first case; another one tries other cases")
     parser.add_argument("--findings", type=Path, default=Path("runs/campaign"), help="folder for failing cases")
     parser.add_argument("--out", type=Path, help="document to write the table into")
@@ -189,7 +210,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(verdict.outcome, f"({verdict.seconds:.2f} s)\n{verdict.detail}")
         return int(verdict.is_finding)
     size = SHORT if args.short else FULL
-    size.cases = args.cases or size.cases
+    if args.cases:
+        size.cases = size.sequences = size.ways = args.cases
 
     def on_page(rows_of: Callable[[Size, dict[str, str]], list[Row]]) -> list[Row]:
         if not args.short:
@@ -203,6 +225,8 @@ def main(arguments: list[str] | None = None) -> int:
         "soak": lambda: on_page(soak_rows),
         "kill": lambda: kill_rows(size),
         "visits": lambda: visit_rows(size, args.first),
+        "batch": lambda: batch_rows(size, args.first),
+        "ways": lambda: ways_rows(size, args.first),
     }
     rows = [row for name, stage in stages.items() if args.only in (None, name) for row in stage()]
     print(table(rows))

@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import Phase
 
+from nuclei_models.jobs import settings
+from nuclei_models.jobs.identity import Identity
 from nuclei_models.page import handlers
 from nuclei_models.page.state import Analysis
 from nuclei_models.page.visitors import Visitors
@@ -12,6 +15,8 @@ from tests.campaign import visit_machine, worker
 from tests.campaign.__main__ import SHORT, Row, load_rows, other_rows, soak_rows, table, written
 from tests.campaign.arrays import recipes
 from tests.campaign.badly import behave
+from tests.campaign.batches import batches
+from tests.campaign.differential import differential, differs, numbers
 from tests.campaign.fuzz import Part, fuzz, made_up, repeat
 from tests.campaign.mutations import mutated
 from tests.campaign.visit_machine import try_visits
@@ -76,6 +81,32 @@ def test_a_page_that_mixes_things_up_is_noticed(nets, visited, monkeypatch, faul
     monkeypatch.setattr(*FAULTS[fault])
     monkeypatch.setattr(visit_machine, "PHASES", (Phase.generate,))  # found, not made short
     assert try_visits(nets, visited, 150).wrong != []
+
+
+def test_a_folder_of_results_is_never_wrong_whatever_is_done_to_it():
+    tried, runs, wrong = batches(SHORT.sequences)
+    assert (tried, wrong) == (SHORT.sequences, []) and runs > tried
+
+
+def test_every_way_gives_the_same_nuclei_and_numbers():
+    said = []
+    found = differential(SHORT.ways, said.append)
+    assert said == []
+    assert set(found) == {"endpoint", "page", "command", "cluster", "pipeline", "part by part"}
+    assert all(part.tried == SHORT.ways for way, part in found.items() if way != "pipeline")
+
+
+def test_a_wrong_result_would_be_noticed(monkeypatch):
+    """A run that takes the results of other settings for done, and one that writes over what a person made."""
+    with monkeypatch.context() as patched:
+        patched.setattr(settings.Settings, "identity", property(lambda self: Identity("0.0.0", "", "", "", {})))
+        assert batches(5)[2]
+    labels = np.zeros((4, 4), int)
+    labels[:2] = 1
+    assert differs(labels, labels) == "" and "8 of 16 pixels" in differs(labels, labels * 2)
+    assert "mean is" in numbers(
+        {"area_px": labels[0], "mean": labels[0]}, {"area_px": labels[0], "mean": labels[1] * 2}
+    )
 
 
 def test_a_case_of_a_number_is_always_the_same():

@@ -7,6 +7,7 @@ changed.
 
 import json
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,7 +28,7 @@ from hypothesis.stateful import (
 )
 
 from nuclei_cli import console
-from nuclei_models.batch.records import FAILURES, FOLDER, OVERVIEWS, STAGE, known_names, read_records
+from nuclei_models.batch.records import FAILURES, OVERVIEWS, STAGE, known_names, read_records
 from nuclei_models.inference.loading import PROCESSOR
 from nuclei_models.jobs.durable import PART
 from nuclei_models.model.repository import CONFIG, WEIGHTS
@@ -53,6 +54,8 @@ class Folder(RuleBasedStateMachine):
 
     disk: Disk  # of the whole campaign, for an audit hook is for good
     runs = 0
+    tried = 0  # sequences, up to the first that is wrong
+    is_wrong = False  # whether one was
 
     @initialize(beside=st.booleans())
     def begin(self, beside: bool) -> None:
@@ -318,15 +321,21 @@ class Folder(RuleBasedStateMachine):
         return mapped
 
     def teardown(self) -> None:
-        if hasattr(self, "root"):
-            self.disk.left = None
-            try:
-                self.late_work()
-                self.what_people_made_is_there()
-                self.results_are_what_their_records_say()
-                self.segment(False)
-            finally:
-                shutil.rmtree(self.root, ignore_errors=True)
+        if not hasattr(self, "root"):
+            return
+        Folder.tried += not Folder.is_wrong  # what follows a wrong one only makes it shorter
+        Folder.is_wrong |= isinstance(sys.exc_info()[1], Exception)
+        self.disk.left = None
+        try:
+            self.late_work()
+            self.what_people_made_is_there()
+            self.results_are_what_their_records_say()
+            self.segment(False)
+        except Exception:
+            Folder.is_wrong = True
+            raise
+        finally:
+            shutil.rmtree(self.root, ignore_errors=True)
 
 
 def one_by_one(work: Any, jobs: Any) -> Iterator[tuple[Any, Any]]:
@@ -360,12 +369,15 @@ def quiet() -> Iterator[None]:
         cli.complain = before
 
 
-def batches(sequences: int, first: int = 0, steps: int = 15) -> tuple[int, int, list[str]]:
-    """Try sequences of steps. -> how many sequences and how many runs in them, and what was wrong."""
+def batches(sequences: int, first: int = 0, steps: int = 15, shorten: bool = True) -> tuple[int, int, list[str]]:
+    """Try sequences of steps until one is wrong, and then make that one as short as it can be, if asked to.
+
+    -> How many sequences were tried, how many runs there were, and what was wrong.
+    """
     with tempfile.TemporaryDirectory(prefix="campaign-", dir=SHM if SHM.is_dir() else None) as folder:
         Folder.disk = Disk(Path(folder))
         Folder.disk.watch()
-        Folder.runs = 0
+        Folder.runs, Folder.tried, Folder.is_wrong = 0, 0, False
         told: list[str] = []
         checked = settings(
             max_examples=sequences,
@@ -373,7 +385,7 @@ def batches(sequences: int, first: int = 0, steps: int = 15) -> tuple[int, int, 
             deadline=None,
             database=None,
             suppress_health_check=list(HealthCheck),
-            phases=[Phase.generate, Phase.shrink],
+            phases=[Phase.generate, Phase.shrink] if shorten else [Phase.generate],
             print_blob=False,
             report_multiple_bugs=False,
         )
@@ -383,7 +395,4 @@ def batches(sequences: int, first: int = 0, steps: int = 15) -> tuple[int, int, 
             except Exception as error:  # of any type: that it breaks is wrong as well
                 notes = "\n".join(getattr(error, "__notes__", []))
                 told.append(f"{type(error).__name__}: {error}\n{notes}")
-        return sequences, Folder.runs, told
-
-
-__all__ = ["FOLDER", "batches"]
+        return Folder.tried, Folder.runs, told

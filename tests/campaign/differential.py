@@ -16,6 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 import tifffile
 from distributed import Client, LocalCluster
 from PIL import Image
@@ -23,6 +24,7 @@ from scipy import ndimage
 from transformers import pipeline
 
 from nuclei_models import load, measure, read, segment
+from nuclei_models.batch import overview
 from nuclei_models.inference.settings import Cut, RunSettings
 from nuclei_models.jobs.cluster import DaskMapper
 from nuclei_models.jobs.settings import settings_for
@@ -169,10 +171,12 @@ def numbers(wanted: dict[str, np.ndarray], found: dict[str, np.ndarray]) -> str:
 def ways() -> Iterator[Ways]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="campaign-")))
-        options: dict[str, Any] = {"threads_per_worker": 1, "dashboard_address": None, "silence_logs": logging.CRITICAL}
+        options: dict[str, Any] = {"threads_per_worker": 1, "dashboard_address": ":0", "silence_logs": logging.CRITICAL}
         cluster = stack.enter_context(LocalCluster(n_workers=1, processes=False, **options))
         client = stack.enter_context(Client(cluster))
         stack.enter_context(quiet())
+        patched = stack.enter_context(pytest.MonkeyPatch.context())
+        patched.setattr(overview, "report", lambda *_: b"")  # takes as long as the rest, and tells no number of its own
         yield Ways(folder, DaskMapper(client, threads=1))
 
 

@@ -1,5 +1,5 @@
 """A small world in which batch runs are tried: images, a network whose answer is known at once, a worker that lives on,
-and a process that can be killed at any step on the disk. For `batch.py`.
+and a process that can be killed at any step on the disk. For `batches.py`.
 
 The network is a stand-in: its three files hold numbers, and its nuclei depend on each of them, on the settings and on
 the version of the code, so that a result made of the wrong ones is another.

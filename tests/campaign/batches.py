@@ -300,7 +300,7 @@ class Folder(RuleBasedStateMachine):
     def command(self, spread: bool, overwrite: bool = False, meanwhile: Any = None) -> int:
         """`nuclei segment`. -> exit code."""
         Folder.runs += 1
-        options = {"threshold": self.threshold, "save": self.save}
+        options = {"threshold": self.threshold, "save": self.save, "regions": None}
         before, cli.mapper_for = cli.mapper_for, lambda scheduler, stack: self.mapper(spread, meanwhile)
         plain, cli.one_by_one = cli.one_by_one, self.mapper(spread, meanwhile)
         try:

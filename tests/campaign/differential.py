@@ -120,7 +120,7 @@ class Ways:
         yield "part by part", differs(labels, tifffile.imread(parts.files["labels"]), MOVED)
 
     def command(self, path: Path, out: Path, key: str, options: dict[str, Any], mapper: DaskMapper | None) -> int:
-        asked = options | {"save": ("labels", "csv")}
+        asked = options | {"save": ("labels", "csv"), "regions": None}
         plain = cli.mapper_for
         if mapper is not None:
             cli.mapper_for = lambda scheduler, stack: mapper

@@ -41,4 +41,6 @@ def smooth(x: torch.Tensor, sigma: float) -> torch.Tensor:
 
 def resize(x: torch.Tensor, size: list[int]) -> torch.Tensor:
     """(C, H, W) float -> (C, *size), bilinear, smoothed first when it shrinks."""
+    if size[1] == 1 < size[0]:  # torch repeats the first row in a result that is one pixel wide
+        return resize(x.transpose(1, 2), size[::-1]).transpose(1, 2)
     return F.interpolate(x[None], size=size, mode="bilinear", align_corners=False, antialias=True)[0]

@@ -21,12 +21,12 @@ from tests.support.page import save_networks
 
 from .batches import batches
 from .differential import differential
+from .expected import write_files
 from .fuzz import fuzz, repeat
 from .kill import kill
 from .load import crowd, leavers, leftovers, long_run, pictures
 from .server import Server
 from .visit_machine import try_visits
-from .visits import write_files
 
 MARKS = ("<!-- campaign -->", "<!-- end -->")
 ORDER = ("fuzz", "load", "soak", "kill", "visits", "batch", "ways")
@@ -79,7 +79,7 @@ class Size:
     ways: int
 
 
-SHORT = Size(500, 6, 30, 3, 3, 30, 3, 10, 40, 6, 11)
+SHORT = Size(500, 6, 30, 3, 3, 30, 3, 10, 12, 6, 6)
 FULL = Size(20_000, 20, 180, 10**9, 10, 500, 300, 1, 2000, 2000, 2000)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import dask
 import numpy as np
 import pytest
 import tifffile
@@ -29,6 +30,8 @@ from nuclei_models.inference.settings import Cut, RunSettings
 from nuclei_models.jobs.cluster import DaskMapper
 from nuclei_models.jobs.settings import settings_for
 from nuclei_models.large import segment_large
+from nuclei_models.large.workplace import FULL
+from nuclei_models.model.maps import Maps
 from nuclei_models.page.api import Api
 from nuclei_models.page.handlers import Page
 from nuclei_models.page.networks import Networks
@@ -38,10 +41,18 @@ from tests.support.page import save_networks
 from .batches import quiet
 
 cli = import_module("nuclei_cli.segment")
-MOST = 90  # pixels of a side
+MOST = 64  # pixels of a side; the smaller, the more can be tried
 TYPES = ("u1", "u2", "u4", "i2", "f4", "rgb", "rgba", "png", "png16", "jpg", "bmp")
 BLOCK = 32
-MOVED = 2e-3  # share of pixels that may move where maps are kept in 16 bits, see docs/large.md
+IN_A_ROW = 4  # cases with the same network, which is loaded again after another
+QUIET = {  # what a cluster does by the clock takes longer than the work
+    "distributed.admin.tick.interval": "1h",
+    "distributed.admin.system-monitor.interval": "1h",
+    "distributed.worker.profile.enabled": False,
+    "distributed.scheduler.worker-ttl": None,
+}
+MOVED = 2e-3  # share of pixels that may move where a network runs in another precision
+NEAR = 1e-4  # of the threshold: where maps are kept in 16 bits, such a pixel may move, see docs/large.md
 
 
 def image(random: np.random.Generator, kind: str, shape: tuple[int, int]) -> np.ndarray:
@@ -106,18 +117,20 @@ class Ways:
                 continue
             with (out / "x_measurements.csv").open() as file:
                 rows = list(csv.DictReader(file))
-            listed = {name: np.array([float(row[name]) for row in rows]) for name in (rows[0] if rows else [])}
-            yield (
-                way,
-                differs(labels, tifffile.imread(out / "x_labels.tif")) or (numbers(table, listed) if rows else ""),
-            )
+            listed = {name: np.array([float(row[name] or "nan") for row in rows]) for name in table}
+            yield way, differs(labels, tifffile.imread(out / "x_labels.tif")) or numbers(table, listed)
 
         if picture.pixels.dtype == np.uint8 and picture.pixels.shape[-1] != 4 and not cut and diameter is None:
             yield "pipeline", self.by_pipeline(picture.pixels, labels, model, processor)
 
         wishes = settings_for(self.sources[key], **cut, diameter=diameter, save=("labels",))
         parts = segment_large(path, Path(tempfile.mkdtemp(dir=self.folder)), wishes, block=BLOCK)
-        yield "part by part", differs(labels, tifffile.imread(parts.files["labels"]), MOVED)
+        found = tifffile.imread(parts.files["labels"])
+        if diameter is None:
+            yield "part by part", renumbered(processor.instances(stored(wanted.maps), **cut), found)
+        else:  # what is rescaled window by window is rounded otherwise
+            near = np.abs(wanted.maps.probability - cut.get("threshold", processor.threshold)) < NEAR
+            yield "part by part", foreground(labels, found, near)
 
     def command(self, path: Path, out: Path, key: str, options: dict[str, Any], mapper: DaskMapper | None) -> int:
         asked = options | {"save": ("labels", "csv"), "regions": None}
@@ -140,15 +153,45 @@ class Ways:
         return differs(labels, together, MOVED)  # its network may be of another precision
 
 
-def differs(wanted: np.ndarray, found: np.ndarray, moved: float = 0.0) -> str:
+def differs(wanted: np.ndarray, found: np.ndarray, share: float = 0.0) -> str:
     """What is wrong with a label image, of which a share of the pixels may have moved."""
     if wanted.shape != found.shape:
         return f"it is {found.shape}, expected {wanted.shape}"
-    if not moved:
+    if not share:
         wrong = int((wanted != found).sum())
         return f"{wrong} of {wanted.size} pixels differ" if wrong else ""
     edge = int(((wanted > 0) != (found > 0)).sum())
-    return f"{edge} of {wanted.size} pixels are nucleus in one only" if edge > max(moved * wanted.size, 1) else ""
+    return f"{edge} of {wanted.size} pixels are nucleus in one only" if edge > max(share * wanted.size, 1) else ""
+
+
+def stored(maps: Maps) -> Maps:
+    """As a large image's maps come back from the disk."""
+
+    def rounded(values: np.ndarray) -> np.ndarray:
+        return np.rint(values * np.float32(FULL)).astype(np.uint16).astype(np.float32) / np.float32(FULL)
+
+    return maps._replace(probability=rounded(maps.probability), distance=rounded(maps.distance))
+
+
+def renumbered(wanted: np.ndarray, found: np.ndarray) -> str:
+    """What is wrong with a label image whose nuclei are to be the same, numbered in any order."""
+    if wanted.shape != found.shape:
+        return f"it is {found.shape}, expected {wanted.shape}"
+    pairs = np.unique(np.stack([wanted.ravel(), found.ravel()]), axis=1)
+    apart = len(np.unique(pairs[0])) == len(np.unique(pairs[1])) == pairs.shape[1]
+    if apart and not ((pairs[0] == 0) != (pairs[1] == 0)).any():
+        return ""
+    return f"{found.max(initial=0)} nuclei, expected {wanted.max(initial=0)}, some of other pixels"
+
+
+def foreground(wanted: np.ndarray, found: np.ndarray, near: np.ndarray) -> str:
+    """What is wrong with a label image in which pixels near the threshold, and nuclei with such pixels, may differ."""
+    if wanted.shape != found.shape:
+        return f"it is {found.shape}, expected {wanted.shape}"
+    beside = ndimage.binary_dilation(near, np.ones((3, 3)))
+    may = beside | np.isin(wanted, np.setdiff1d(wanted[beside], 0)) | np.isin(found, np.setdiff1d(found[beside], 0))
+    wrong = int(((wanted > 0) != (found > 0))[~may].sum())
+    return f"{wrong} of {wanted.size} pixels are nucleus in one only" if wrong else ""
 
 
 def counts(labels: np.ndarray, told: int) -> str:
@@ -172,6 +215,7 @@ def ways() -> Iterator[Ways]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="campaign-")))
         options: dict[str, Any] = {"threads_per_worker": 1, "dashboard_address": ":0", "silence_logs": logging.CRITICAL}
+        stack.enter_context(dask.config.set(QUIET))
         cluster = stack.enter_context(LocalCluster(n_workers=1, processes=False, **options))
         client = stack.enter_context(Client(cluster))
         stack.enter_context(quiet())
@@ -187,12 +231,12 @@ def differential(cases: int, tell: Callable[[str], None], first: int = 0) -> dic
         for n in range(first, first + cases):
             random = np.random.default_rng(n)
             kind = TYPES[n % len(TYPES)]
-            shape = tuple(int(side) for side in random.choice([1, 2, 7, 16, 33, 64, MOST], 2))
+            shape = tuple(int(side) for side in random.choice([1, 2, 7, 16, 33, 48, MOST], 2))
             cut = {"threshold": 0.35, "min_area": 12.0} if random.integers(2) else {}
             diameter = float(random.choice([12.0, 40.0])) if random.integers(2) else None
             with tempfile.TemporaryDirectory(dir=every.folder) as folder:
                 path = save(Path(folder), kind, image(random, kind, shape))
-                for way, problem in every.compare(path, ("unet", "unetpp")[n % 2], cut, diameter):
+                for way, problem in every.compare(path, ("unet", "unetpp")[n // IN_A_ROW % 2], cut, diameter):
                     tried[way] += 1
                     if problem:
                         wrong[way] += 1

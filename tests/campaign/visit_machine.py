@@ -1,4 +1,4 @@
-"""Any sequence of what two visitors do on the page, as hypothesis draws it; `visits.py` says what must come of it."""
+"""Any sequence of what two visitors do on the page, as hypothesis draws it; `expected.py` says what must come of it."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +10,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from nuclei_models.page.levels import WHOLE
 from nuclei_models.page.networks import Networks
 
-from .visits import BROKEN, FILES, World
+from .expected import BROKEN, FILES, STACK, Library
+from .visits import World
 
 who = st.integers(0, 1)
 PHASES = (Phase.generate, Phase.shrink)
@@ -19,16 +20,15 @@ PHASES = (Phase.generate, Phase.shrink)
 class Visits(RuleBasedStateMachine):
     """Rules are what visitors do and what time does."""
 
-    networks: Networks
-    folder: Path
+    library: Library
     tried: "Tried"
 
     def __init__(self):
         super().__init__()
-        self.world = World(self.networks, self.folder)
+        self.world = World(self.library)
         self.tried.sequences += 1
 
-    @initialize(names=st.tuples(*[st.sampled_from([*FILES, "stack.tif"])] * 2), first=st.booleans())
+    @initialize(names=st.tuples(*[st.sampled_from([*FILES, STACK])] * 2), first=st.booleans())
     def begin_with_results(self, names, first):
         """What is worth mixing up must be there."""
         for visitor, name in zip(self.world.visitors, names, strict=True):
@@ -38,7 +38,7 @@ class Visits(RuleBasedStateMachine):
                 self.world.run(visitor)
         self.world.settle()
 
-    @rule(who=who, name=st.sampled_from([*FILES, "stack.tif", BROKEN, None]))
+    @rule(who=who, name=st.sampled_from([*FILES, STACK, BROKEN, None]))
     def choose(self, who, name):
         self.world.choose(self.world.visitors[who], name)
 
@@ -160,7 +160,7 @@ def try_visits(networks: Networks, folder: Path, sequences: int, steps: int = 30
         steps: Of a sequence, at most.
     """
     tried = Tried()
-    machine = type("Visits", (Visits,), {"networks": networks, "folder": folder, "tried": tried})
+    machine = type("Visits", (Visits,), {"library": Library(networks, folder), "tried": tried})
     machine._hypothesis_internal_use_seed = seed
     how = settings(
         max_examples=sequences,

@@ -67,7 +67,16 @@ def regionprops_means(labels: np.ndarray, image: np.ndarray) -> list[float]:
 
 class TestRescalingByWindows:
     @pytest.mark.parametrize(
-        ("size", "scale"), [((300, 41), 0.37), ((61, 2000), 0.9), ((57, 90), 1.9), ((3, 5), 4), ((1, 7), 0.3)]
+        ("size", "scale"),
+        [
+            ((300, 41), 0.37),
+            ((61, 2000), 0.9),
+            ((57, 90), 1.9),
+            ((3, 5), 4),
+            ((1, 7), 0.3),
+            ((48, 1), 0.9),
+            ((60, 9), 0.15),
+        ],
     )
     def test_is_that_of_the_whole(self, size, scale):
         rng = np.random.default_rng(0)

@@ -42,16 +42,19 @@ def read_label_planes(path: Path) -> list[tuple[str, np.ndarray]]:
     return found
 
 
-def label_pixels(path: Path, what: str = "nucleus") -> tuple[np.ndarray, list[str]]:
+def label_pixels(
+    path: Path, what: str = "nucleus", z: int | None = None, t: int | None = None
+) -> tuple[np.ndarray, list[str]]:
     """The numbers in a label image or mask, (H, W), of whatever kind of file, and sentences about what was taken.
 
     Args:
         what: What has a number, for what is said.
+        z, t: Plane of a stack; see `read`.
 
     Raises:
         ImageError: It can't be read, or its colours are no numbers.
     """
-    image = read(path)
+    image = read(path, z=z, t=t)
     as_numbers = _AS_NUMBERS.format(what)
     if image.format == "JPEG":
         raise ImageError(f"{path.name}: It is a JPEG, which changes the numbers in a label image. {as_numbers}")

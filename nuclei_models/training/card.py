@@ -14,7 +14,7 @@ from ..model.repository import CONFIG
 from .candidates import FITTED, SCALED, START, TRAINED
 
 TEMPLATES = Path(__file__).parent / "templates"
-RECORD = "training.json"
+RECORD, REPORT = "training.json", "report.html"
 COLUMNS = {  # heading -> figure
     "score": "score",
     "Bowl mAP": "bowl_map",
@@ -78,6 +78,7 @@ def build_card(
         "record": record,
         "kept": SAID[record["result"]["kept"]],
         "is_trained": record["result"]["kept"] in (TRAINED, FITTED),
+        "has_report": (folder / REPORT).is_file(),
         "results": results_table(record["figures"], record["result"]["kept"]),
         "changed": changed_settings(record["settings"]),
         "title": record["initial"]["network"],

@@ -99,7 +99,7 @@ def _read(pair: Pair, channel: int | None, notes: list[str]) -> tuple[Sample, Bi
     if pixels.min() == pixels.max():
         raise DataError(f"{image.name}: All of its pixels are {pixels.flat[0]}: there is nothing to see in it.")
     notes += [f"{image.name}: {note}" for note in image.notes]
-    truth = read_truth(pair, (height, width))
+    truth = read_truth(pair, image)
     notes += truth.notes
     sample = Sample(pair.id, _plain(pixels), truth.labels, image.pixel_size)
     diameter = median_diameter(sample.labels)

@@ -22,7 +22,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 MOST = 40  # images shown
-SIDE = 420  # pixels of a picture, at most
+SIDE, QUALITY = 420, 88  # pixels of a picture, at most; of its JPEG
 NEAR_BLACK, BLUE, ORANGE = "#222", "#0072b2", "#d55e00"
 
 
@@ -82,7 +82,7 @@ def _images(made: "Result", samples: Mapping[str, Sample], after: str | None) ->
             told += f" (mAP {figures['bowl_map']:.3f}, IoU {figures['iou']:.3f})"
             columns.append((title, draw_overlay(picture, one.labels), told))
         gain = now.figures["score"] - before.figures["score"]
-        pictures = [(title, _png(pixels), told) for title, pixels, told in columns]
+        pictures = [(title, _jpeg(pixels), told) for title, pixels, told in columns]
         listed.append({"name": i, "pictures": pictures, "gain": f"{gain:+.3f}" if after else None})
     return listed
 
@@ -91,13 +91,13 @@ def _nuclei(n: float) -> str:
     return f"{int(n):,} {'nucleus' if n == 1 else 'nuclei'}"
 
 
-def _png(pixels: np.ndarray) -> str:
+def _jpeg(pixels: np.ndarray) -> str:
     """(H, W, 3) uint8 -> a data URL, made smaller where it is large."""
     image = Image.fromarray(pixels)
     image.thumbnail((SIDE, SIDE))
     file = io.BytesIO()
-    image.save(file, "png", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    image.save(file, "jpeg", quality=QUALITY, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
 
 
 def _curves(record: dict) -> str:

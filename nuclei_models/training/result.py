@@ -21,6 +21,7 @@ from ..model.repository import CONFIG, HASH, WEIGHTS, Repository, sha256
 from ..output.provenance import versions
 from . import processes
 from .candidates import FITTED, START, TRAINED
+from .card import RECORD, REPORT, build_card
 from .measuring import Outcome
 from .reading import Data, count
 from .recipe import Recipe
@@ -30,7 +31,7 @@ from .settings import settings_of
 if TYPE_CHECKING:
     from .tuning import Tuning
 
-RECORD, CARD, REPORT, IDENTITY = "training.json", "README.md", "report.html", "identity.json"
+CARD, IDENTITY = "README.md", "identity.json"
 FORMAT = "nuclei train 1"
 FILES = (CONFIG, WEIGHTS, PROCESSOR, RECORD, CARD, REPORT)
 
@@ -165,7 +166,6 @@ def save(
     made: Result, tuning: "Tuning", trained: NucleiPreTrainedModel | None, processor: NucleiImageProcessor, out: Path
 ) -> None:
     """Write the folder, all of its files together."""
-    from .card import build_card
     from .report import build_report
 
     with TemporaryDirectory() as scratch:
@@ -180,9 +180,9 @@ def save(
         processor.save_pretrained(folder)
         made.record["weights_sha256"] = sha256(folder / WEIGHTS)
         (folder / RECORD).write_text(json.dumps(made.record, indent=1) + "\n", encoding="utf-8")
-        (folder / CARD).write_text(build_card(folder, name=out.name), encoding="utf-8")
         shown = {sample.id: sample for sample in tuning.measured}
         (folder / REPORT).write_text(build_report(made, shown), encoding="utf-8")
+        (folder / CARD).write_text(build_card(folder, name=out.name), encoding="utf-8")
         durable.write_all({out / name: (folder / name).read_bytes() for name in FILES})
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..model.image_processing_nuclei import Maps, NucleiImageProcessor
 from .augment import median_diameter
-from .measuring import outcome
+from .measuring import scores
 from .samples import Sample
 
 NAMES = ("threshold", "separation", "min_area", "diameter", "min_diameter", "max_diameter", "distance_sigma")
@@ -94,9 +94,7 @@ def fit_cut(
         )
 
     def score(tried: NucleiImageProcessor) -> float:
-        return float(
-            np.mean([outcome(s, tried.instances(m)).figures["score"] for s, m in zip(samples, maps, strict=True)])
-        )
+        return float(np.mean([scores(s, tried.instances(m))["score"] for s, m in zip(samples, maps, strict=True)]))
 
     fitted, best = processor, score(processor)
     for name, values in (("threshold", THRESHOLDS), ("separation", SEPARATIONS), ("min_area", MIN_AREAS)):

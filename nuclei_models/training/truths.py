@@ -8,12 +8,13 @@ from scipy import ndimage
 
 from ..images.label_images import label_pixels, to_labels
 from ..images.outlines import draw, read_geojson, read_rois
-from ..images.reader import ImageError
+from ..images.reader import ImageError, MicroscopyImage, inspect
 from .cellpose import read_masks
 from .folders import CELLPOSE, GEOJSON, LABELS, PER_NUCLEUS, Pair
 from .samples import DataError
 
 FEW_VALUES, MANY_PARTS = 5, 4  # so few numbers, each on so many parts: classes, not nuclei
+_AXES = {"T": "time point(s)", "Z": "Z plane(s)"}
 _TOUCHING = np.ones((3, 3), bool)
 
 
@@ -41,20 +42,22 @@ class Truth:
     mask: BinaryMask | None = None
 
 
-def read_truth(pair: Pair, shape: tuple[int, int]) -> Truth:
+def read_truth(pair: Pair, image: MicroscopyImage) -> Truth:
     """Read the truth of an image.
 
     Args:
-        shape: Height and width of the image.
+        image: As it was read; of a stack of labels the same plane is taken.
 
     Raises:
         DataError, ImageError: It can't be read or isn't one; the message names the file and says what to do.
     """
-    first = pair.truth[0]
+    first, shape = pair.truth[0], (image.pixels.shape[0], image.pixels.shape[1])
     if pair.kind == PER_NUCLEUS:
         return _per_nucleus(pair.truth, shape)
     if pair.kind == LABELS:
-        pixels, notes = label_pixels(first)
+        place, said = _place(first, image)
+        pixels, notes = label_pixels(first, **place)
+        notes += said
     elif pair.kind == CELLPOSE:
         pixels, notes = read_masks(first), []
     else:
@@ -63,6 +66,23 @@ def read_truth(pair: Pair, shape: tuple[int, int]) -> Truth:
         return Truth(labels, notes + more)
     check_shape(pixels, shape, first.name, pair.image.name)
     return _numbered(pixels, first.name, notes)
+
+
+def _place(path: Path, image: MicroscopyImage) -> tuple[dict[str, int], list[str]]:
+    """Which plane of a label image is that of its image, and a sentence where it has but one."""
+    asked = {axis.lower(): image.plane[axis] for axis in "TZ" if image.sizes[axis] > 1}
+    if not asked:
+        return {}, []
+    sizes = inspect(path).sizes
+    if max(sizes.values()) == 1:
+        return {}, [f"{path.name}: It is a single plane, taken for the one of {image.name} that is used."]
+    sizes = inspect(path, **asked).sizes
+    if any(sizes[axis] != image.sizes[axis] for axis in "TZ"):
+        have, want = (" and ".join(f"{s[a]} {_AXES[a]}" for a in "TZ") for s in (sizes, image.sizes))
+        raise DataError(
+            f"{path.name}: It has {have}, but its image {image.name} {want}: save the plane that was labelled, or all."
+        )
+    return asked, []
 
 
 def check_shape(pixels: np.ndarray, shape: tuple[int, int], name: str, image: str) -> None:

@@ -390,6 +390,14 @@ def test_an_own_network_is_published_with_its_own_card(own, evaluated, tmp_path)
         assert untrue not in card
 
 
+def test_a_report_that_was_deleted_is_not_published_nor_named(own, tmp_path):
+    folder = shutil.copytree(own, tmp_path / "model")
+    (folder / "report.html").unlink()
+    assemble(folder, tmp_path / "out", "someone/mine", "v1.2.3", onnx=False)
+    assert not (tmp_path / "out/report.html").exists()
+    assert "report.html" not in (tmp_path / "out/README.md").read_text()
+
+
 def test_an_own_networks_record_must_be_its_own(own, tmp_path):
     folder = shutil.copytree(own, tmp_path / "model")
     record = json.loads((folder / "training.json").read_text())

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from nuclei_models import NucleiImageProcessor, UNet, UNetConfig
-from nuclei_models.training.samples import Sample
-from train.studies import inference
+from nuclei_models.training.samples import DataError, Sample
+from train.studies import inference, own_images
 from train.studies.attempts import figures
 from train.studies.inference import rescaled
 from train.studies.protocol96 import split, squeeze
@@ -84,6 +84,23 @@ def test_table_gives_the_range_of_seeds(tmp_path):
         record = {"name": "a", "seed": seed, "figures": {"all": figures, "colour": figures, "other": figures}}
         (tmp_path / f"a-{seed}.json").write_text(json.dumps(record))
     assert "| a | 2 | 0.450 (0.400 to 0.500) |" in table(tmp_path)
+
+
+def test_weights_that_have_seen_a_laboratory_show_nothing_of_it(tmp_path):
+    (tmp_path / "training.json").write_text('{"data": [{"set": "dsb2018"}], "initial": {"data": [{"set": "tnbc"}]}}')
+    own_images.refuse_seen(str(tmp_path), ["nuinsseg"])
+    with pytest.raises(DataError, match="was trained on images of tnbc"):
+        own_images.refuse_seen(str(tmp_path), ["nuinsseg", "tnbc"])
+    (tmp_path / "training.json").unlink()
+    with pytest.raises(DataError, match=r"has no training\.json that names"):
+        own_images.refuse_seen(str(tmp_path), ["nuinsseg"])
+
+
+def test_the_table_of_own_images(tmp_path):
+    record = {"laboratory": "tnbc", "model": "unet", "images": 5, "minutes": 10.0, "threads": 2, "kept": "trained"}
+    record |= {"seed": 0, "tests": 7, "start": {"bowl_map": 0.1, "iou": 0.2}, "result": {"bowl_map": 0.3, "iou": 0.4}}
+    (tmp_path / "a.json").write_text(json.dumps(record))
+    assert "| tnbc | unet | 5 | 10, 2 | trained | 7 | 0.100 | 0.300 | 0.200 | 0.400 |" in own_images.table(tmp_path)
 
 
 def test_the_96_protocols_parts_are_disjoint_and_whole():

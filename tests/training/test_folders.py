@@ -14,6 +14,7 @@ import tifffile
 from PIL import Image
 
 from nuclei_models.analysis.measurements import measure
+from nuclei_models.images.label_images import to_labels
 from nuclei_models.output import export
 from nuclei_models.training.reading import Data, read_folder
 from nuclei_models.training.samples import DataError
@@ -127,6 +128,28 @@ def test_every_layout_gives_the_same_images_and_nuclei(tmp_path, layout):
     told = " ".join(data.notes)
     assert ("one label image of 4 nuclei" in told) == (layout == "one label image under masks")
     assert ("1 object(s)" in told) == (layout == "QuPath's cells")
+
+
+@pytest.mark.parametrize("says_so", [True, False])
+def test_of_a_stack_the_same_plane_of_image_and_labels_is_taken(tmp_path, says_so):
+    """Also where the labels' file doesn't say that its pages are Z planes."""
+    image, labels = FIELDS["a"]
+    planes = np.stack([labels * 0, labels[::-1], labels[:, ::-1], labels * 0, labels]).astype(np.uint16)
+    stack = np.stack([image * 0, image[::-1], image[:, ::-1], image * 0, image])
+    tifffile.imwrite(tmp_path / "x.tif", stack, imagej=True, metadata={"axes": "ZYX"})
+    options = {"imagej": True, "metadata": {"axes": "ZYX"}} if says_so else {"metadata": None}
+    tifffile.imwrite(tmp_path / "x_labels.tif", planes, photometric="minisblack", **options)
+    data = read_folder(tmp_path)
+    assert (data.samples[0].image == stack[2]).all() and (data.samples[0].labels == to_labels(planes[2], "")).all()
+    save(tmp_path / "x_labels.tif", planes[2].astype(np.int32))
+    data = read_folder(tmp_path)
+    assert data.samples[0].labels.max() == 4
+    assert "x_labels.tif: It is a single plane, taken for the one of x.tif that is used." in data.notes
+    tifffile.imwrite(tmp_path / "x_labels.tif", planes[:4], imagej=True, metadata={"axes": "ZYX"})
+    with pytest.raises(
+        DataError, match=r"x_labels.tif: It has 1 time point\(s\) and 4 Z plane\(s\), but its image x.tif"
+    ):
+        read_folder(tmp_path)
 
 
 def test_ovals_rectangles_and_composites_are_nuclei_and_lines_are_not(tmp_path):

@@ -21,7 +21,7 @@ from nuclei_models.training import DataError, train
 from nuclei_models.training.budget import LEAST, PATIENCE, Budget
 from nuclei_models.training.candidates import FITTED, SCALED, START, TRAINED, Candidates
 from nuclei_models.training.example import draw, write_example
-from nuclei_models.training.measuring import Outcome, outcome
+from nuclei_models.training.measuring import Outcome, outcome, scores
 from nuclei_models.training.recipe import FINE_TUNING, Recipe
 from nuclei_models.training.report import build_report
 from nuclei_models.training.samples import Sample
@@ -53,6 +53,17 @@ def tiny(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def images(tmp_path_factory) -> Path:
     return write_example(tmp_path_factory.mktemp("data") / "rings", 10, 96, 10)
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory) -> tuple[Path, Path]:
+    """Two images to train on, and two that are held out."""
+    both = write_example(tmp_path_factory.mktemp("few") / "train", 4, 96, 10)
+    for kind in ("images", "labels"):
+        (both.with_name("held") / kind).mkdir(parents=True)
+        for name in ("field-03.tif", "field-04.tif"):
+            (both / kind / name).rename(both.with_name("held") / kind / name)
+    return both, both.with_name("held")
 
 
 @pytest.fixture(scope="module")
@@ -158,29 +169,28 @@ def test_a_network_that_it_cant_train_is_refused_first(options, said, images, tm
 
 
 @pytest.mark.parametrize("names", [["nucleus"], ["background", "nucleus"], ["nucleus", "distance"]])
-def test_networks_of_other_channels_are_trained(names, tmp_path):
-    few = write_example(tmp_path / "few", 2, 48, 4)
+def test_networks_of_other_channels_are_trained(names, few, tmp_path):
     UNet(UNetConfig(channels=[2, 4], padding="same", id2label=dict(enumerate(names)))).save_pretrained(tmp_path / "one")
     NucleiImageProcessor(channel_names=names).save_pretrained(tmp_path / "one")
     recipe = replace(SHORT, steps=1, batch=1, validations=1)
-    result = train(few, tmp_path / "out", model=str(tmp_path / "one"), minutes=1, recipe=recipe)
+    result = train(few[0], tmp_path / "out", model=str(tmp_path / "one"), minutes=1, held_out=few[1], recipe=recipe)
     assert TRAINED in result.figures and load(tmp_path / "out")[0].channel_names == names
 
 
-def test_a_training_that_harms_keeps_the_start(trained, tmp_path):
-    """Cross-validated, at a learning rate that destroys what was learnt."""
-    few = write_example(tmp_path / "few", 3, 80, 7)
+def test_a_training_that_harms_keeps_the_start(trained, few, tmp_path):
+    """At a learning rate that destroys what was learnt."""
     worse = replace(SHORT, learning_rate=3.0)
-    result = train(few, tmp_path / "model", model=str(trained.folder), minutes=1, recipe=worse)
-    assert result.kept in (START, SCALED) and result.record["split"]["folds"] == 3
+    start = str(trained.folder)
+    result = train(few[0], tmp_path / "model", model=start, minutes=1, held_out=few[1], recipe=worse)
+    assert result.kept in (START, SCALED) and result.record["split"]["folds"] == 1
     assert result.figures[TRAINED]["score"] < result.figures[START]["score"]
     assert "The start is kept" in result.why or result.kept == SCALED
     assert sha256(tmp_path / "model/model.safetensors") == sha256(trained.folder / "model.safetensors")
 
 
 def test_few_images_are_cross_validated_and_then_all_trained_on(tiny, tmp_path):
-    few = write_example(tmp_path / "few", 2, 96, 10)
-    result = train(few, tmp_path / "model", model=str(tiny), minutes=2, recipe=replace(QUICK, steps=30))
+    two = write_example(tmp_path / "two", 2, 96, 10)
+    result = train(two, tmp_path / "model", model=str(tiny), minutes=2, recipe=replace(QUICK, steps=30))
     assert len(result.record["split"]["measured"]) == 2 and result.record["training"]["trained_on"] == 2
     assert result.is_trained and len(result.record["training"]["runs"]) == 3
     assert sha256(tmp_path / "model/model.safetensors") != sha256(tiny / "model.safetensors")
@@ -222,7 +232,7 @@ def test_ctrl_c_keeps_the_best_so_far_and_the_same_call_goes_on(tiny, images, tm
 
 def test_what_is_stopped_in_a_part_is_measured_on_that_part_and_says_so(tiny, tmp_path):
     """Cross-validated: what there is then was trained without the images of that part, and with no others."""
-    few = write_example(tmp_path / "few", 4, 64, 5)
+    four = write_example(tmp_path / "four", 4, 64, 5)
     runs: list[int] = []
 
     def press(now) -> None:
@@ -231,7 +241,7 @@ def test_what_is_stopped_in_a_part_is_measured_on_that_part_and_says_so(tiny, tm
             if runs.count(1) == 2 and now.step == 4:  # of the second part
                 raise KeyboardInterrupt
 
-    result = train(few, tmp_path / "model", model=str(tiny), minutes=2, recipe=SHORT, progress=press)
+    result = train(four, tmp_path / "model", model=str(tiny), minutes=2, recipe=SHORT, progress=press)
     record, card = result.record, (tmp_path / "model/README.md").read_text()
     (stopped,) = (run for run in record["training"]["runs"] if run["stopped"] == "you")
     assert record["training"]["trained_on"] + len(record["split"]["measured"]) == 4
@@ -308,6 +318,20 @@ def test_the_best_is_chosen_and_of_equals_the_earlier():
     assert choose(start=0.5, scaled=0.55, trained=0.54) == SCALED
     assert choose(start=0.5, trained=0.6, fitted=0.7) == FITTED
     assert choose(start=0.5, trained=0.4, fitted=0.45) == START
+
+
+def test_settings_are_chosen_by_the_score_that_is_reported():
+    image, labels = draw(0)
+    truth = labels.copy()
+    truth[:20] = -1  # nobody labelled it
+    found = np.roll(labels, 2, axis=0)
+    found[found == 3] = 0
+    sample = Sample("a", image, truth)
+    figures = outcome(sample, found).figures
+    assert scores(sample, found) == pytest.approx(
+        {n: figures[n] for n in ("bowl_map", "ap_50", "iou", "score")}, abs=1e-5
+    )
+    assert 0.2 < figures["score"] < 0.9
 
 
 def test_a_diameter_that_is_found_wrong_is_set():

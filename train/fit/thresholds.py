@@ -20,13 +20,13 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from nuclei_models.analysis.metrics import bowl_map, count_mask, iou_matrix, match
 from nuclei_models.inference.loading import load
 from nuclei_models.inference.segmentation import nuclear_diameter
 from nuclei_models.inference.tiling import predict_logits
 from nuclei_models.model.image_processing_nuclei import Maps, NucleiImageProcessor
 from nuclei_models.model.instances import find_instances
 from nuclei_models.model.modeling_nuclei import NucleiPreTrainedModel
+from nuclei_models.training.measuring import scores
 from nuclei_models.training.samples import Sample
 from train.evaluation.lists import samples_of
 from train.fit.bundle import save_processor
@@ -49,13 +49,9 @@ def judge(samples: list[Sample], maps: list[Maps], settings: list[Setting]) -> l
     for setting in tqdm(settings, unit="setting"):
         scaled = [setting | {"min_area": setting["min_area"] * m.pixel_area} for m in maps]
         found = [find_instances(m.probability, m.distance, **s) for m, s in zip(maps, scaled, strict=True)]
-        found = [np.where(s.labels < 0, 0, f) for s, f in zip(samples, found, strict=True)]  # what nobody labelled
-        pairs = [iou_matrix(np.maximum(s.labels, 0), f) for s, f in zip(samples, found, strict=True)]
-        ap = np.mean([bowl_map(pair) for pair in pairs])
-        iou = np.mean([count_mask(np.maximum(s.labels, 0), f).iou for s, f in zip(samples, found, strict=True)])
-        at_half = np.mean([match(pair, 0.5).ap for pair in pairs])
-        figures = {"bowl_map": ap, "ap_50": at_half, "nucleus_iou": iou, "score": (ap + iou) / 2}
-        report.append(setting | {k: round(float(v), 4) for k, v in figures.items()})
+        rows = [scores(s, f) for s, f in zip(samples, found, strict=True)]
+        names = {"bowl_map": "bowl_map", "ap_50": "ap_50", "nucleus_iou": "iou", "score": "score"}
+        report.append(setting | {k: round(float(np.mean([row[v] for row in rows])), 4) for k, v in names.items()})
     return report
 
 

@@ -36,9 +36,8 @@ from nuclei_models import NucleiImageProcessor
 from nuclei_models import model as model_room
 from nuclei_models.inference.loading import PROCESSOR, load
 from nuclei_models.model.repository import CONFIG, HASH, WEIGHTS, HubError, sha256
-from nuclei_models.training.card import RECORD, read_record
+from nuclei_models.training.card import RECORD, REPORT, read_record
 from nuclei_models.training.card import build_card as build_own_card
-from nuclei_models.training.result import REPORT
 from train.release.card import EVALUATION, RECIPE, TRAINING_RECORD, build_card, read_examples, read_recipe
 
 ROOT = Path(__file__).parents[2]
@@ -118,7 +117,8 @@ def assemble(weights: Path, out: Path, repo_id: str, tag: str, onnx: bool = True
             shutil.copy(weights / name, out / name)
     is_own = read_record(weights) is not None
     if is_own:
-        shutil.copy(weights / REPORT, out / REPORT)
+        if (weights / REPORT).is_file():  # it shows images, and may have been deleted
+            shutil.copy(weights / REPORT, out / REPORT)
     else:
         (out / RECIPE).write_text(read_recipe(weights))
 

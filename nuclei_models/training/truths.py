@@ -56,7 +56,7 @@ def read_truth(pair: Pair, image: MicroscopyImage) -> Truth:
         return _per_nucleus(pair.truth, shape)
     if pair.kind == LABELS:
         place, said = _place(first, image)
-        pixels, notes = label_pixels(first, **place)
+        pixels, notes = label_pixels(first, z=place.get("z"), t=place.get("t"))
         notes += said
     elif pair.kind == CELLPOSE:
         pixels, notes = read_masks(first), []

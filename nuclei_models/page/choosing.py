@@ -29,6 +29,7 @@ class Opened(NamedTuple):
     note: Any = SKIP
     pixel_size: Any = SKIP
     source: Any = SKIP
+    picture: Any = SKIP
     result: Any = SKIP
     status: Any = SKIP
     viewer: Any = SKIP
@@ -36,11 +37,12 @@ class Opened(NamedTuple):
     histogram: Any = SKIP
     table: Any = SKIP
     picked: Any = SKIP
+    doubts: Any = SKIP
 
 
 def no_numbers() -> dict[str, Any]:
     """Values for the components that `Page.count` fills."""
-    return {"summary": "", "histogram": "", "table": gr.HTML(value=EMPTY, mark=None), "picked": ""}
+    return {"summary": "", "histogram": "", "table": gr.HTML(value=EMPTY, mark=None), "picked": "", "doubts": ""}
 
 
 def session_of(request: gr.Request | None) -> str:
@@ -71,7 +73,8 @@ class Chooser:
         if not self.visitors.ask(session, number, question) or not self.visitors.answer(session, question):
             return Opened()
         hidden = dict.fromkeys(("series", "channel", "z", "t"), gr.update(visible=False))
-        nothing = {"source": "", "result": "", "status": "", "viewer": gr.HTML(value=EMPTY, of="", mark=None)}
+        nothing: dict[str, Any] = dict.fromkeys(("source", "picture", "result", "status"), "")
+        nothing["viewer"] = gr.HTML(value=EMPTY, of="", mark=None)
         return Opened(**hidden, **nothing, **no_numbers(), note=beyond(), pixel_size=None)
 
     def example_chosen(self, event: gr.EventData, request: gr.Request, number: float) -> tuple:
@@ -134,6 +137,7 @@ class Chooser:
         value, images = pictures.preview(picture)
         value |= {"of": shown["picture"], "turn": 0}
         return self.changed(
+            picture=shown["picture"],
             viewer=gr.HTML(value=value, bases=images, of=shown["picture"], mark=None),
             note=as_html(picture.about),
             pixel_size=pixel_size_shown(picture.pixel_size),
@@ -142,7 +146,7 @@ class Chooser:
 
     def changed(self, **values: Any) -> Opened:
         """What is of an image, and nothing of the result that was shown before."""
-        return Opened(**{"result": "", "status": ""} | no_numbers() | values)
+        return Opened(**{"picture": "", "result": "", "status": ""} | no_numbers() | values)
 
     def source(self, key: str | None) -> Source | None:
         """The file of this key, which is shown; `None` if none is."""

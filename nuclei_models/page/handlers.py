@@ -12,12 +12,10 @@ from html import escape
 
 import gradio as gr
 
-from ..analysis.measurements import pixel_size_doubt
-from ..analysis.out_of_domain import read_domain, warning
+from ..analysis.out_of_domain import read_domain
 from ..inference.bundled import TITLES
-from ..inference.segmentation import median_diameter
 from ..inference.settings import Cut, RunSettings
-from . import files, numbers, pictures
+from . import doubts, files, numbers, pictures
 from .choosing import SKIP, Chooser, held, no_numbers, session_of
 from .desk import Desk
 from .examples import Example
@@ -46,8 +44,21 @@ class Page:
 
     # running the networks
 
-    def ask(self, request: gr.Request, number: float, diameter: float | None, level: str | None, tta: bool) -> tuple:
-        """-> question, status. All that a run is made of is settled here, before it waits for its turn."""
+    def ask(
+        self,
+        request: gr.Request,
+        number: float,
+        diameter: float | None,
+        level: str | None,
+        tta: bool,
+        pixel_size: float | None = None,
+        about: str = "",
+    ) -> tuple:
+        """-> question, status. All that a run is made of is settled here, before it waits for its turn.
+
+        Args:
+            pixel_size: As typed on the page. It counts for the image that it was typed for: that of the key `about`.
+        """
         settings, session = run_settings(diameter, level, tta), session_of(request)
         key = self.visitors.picture(session)
         if not key:
@@ -55,7 +66,8 @@ class Page:
             raise gr.Error(text, print_exception=False)
         picture = held(self.store, key)
         assert isinstance(picture, Picture)
-        question = Question(picture, settings)
+        size = pixel_size_of(pixel_size, picture.pixel_size) if about == key else picture.pixel_size
+        question = Question(picture, settings, size)
         return (question.key, "") if self.visitors.ask(session, number, question, key) else ("", SKIP)
 
     def analyse(self, request: gr.Request, key: str, progress=gr.Progress()) -> tuple:  # noqa: B008 - Gradio's way
@@ -65,7 +77,7 @@ class Page:
         if question is None or question.picture is None or question.settings is None:
             return "", SKIP
         try:
-            analysis = self.run(question.picture, question.settings, progress, question.check)
+            analysis = self.run(question.picture, question.settings, progress, question.check, question.pixel_size)
         except Cancelled:
             return "", SKIP
         except ValueError as error:
@@ -73,16 +85,25 @@ class Page:
                 return "", SKIP
             raise gr.Error(escape(str(error)), print_exception=False) from error
         took = ", ".join(f"{TITLES[key]} {seconds:.1f} s" for key, seconds in analysis.seconds.items())
-        strange, result = self.strange(analysis), self.store.put(analysis)
+        result = self.store.put(analysis)
         if not self.visitors.answer(session, question, result=result):
             self.store.drop(result)
             return "", SKIP
-        return result, f"Done: {took}.{strange}"
+        return result, f"Done: {took}."
 
     def run(
-        self, picture: Picture, settings: RunSettings, progress: Callable | None, check: Callable[[], None] | None
+        self,
+        picture: Picture,
+        settings: RunSettings,
+        progress: Callable | None,
+        check: Callable[[], None] | None,
+        pixel_size: tuple[float, float] | None = None,
     ) -> Analysis:
-        """Both networks on an image."""
+        """Both networks on an image.
+
+        Args:
+            pixel_size: (y, x) in micrometres: evidence for the nuclear diameter.
+        """
         maps, seconds, diameters = {}, {}, {}
         for i, network in enumerate(self.networks):
 
@@ -92,19 +113,12 @@ class Page:
 
             start = time.perf_counter()
             key = network.key
-            maps[key] = self.networks.predict(key, picture.pixels, settings, tell, check, picture.pixel_size)
+            maps[key] = self.networks.predict(key, picture.pixels, settings, tell, check, pixel_size)
             seconds[key], diameters[key] = time.perf_counter() - start, maps[key].diameter.pixels
         processors = {n.key: n.processor for n in self.networks}
-        return Analysis(picture, maps, processors, settings, seconds, diameters, picture.pixel_size)
-
-    def strange(self, analysis: Analysis) -> str:
-        """What the visitor is warned of, as Markdown."""
-        maps, labels = list(analysis.maps.values()), [analysis.labels(key, Cut()) for key in analysis.maps]
-        texts = [warning(self.domain, maps, labels, next(iter(analysis.diameters.values()), None))]
-        doubts = (m.diameter.doubt(median_diameter(found)) for m, found in zip(maps, labels, strict=True))
-        texts.append(next(filter(None, doubts), None))
-        texts.append(pixel_size_doubt(next(map(median_diameter, labels), None), analysis.picture.pixel_size))
-        return "".join(f"\n\n⚠️ **{text.split('. ', 1)[0]}.** {text.split('. ', 1)[1]}" for text in texts if text)
+        analysis = Analysis(picture, maps, processors, settings, seconds, diameters, pixel_size, pixel_size)
+        doubts.strangeness(analysis, self.domain)  # while the maps are cut as fitted
+        return analysis
 
     def cancel(self, request: gr.Request, number: float) -> str:
         """-> status. The visitor's run stops at its next layer, or before it has begun; what is shown stays."""
@@ -124,16 +138,16 @@ class Page:
         return analysis.measured(pixel_size_of(pixel_size, analysis.picture.pixel_size))
 
     def show(self, request: gr.Request, number: float, key: str | None, *controls) -> tuple:
-        """-> result, viewer, summary, histogram, table, picked: a new result takes the place of all that was shown."""
+        """-> result, viewer, summary, histogram, table, picked, doubts: a new result takes the place of all before."""
         turn = self.visitors.take_turn(session_of(request), key, number, PICTURE)
         if turn is None:
-            return (SKIP,) * 6
+            return (SKIP,) * 7
         cut, pixel_size = self.controls(*controls)
         analysis = self.analysis(key, pixel_size)
         value = pictures.render(analysis, cut, list(controls[:3])) | {"of": key, "turn": turn.number}
         images = {"image": pictures.image(analysis, pictures.Look())}
         if not turn.is_last(PICTURE):
-            return (SKIP,) * 6
+            return (SKIP,) * 7
         return key, gr.HTML(value=value, bases=images, of=key), *no_numbers().values()
 
     def cut(self, request: gr.Request, number: float, key: str | None, *controls):
@@ -151,16 +165,18 @@ class Page:
         return round(float(event._data["diameter"]), 1)
 
     def count(self, request: gr.Request, number: float, key: str | None, *controls) -> tuple:
-        """-> summary, histogram, table, picked nucleus, viewer, which shows numbers too."""
+        """-> summary, histogram, table, picked nucleus, doubts, and the viewer, which shows numbers too."""
         turn = self.visitors.take_turn(session_of(request), key, number, NUMBERS)
         if turn is None:
-            return (SKIP,) * 5
+            return (SKIP,) * 6
         cut, pixel_size = self.controls(*controls)
         analysis = self.analysis(key, pixel_size)
         rows = numbers.rows(analysis, cut)
         table = gr.HTML(value=rows, mark=None)
-        values = numbers.summary(analysis, cut), numbers.histogram(analysis, cut), table, PICK, gr.HTML(numbers=rows)
-        return values if turn.is_last(NUMBERS) else (SKIP,) * 5
+        told = doubts.as_html(doubts.doubts(analysis, cut, self.domain))
+        summary, histogram = numbers.summary(analysis, cut), numbers.histogram(analysis, cut)
+        values = summary, histogram, table, PICK, told, gr.HTML(numbers=rows)
+        return values if turn.is_last(NUMBERS) else (SKIP,) * 6
 
     def pick(self, event: gr.EventData, request: gr.Request, number: float, key: str | None, *controls) -> tuple:
         """-> viewer, table, picked nucleus: a click on a picture or on a row."""

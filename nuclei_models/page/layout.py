@@ -70,7 +70,7 @@ def build(networks: Networks, examples: list[Example] | None = None) -> gr.Block
         gr.Markdown("# Find cell nuclei\nU-Net and U-Net++ side by side, on your own microscopy image.")
         c = SimpleNamespace()
         # keys of what the page shows and asks; sent with every event, so that all its values are of one moment
-        c.source, c.question, c.made, c.result = (gr.Textbox("", visible=False) for _ in range(4))
+        c.source, c.picture, c.question, c.made, c.result = (gr.Textbox("", visible=False) for _ in range(5))
         c.number = gr.Number(0, visible=False)
         with gr.Row(elem_id="main"):
             with gr.Column(scale=1, min_width=280):
@@ -102,7 +102,11 @@ def input_column(c: SimpleNamespace, networks: Networks, examples: list[Example]
     c.t = gr.Slider(1, 2, 1, step=1, label="Time point", visible=False, elem_id="t")
     c.note = gr.HTML(limits.beyond(), elem_id="note")
     c.pixel_size = gr.Number(
-        None, label="Pixel size (µm)", info="Taken from the file where it says so.", minimum=0, elem_id="pixel-size"
+        None,
+        label="Pixel size (µm)",
+        info="Taken from the file where it says so. It helps to find the nuclear diameter.",
+        minimum=0,
+        elem_id="pixel-size",
     )
     with gr.Row():
         c.run = gr.Button("Segment", variant="primary", min_width=100, elem_id="run")
@@ -134,6 +138,7 @@ def input_column(c: SimpleNamespace, networks: Networks, examples: list[Example]
 
 def result_column(c: SimpleNamespace, networks: Networks, page: Page) -> None:
     """What was found: pictures, live controls, numbers, files."""
+    c.doubts = gr.HTML(elem_id="doubts")
     c.viewer = gr.HTML(
         value=EMPTY,
         html_template='<div class="nm-viewer"></div>',
@@ -218,8 +223,8 @@ def connect(blocks: gr.Blocks, c: SimpleNamespace, page: Page) -> None:
     opened = list(Opened(**{name: getattr(c, name) for name in Opened._fields}))
     controls = [c.threshold, c.separation, c.min_area, c.pixel_size]
     shown = [c.number, c.result, *controls]
-    counted = [c.summary, c.histogram, c.table, c.picked]
-    settings = [c.number, c.diameter, c.level, c.tta]
+    counted = [c.summary, c.histogram, c.table, c.picked, c.doubts]
+    settings = [c.number, c.diameter, c.level, c.tta, c.pixel_size, c.picture]
 
     # a new image, or another plane
     gr.on([c.file.upload, c.file.clear], choose.uploaded, [c.number, c.file], opened, js=NUMBER, **quiet)

@@ -4,6 +4,7 @@ from html import escape
 
 import numpy as np
 
+from ..analysis.figures import DOUBTFUL
 from ..inference.bundled import TITLES
 from ..inference.settings import Cut
 from .limits import TABLE_ROWS
@@ -58,8 +59,10 @@ def _figures(analysis: Analysis, key: str, cut: Cut) -> dict[str, str]:
         return _short(float(np.median(values))) if len(values) else "–"
 
     diameter = analysis.diameters.get(key)
-    figures = {
-        "Nuclei": f"{count:,}",
+    figures = {"Nuclei": f"{count:,}"}
+    if "confidence" in table:
+        figures[f"Doubtful (confidence below {DOUBTFUL})"] = f"{(table['confidence'] < DOUBTFUL).sum():,}"
+    figures |= {
         "Median area": f"{middle(area)} {unit}" if count else "–",
         "Density": density,
         "Covered by nuclei": f"{table['area_px'].sum() / pixels:.1%}",
@@ -81,7 +84,8 @@ def rows(analysis: Analysis, cut: Cut) -> dict:
         names = [name for name in COLUMNS if name in table]
         cells = [table[name].tolist() if name == "label" else _rounded(table[name]) for name in names]
         networks.append({"key": key, "title": TITLES[key], "rows": list(zip(*cells, strict=True))})
-    return {"columns": [COLUMNS[name] for name in names], "networks": networks, "limit": TABLE_ROWS}
+    columns = [COLUMNS[name] for name in names]
+    return {"columns": columns, "networks": networks, "limit": TABLE_ROWS, "doubtful": DOUBTFUL}
 
 
 def _rounded(values: np.ndarray) -> list[float]:

@@ -100,6 +100,7 @@ class Analysis:
         seconds: How long each took.
         diameters: The nuclear diameter that each run assumed, pixels, where it is known.
         pixel_size: (y, x) in micrometres, what nuclei are measured with; see `measured`.
+        run_pixel_size: The same as the networks had it, as evidence for the diameter.
         mends: What the visitor mended.
     """
 
@@ -110,6 +111,7 @@ class Analysis:
     seconds: Mapping[str, float] = field(default_factory=dict)
     diameters: Mapping[str, float | None] = field(default_factory=dict)
     pixel_size: tuple[float, float] | None = None
+    run_pixel_size: tuple[float, float] | None = None
     mends: Mends = field(default_factory=Mends, repr=False, compare=False)
     _last: dict[str, tuple[Any, Any]] = field(default_factory=dict, repr=False, compare=False)
 

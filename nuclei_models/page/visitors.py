@@ -25,11 +25,17 @@ class Question:
     Attributes:
         key: Names it, unguessable.
         picture, settings: What the networks are to run on, and how; `None` where the question is to open an image.
+        pixel_size: (y, x) in micrometres, as the visitor or the file says it.
     """
 
-    def __init__(self, picture: Picture | None = None, settings: RunSettings | None = None):
+    def __init__(
+        self,
+        picture: Picture | None = None,
+        settings: RunSettings | None = None,
+        pixel_size: tuple[float, float] | None = None,
+    ):
         self.key = secrets.token_urlsafe(16)
-        self.picture, self.settings = picture, settings
+        self.picture, self.settings, self.pixel_size = picture, settings, pixel_size
         self._dropped = threading.Event()
 
     def drop(self) -> None:

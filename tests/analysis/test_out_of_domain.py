@@ -9,10 +9,11 @@ from scipy import ndimage
 
 from nuclei_models.analysis import out_of_domain as domain
 from nuclei_models.analysis.out_of_domain import NOTHING, SIGNALS, STRANGE, Domain, read_domain, signals, warning
-from nuclei_models.inference.settings import RunSettings
+from nuclei_models.inference.settings import Cut, RunSettings
 from nuclei_models.model.image_processing_nuclei import Maps
 from nuclei_models.model.instances import find_instances
 from nuclei_models.model.repository import sha256
+from nuclei_models.page.doubts import doubts
 from nuclei_models.page.handlers import Page
 from nuclei_models.page.state import Picture
 from nuclei_models.training.samples import Sample
@@ -123,7 +124,7 @@ def test_the_page_says_it(tmp_path):
     page = Page(networks, [])
     assert page.domain is None  # the bundled rule knows other networks
     page.domain = Domain(**RULE | {"bias": 9.0}, networks=(), figures={})
-    analysis = page.run(Picture("a", blobs()), RunSettings(), None, None)
-    assert "⚠️ **This doesn't look like an image of nuclei.**" in page.strange(analysis)
-    page.domain = Domain(**RULE | {"bias": -9.0}, networks=(), figures={})
-    assert page.strange(analysis) == ""
+    for bias, said in ((9.0, ["This doesn't look like an image of nuclei."]), (-9.0, [])):
+        page.domain = Domain(**RULE | {"bias": bias}, networks=(), figures={})
+        analysis = page.run(Picture("a", blobs()), RunSettings(), None, None)
+        assert [doubt.title for doubt in doubts(analysis, Cut(), page.domain)] == said

@@ -67,7 +67,7 @@ def gated(function: Callable) -> Callable:
 
 
 CONTROLS = ("threshold", "separation", "min_area", "pixel_size")
-COUNTED = ("summary", "histogram", "table", "picked")
+COUNTED = ("summary", "histogram", "table", "picked", "doubts")
 OUTPUTS = {
     "open": Opened._fields,
     "plane": Opened._fields,
@@ -104,6 +104,7 @@ class Visitor:
 
     def __post_init__(self) -> None:
         self.values = {"source": "", "result": "", "question": "", "made": "", "note": "", "status": ""}
+        self.values |= {"picture": "", "doubts": ""}
         self.values |= self.fitted | {"pixel_size": None}
         self.values |= {"series": 0, "channel": 0, "z": 1, "t": 1, "diameter": None, "level": WHOLE, "tta": False}
         self.values |= {"summary": "", "histogram": "", "table": {}, "picked": ""}

@@ -79,7 +79,7 @@ class World:
         calls: dict[str, Callable[[], Any]] = {
             "open": lambda: choose.uploaded(request, number, more["path"]),
             "plane": lambda: choose.plane_chosen(request, number, v["source"], v["channel"], v["z"], v["t"]),
-            "ask": lambda: page.ask(request, number, v["diameter"], v["level"], v["tta"]),
+            "ask": lambda: page.ask(request, number, v["diameter"], v["level"], v["tta"], None, ""),
             "analyse": lambda: page.analyse(request, v["question"], None),
             "show": lambda: page.show(request, number, v["made"], *shown[1:]),
             "cut": lambda: page.cut(request, number, *shown),

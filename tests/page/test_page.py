@@ -36,7 +36,9 @@ def networks(tmp_path_factory) -> Networks:
 def analysis(networks) -> Analysis:
     pixels = as_type(blobs(), np.uint16)
     truth = segment(pixels, networks["unet"].model, networks["unet"].processor).labels
-    return Page(networks, []).run(Picture("cells", pixels, (0.5, 0.5), ("about",), truth), RunSettings(), None, None)
+    return Page(networks, []).run(
+        Picture("cells", pixels, (0.5, 0.5), ("about",), truth), RunSettings(), None, None, (0.5, 0.5)
+    )
 
 
 CUTS = [Cut(), Cut(threshold=0.7), Cut(separation=0.8, min_area=40), Cut(0.2, 0.3, 90)]

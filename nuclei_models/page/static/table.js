@@ -5,6 +5,7 @@
 const root = element.querySelector(".nm-table");
 let shown = 0; // which network
 let order = { column: 0, down: false };
+let onlyDoubtful = false;
 
 function make(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
@@ -23,6 +24,11 @@ function sorted(network) {
   return [...network.rows].sort((a, b) => sign * (a[i] - b[i]) || a[0] - b[0]);
 }
 
+function isDoubtful(row) { // its confidence is low
+  const i = props.value.columns.indexOf("confidence");
+  return i >= 0 && row[i] < props.value.doubtful;
+}
+
 function heading(column, i) {
   const is = order.column === i;
   const sort = make("button", { type: "button", title: `Sort by ${column}` }, column, is ? (order.down ? " ▼" : " ▲") : "");
@@ -38,6 +44,10 @@ function line(network, row) {
   const marked = props.mark && props.mark.key === network.key && props.mark.label === row[0];
   const node = make("tr", { tabindex: "0", "data-label": row[0], "aria-selected": String(Boolean(marked)) },
     ...row.map((x) => make("td", {}, format(x))));
+  if (isDoubtful(row)) {
+    node.classList.add("nm-doubtful");
+    node.cells[props.value.columns.indexOf("confidence")].append(" doubtful");
+  }
   const pick = () => trigger("select", { key: network.key, label: row[0] });
   node.addEventListener("click", pick);
   node.addEventListener("keydown", (event) => {
@@ -58,11 +68,17 @@ function draw() {
     tab.addEventListener("click", () => { shown = i; draw(); });
     return tab;
   });
-  const rows = sorted(network);
+  const every = sorted(network), few = every.filter(isDoubtful);
+  if (props.value.columns.includes("confidence")) {
+    const only = make("button", { type: "button", class: "nm-tool", "aria-pressed": String(onlyDoubtful) }, `Only doubtful (${few.length.toLocaleString("en")})`);
+    only.addEventListener("click", () => { onlyDoubtful = !onlyDoubtful; draw(); root.querySelector(".nm-tabs button:last-child").focus(); });
+    tabs.push(only);
+  }
+  const rows = onlyDoubtful ? few : every;
   let drawn = rows.slice(0, value.limit);
   const label = props.mark && props.mark.key === network.key ? props.mark.label : null;
   if (label !== null && !drawn.some((row) => row[0] === label)) {
-    drawn = [...rows.filter((row) => row[0] === label), ...drawn];
+    drawn = [...every.filter((row) => row[0] === label), ...drawn];
   }
   const table = make("table", { "aria-label": `Nuclei found by ${network.title}` },
     make("thead", {}, make("tr", {}, ...value.columns.map(heading))),

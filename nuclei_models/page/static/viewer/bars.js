@@ -5,8 +5,8 @@ Object.assign(Desk.prototype, {
     if (!value.networks.length) return [[{ key: "", title: "Your image", caption: "", alt: `Image ${value.name}, contrast stretched` }]];
     const how = look.paint === "probability" ? "probability map" : look.paint === "none" ? "not painted" : look.paint;
     const networks = value.networks.map(({ key, title }) => {
-      const net = this.nets[key], mended = net.mended.size ? `, ${net.mended.size.toLocaleString("en")} mended` : "";
-      const caption = count(net.nuclei.count) + mended;
+      const net = this.nets[key], how = (set, word) => (set.size ? `, ${set.size.toLocaleString("en")} ${word}` : "");
+      const caption = count(net.nuclei.count) + how(net.mended, "mended") + how(net.doubtful, "doubtful");
       return { key, title, caption, alt: `${title}: ${caption}, ${how}`, scores: look.view === "truth" ? net.scores : "" };
     });
     if (look.view === "swipe") return [networks];
@@ -122,7 +122,7 @@ Object.assign(Desk.prototype, {
     const help = make("details", { class: "nm-keys" }, make("summary", {}, "Keys"), make("dl", {}, ...[
       ...TOOLS.map((tool) => [tool.key.toUpperCase(), `${tool.label}. ${tool.help}`]),
       ["Ctrl+Z, Ctrl+Shift+Z", "Undo, redo."], ["+ − 0", "Zoom in, out, whole picture. Or click the picture and turn the wheel; or pinch."],
-      ["Arrows", "Move the picture; with a tool, the cross (Shift: one pixel)."], [". ,", "To the next nucleus, the one before."],
+      ["Arrows", "Move the picture; with a tool, the cross (Shift: one pixel)."], [". ,", "To the next nucleus, the one before."], ["U", "To the next nucleus that is doubtful (Shift: the one before)."],
       ["Space, Enter", "With a tool: Space sets a point of a line, Enter ends it; Enter alone acts at the cross."],
       ["[ ]", "Size of the brush."], ["Esc", "Drop the line; back to Look."],
     ].flatMap(([keys, text]) => [make("dt", {}, keys), make("dd", {}, text)])));
@@ -134,6 +134,7 @@ Object.assign(Desk.prototype, {
     return make("div", { class: "nm-tools" },
       button("−", "Zoom out", () => this.zoomBy(1 / 1.5)), button("+", "Zoom in", () => this.zoomBy(1.5)),
       button("Fit", "Show the whole image", () => this.fit()),
+      ...(this.value.networks.length ? [button("Next doubtful", "To the next nucleus with a low confidence. Key U.", () => this.nextDoubtful(), { "data-act": "doubtful" })] : []),
       button("Full screen", "Full screen", () => (document.fullscreenElement ? document.exitFullscreen() : root.requestFullscreen())));
   },
 
@@ -143,6 +144,27 @@ Object.assign(Desk.prototype, {
     root.dataset.tool = name;
     if (!quiet) this.say(TOOLS.find((tool) => tool.name === name).help);
     this.redraw();
+  },
+
+  nextDoubtful(by = 1, stage = this.stages[0]) { // to the next one of a picture, from the one shown
+    const side = stage?.sides.find(({ key }) => this.nets[key]?.doubtful.size), net = side && this.nets[side.key];
+    if (!net) {
+      const other = this.stages.find((one) => one.sides.some(({ key }) => this.nets[key]?.doubtful.size));
+      return other && other !== stage ? this.nextDoubtful(by, other) : this.say("No nucleus is doubtful here.");
+    }
+    const numbers = [...net.doubtful].filter((n) => net.nuclei.byNumber.has(n)).sort((a, b) => a - b), last = net.atDoubtful;
+    if (!numbers.length) return;
+    const after = by > 0 ? numbers.find((n) => n > (last ?? 0)) ?? numbers[0] : numbers.findLast((n) => n < (last ?? Infinity)) ?? numbers.at(-1);
+    net.atDoubtful = after;
+    const nucleus = net.nuclei.byNumber.get(after), spot = net.nuclei.middle(nucleus);
+    const across = Math.max(nucleus.w, nucleus.h), { w, h } = this.size0();
+    if (across * this.view.scale < 40) this.view.scale = Math.min(w, h) / (8 * across); // close enough to judge
+    stage.hand.cursor = spot;
+    [this.view.x, this.view.y] = spot;
+    this.settle();
+    this.redraw();
+    this.pick(side, spot);
+    this.say(`${net.title}: doubtful nucleus ${numbers.indexOf(after) + 1} of ${numbers.length}, number ${after}.`);
   },
 
   resize(by) {

@@ -121,11 +121,12 @@ class Desk {
 
   doubted(key) {
     const i = props.numbers?.columns?.indexOf("confidence") ?? -1;
-    return i < 0 ? [] : this.rows(key).filter((row) => row[i] < 0.5).map((row) => row[0]);
+    return i < 0 ? [] : this.rows(key).filter((row) => row[i] < props.numbers.doubtful).map((row) => row[0]);
   }
 
   numbered() { // the table of nuclei has new numbers
     for (const [key, net] of Object.entries(this.nets)) net.doubtful = new Set(this.doubted(key));
+    if (this.stages.length && this.value?.networks.length) this.caption(this.panes());
     this.stale();
   }
 

@@ -135,6 +135,7 @@ class Hand {
     else if (key === "-") desk.zoomBy(1 / 1.5);
     else if (key === "0") desk.fit();
     else if (key === "[" || key === "]") desk.resize(key === "[" ? -1 : 1);
+    else if (key === "u") desk.nextDoubtful(event.shiftKey ? -1 : 1, this.stage);
     else if (key === "." || key === ",") this.step(key === "." ? 1 : -1);
     else if (arrows[key]) this.arrow(arrows[key], event.shiftKey);
     else if (key === "Escape") {

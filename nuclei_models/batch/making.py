@@ -1,8 +1,11 @@
 """One image, or all planes of a stack -> the contents of its results, and what is to be told of it."""
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
 
 from ..analysis.figures import figures_of, saturated
 from ..analysis.filters import Kept, apply_filters, told
@@ -54,7 +57,7 @@ def _one_image(source: Path, settings: Settings, network: Network) -> Product:
         settings.save,
         settings.decimal,
     )
-    facts = _facts(image, kept, found)
+    facts = facts_of(image, kept, found)
     facts |= _counted(source, settings, kept.table, regions, image.pixel_size)
     facts["notes"] += regions.notes if regions else ()
     return Product(files, facts, thumbnail(image.pixels, kept.labels), kept.labels.size)
@@ -69,7 +72,7 @@ def _whole_stack(source: Path, settings: Settings, network: Network) -> Product:
         regions = _regions(source, settings, image) if regions is None else regions
         found, one = _segmented(source, settings, image, network, regions)
         kept.append(one)
-        every.append(_facts(image, one, found))
+        every.append(facts_of(image, one, found))
         places.append((image.plane["T"], image.plane["Z"]))
         pixels.append(image.pixels if keeps_pixels else image.pixels[:0])
         if every[-1]["nuclei"] >= max(facts["nuclei"] for facts in every):
@@ -137,7 +140,23 @@ def _segmented(
     return found, apply_filters(found.labels, table, settings.filters)
 
 
-def _facts(image: MicroscopyImage, kept: Kept, found: Segmentation) -> dict[str, Any]:
+class Plane(Protocol):
+    """What is told of the image that was segmented; see `MicroscopyImage`."""
+
+    @property
+    def pixels(self) -> np.ndarray: ...
+    @property
+    def pixel_size(self) -> tuple[float, float] | None: ...
+    @property
+    def plane(self) -> Mapping[str, int]: ...
+    @property
+    def channels(self) -> tuple[int, ...]: ...
+    @property
+    def notes(self) -> tuple[str, ...]: ...
+
+
+def facts_of(image: Plane, kept: Kept, found: Segmentation) -> dict[str, Any]:
+    """What summaries and reports tell of an image; can be written as JSON."""
     height, width = kept.labels.shape
     facts = figures_of(kept.table, (height, width), kept.left_out)
     doubts = found.doubt, pixel_size_doubt(facts["median_diameter_px"], image.pixel_size)

@@ -105,6 +105,7 @@ class Chooser:
         number: float,
         reading: Callable[[], tuple[Picture, Choices | None]],
         about: str | None,
+        result: str = "",
     ) -> Opened:
         """A new image, unless the visitor has asked for another one by the time it is read.
 
@@ -112,6 +113,7 @@ class Chooser:
             number: Of the event, see `Visitors.ask`.
             reading: Reads it, and tells what can be chosen in the file; `None` for another plane of the same.
             about: The key of the file that is shown, if the image is in it.
+            result: The key of what the networks have said of it already.
         """
         question, session = Question(), session_of(request)
         if not self.visitors.ask(session, number, question, about):
@@ -130,7 +132,7 @@ class Chooser:
         shown = {"picture": self.store.put(picture)}
         if choices is not None and picture.source is not None:
             shown["source"] = self.store.put(picture.source)
-        if not self.visitors.answer(session, question, **shown):
+        if not self.visitors.answer(session, question, **shown, result=result):
             for key in shown.values():
                 self.store.drop(key)
             return Opened()

@@ -58,7 +58,7 @@ class Desk:
         if not isinstance(request, dict) or not isinstance(what, str) or what not in self._answers:
             return {"error": f"A request says what it wants: {', '.join(self._answers)}."}
         try:
-            analysis = self.store.get(str(request.get("token")))
+            analysis = self.store.get(str(request.get("token")))  # of a set: "key of the set/name of the result"
             if not isinstance(analysis, Analysis):
                 raise Forgotten
             return self._answers[what](analysis, self.cut(request.get("cut")), request)

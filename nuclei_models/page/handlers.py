@@ -22,6 +22,7 @@ from .examples import Example
 from .inputs import cut_of, pixel_size_of, run_settings, written
 from .limits import CUTS
 from .networks import Cancelled, Networks
+from .several import Several
 from .state import Analysis, Picture
 from .store import Store
 from .visitors import Question, Visitors
@@ -38,6 +39,7 @@ class Page:
         self.visitors = Visitors(self.store.drop)
         self.chooser = Chooser(self.store, self.visitors, examples)
         self.desk = Desk(self.store, networks)
+        self.several = Several(networks, self.store, self.visitors, self.chooser, self.run, lambda: self.domain)
         self._cutting = threading.Semaphore(CUTS)  # `cut` is not queued, which would slow it
         rule = read_domain()
         self.domain = rule if rule is not None and rule.knows([n.sha256 for n in networks]) else None
@@ -84,12 +86,11 @@ class Page:
             if not self.visitors.answer(session, question):
                 return "", SKIP
             raise gr.Error(escape(str(error)), print_exception=False) from error
-        took = ", ".join(f"{TITLES[key]} {seconds:.1f} s" for key, seconds in analysis.seconds.items())
-        result = self.store.put(analysis)
+        result = self.several.took(session, analysis) or self.store.put(analysis)
         if not self.visitors.answer(session, question, result=result):
             self.store.drop(result)
             return "", SKIP
-        return result, f"Done: {took}."
+        return result, f"Done: {numbers.took(analysis)}."
 
     def run(
         self,
@@ -122,7 +123,10 @@ class Page:
 
     def cancel(self, request: gr.Request, number: float) -> str:
         """-> status. The visitor's run stops at its next layer, or before it has begun; what is shown stays."""
-        was_running = self.visitors.cancel(session_of(request), number)
+        session = session_of(request)
+        was_running = self.visitors.cancel(session, number)
+        if self.visitors.cancel_set(session):
+            return "Cancelled. The images that are done stay."
         return "Cancelled. Nothing was kept of this run." if was_running else "Nothing is running."
 
     def left(self, request: gr.Request) -> None:
@@ -135,7 +139,10 @@ class Page:
         """The result of this key, measured with the pixel size on the page."""
         analysis = held(self.store, key or "")
         assert isinstance(analysis, Analysis)
-        return analysis.measured(pixel_size_of(pixel_size, analysis.picture.pixel_size))
+        measured = analysis.measured(pixel_size_of(pixel_size, analysis.picture.pixel_size))
+        if measured is not analysis:
+            self.several.keep(key or "", measured)
+        return measured
 
     def show(self, request: gr.Request, number: float, key: str | None, *controls) -> tuple:
         """-> result, viewer, summary, histogram, table, picked, doubts: a new result takes the place of all before."""

@@ -103,11 +103,21 @@ def told() -> Iterator[None]:
 def written(name: str, data: bytes, request: gr.Request | None = None) -> str:
     """A file in a folder of its own, so that it keeps its name; in Gradio's cache, which is emptied. It counts for the
     visitor whose request it is."""
-    client = getattr(request, "client", None)
-    if why := QUOTA.take(client.host if client else "", len(data)):
+    if why := QUOTA.take(address(request), len(data)):
         raise gr.Error(why, print_exception=False)
-    cache = Path(get_upload_folder())
-    cache.mkdir(parents=True, exist_ok=True)
-    path = Path(tempfile.mkdtemp(prefix="nuclei-", dir=cache)) / name
+    path = made_folder() / name
     path.write_bytes(data)
     return str(path)
+
+
+def made_folder() -> Path:
+    """A new folder in Gradio's cache."""
+    cache = Path(get_upload_folder())
+    cache.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix="nuclei-", dir=cache))
+
+
+def address(request: gr.Request | None) -> str:
+    """Of the visitor whose request it is, for `QUOTA`; "" where it isn't known."""
+    client = getattr(request, "client", None)
+    return client.host if client else ""

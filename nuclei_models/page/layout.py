@@ -21,6 +21,7 @@ from .handlers import Page
 from .inputs import defaults
 from .levels import WHOLE, choices, explained
 from .networks import Networks
+from .unpacking import ZIP
 from .waiting import leaver
 
 VIEWER = (
@@ -70,7 +71,9 @@ def build(networks: Networks, examples: list[Example] | None = None) -> gr.Block
         gr.Markdown("# Find cell nuclei\nU-Net and U-Net++ side by side, on your own microscopy image.")
         c = SimpleNamespace()
         # keys of what the page shows and asks; sent with every event, so that all its values are of one moment
-        c.source, c.picture, c.question, c.made, c.result = (gr.Textbox("", visible=False) for _ in range(5))
+        names = ("source", "picture", "question", "made", "result", "images", "set_question", "arrived")
+        for name in names:
+            setattr(c, name, gr.Textbox("", visible=False))
         c.number = gr.Number(0, visible=False)
         with gr.Row(elem_id="main"):
             with gr.Column(scale=1, min_width=280):
@@ -82,6 +85,7 @@ def build(networks: Networks, examples: list[Example] | None = None) -> gr.Block
         blocks.load(None, None, [c.pixel_size, c.diameter], js="() => [null, null]", api_visibility="private")
         blocks.unload(page.left)
         public(Api(networks, lambda request: page.visitors.call(session_of(request))))
+    blocks.temp_file_sets.append(page.several.unpacked)
     blocks.queue(max_size=limits.QUEUE)
     blocks.page = page
     return blocks
@@ -90,8 +94,9 @@ def build(networks: Networks, examples: list[Example] | None = None) -> gr.Block
 def input_column(c: SimpleNamespace, networks: Networks, examples: list[Example]) -> None:
     """Choosing an image and how the networks run on it."""
     c.file = gr.File(
-        label="Your image (TIFF, PNG, JPEG, BMP, WebP)",
-        file_types=list(SUPPORTED_EXTENSIONS),
+        label="Your image, several, or a zip of them",
+        file_types=[*SUPPORTED_EXTENSIONS, ZIP],
+        file_count="multiple",
         type="filepath",
         height=160,
         elem_id="file",
@@ -111,6 +116,7 @@ def input_column(c: SimpleNamespace, networks: Networks, examples: list[Example]
     with gr.Row():
         c.run = gr.Button("Segment", variant="primary", min_width=100, elem_id="run")
         c.cancel = gr.Button("Cancel", min_width=100, elem_id="cancel")
+    c.run_all = gr.Button("Segment all", variant="primary", visible=False, elem_id="run-all")
     c.status = gr.Markdown(elem_id="status")
     with gr.Accordion("Settings of the run", open=False, elem_id="settings"):
         c.diameter = gr.Number(
@@ -138,6 +144,16 @@ def input_column(c: SimpleNamespace, networks: Networks, examples: list[Example]
 
 def result_column(c: SimpleNamespace, networks: Networks, page: Page) -> None:
     """What was found: pictures, live controls, numbers, files."""
+    c.strip = gr.HTML(
+        value=EMPTY,
+        html_template='<div class="nm-strip"></div>',
+        js_on_load=asset("strip.js"),
+        server_functions=[viewer_function(page)],
+        thumbs=[],
+        elem_id="strip",
+    )
+    c.save_all = gr.Button("Download all results with a report (zip)", size="sm", visible=False, elem_id="save-all")
+    c.saved = gr.DownloadButton("Save", visible="hidden", elem_id="saved")  # in no tab, for what a tab holds is made when it is opened
     c.doubts = gr.HTML(elem_id="doubts")
     c.viewer = gr.HTML(
         value=EMPTY,
@@ -203,7 +219,6 @@ def downloads(c: SimpleNamespace) -> None:
             for kind, text in KINDS.items()
         }
         c.singles[README] = gr.Button("README (text)", size="sm", min_width=200, elem_id="download-readme")
-    c.saved = gr.DownloadButton("Save", visible="hidden", elem_id="saved")
 
 
 def gallery(examples: list[Example]) -> str:
@@ -227,13 +242,15 @@ def connect(blocks: gr.Blocks, c: SimpleNamespace, page: Page) -> None:
     settings = [c.number, c.diameter, c.level, c.tta, c.pixel_size, c.picture]
 
     # a new image, or another plane
-    gr.on([c.file.upload, c.file.clear], choose.uploaded, [c.number, c.file], opened, js=NUMBER, **quiet)
+    several, the_set = page.several, [c.images, c.strip, c.run, c.run_all, c.save_all]
+    given = [c.file.upload, c.file.clear, c.file.delete]
+    gr.on(given, several.uploaded, [c.number, c.file], [*opened, *the_set], js=NUMBER, **quiet)
     c.series.input(choose.series_chosen, [c.number, c.source, c.series], opened, js=NUMBER, **quiet)
     gr.on(
         [c.channel.input, c.z.input, c.t.input], choose.plane_chosen,
         [c.number, c.source, c.channel, c.z, c.t], opened, js=NUMBER, trigger_mode="always_last", **quiet,
     )  # fmt: skip
-    tried = c.gallery.select(choose.example_chosen, c.number, [c.file, *opened], js=NUMBER, **quiet)
+    tried = c.gallery.select(several.example_chosen, c.number, [c.file, *opened, *the_set], js=NUMBER, **quiet)
 
     # a run: what is asked is settled at once, and waits for its turn
     runs = []
@@ -244,7 +261,9 @@ def connect(blocks: gr.Blocks, c: SimpleNamespace, page: Page) -> None:
         made = [c.number, c.made, *controls]
         seen = run.success(page.show, made, [c.result, c.viewer, *counted], js=NUMBER, trigger_mode="multiple", **quiet)
         seen.success(page.count, shown, [*counted, c.viewer], js=NUMBER, trigger_mode="multiple", **quiet)
+        run.success(several.strip_now, controls[:3], c.strip, **quiet)
         runs.append(run)
+    connect_set(blocks, c, page, opened, settings, made, counted)
     c.cancel.click(page.cancel, c.number, c.status, js=NUMBER, queue=False, **private)
     page.visitors.leave_queue = leaver(blocks, [run["id"] for run in runs], ["", SKIP])
 
@@ -252,6 +271,8 @@ def connect(blocks: gr.Blocks, c: SimpleNamespace, page: Page) -> None:
     cut = [c.threshold.change, c.separation.change, c.min_area.change]
     moved = gr.on(cut, page.cut, shown, c.viewer, queue=False, js=NUMBER, **live)
     moved.success(page.count, shown, [*counted, c.viewer], js=LATER, **live)
+    moved.success(several.strip_now, controls[:3], c.strip, **live)
+    gr.on([c.viewer.edit, c.strip.edit], several.strip_now, controls[:3], c.strip, **live)
     gr.on([c.pixel_size.change, c.viewer.edit], page.count, shown, [*counted, c.viewer], js=NUMBER, **live)
     picked = [c.viewer, c.table, c.picked]
     gr.on([c.viewer.select, c.table.select], page.pick, shown, picked, js=NUMBER, **quiet)
@@ -266,6 +287,35 @@ def connect(blocks: gr.Blocks, c: SimpleNamespace, page: Page) -> None:
     for button, kind in [(c.download, None), *((b, k) for k, b in c.singles.items())]:
         made = button.click(saver(kind), [c.result, c.network, *controls], c.saved, **private)
         made.success(None, None, None, js=CLICK.format("saved"), **private)
+
+
+def connect_set(
+    blocks: gr.Blocks, c: SimpleNamespace, page: Page, opened: list, settings: list, made: list, counted: list
+) -> None:
+    """Events of several images: opening one, running all, saving all."""
+    several, private = page.several, {"api_visibility": "private"}
+    quiet = {"show_progress": "hidden", **private}
+    chosen = c.strip.select(several.item_chosen, [c.number, c.images], [*opened, c.made], js=NUMBER, **quiet)
+    arrived = [c.number, c.arrived, *made[2:]]
+    for event, asked in ((chosen.success, made), (c.arrived.change, arrived)):
+        seen = event(page.show, asked, [c.result, c.viewer, *counted], js=NUMBER, trigger_mode="multiple", **quiet)
+        counts = [c.number, c.result, *made[2:]]
+        seen.success(page.count, counts, [*counted, c.viewer], js=NUMBER, trigger_mode="multiple", **quiet)
+    asked = c.run_all.click(several.ask, [*settings, c.images], [c.set_question, c.status], js=NUMBER, **quiet)
+    run = asked.success(
+        several.analyse,
+        [c.set_question, *made[2:5]],
+        [c.strip, c.arrived, c.status],
+        trigger_mode="multiple",
+        concurrency_limit=1,
+        concurrency_id="sets",
+        show_progress="minimal",
+        show_progress_on=[c.status],
+        **private,
+    )
+    page.visitors.leave_set_queue = leaver(blocks, [run["id"]], [SKIP, SKIP, SKIP])
+    saved = c.save_all.click(several.save, made[2:5], c.saved, **private)
+    saved.success(None, None, None, js=CLICK.format("saved"), **private)
 
 
 def public(api: Api) -> None:

@@ -36,6 +36,24 @@ class Cancelled(Exception):
     """The visitor pressed Cancel."""
 
 
+class Turns:
+    """A lock that those who wait get in the order in which they came: a run over many images lets others in between."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._next = self._now = 0
+
+    def __enter__(self) -> None:
+        with self._changed:
+            mine, self._next = self._next, self._next + 1
+            self._changed.wait_for(lambda: self._now == mine)
+
+    def __exit__(self, *error: object) -> None:
+        with self._changed:
+            self._now += 1
+            self._changed.notify_all()
+
+
 class Networks:
     """Both networks, one run at a time.
 
@@ -61,7 +79,7 @@ class Networks:
         LOADED.update({id(network): network for network in self})
         self.measured = read_levels(self["unetpp"], sources["unetpp"])
         self.runs = 0
-        self._one_at_a_time = threading.Lock()
+        self._one_at_a_time = Turns()
 
     def __iter__(self) -> Iterator[Network]:
         return iter(self.by_key.values())

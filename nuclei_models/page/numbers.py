@@ -76,6 +76,11 @@ def _figures(analysis: Analysis, key: str, cut: Cut) -> dict[str, str]:
     return figures
 
 
+def took(analysis: Analysis) -> str:
+    """How long each network took, in words."""
+    return ", ".join(f"{TITLES[key]} {seconds:.1f} s" for key, seconds in analysis.seconds.items())
+
+
 def rows(analysis: Analysis, cut: Cut) -> dict:
     """What the table shows, see `static/table.js`."""
     networks, names = [], []

@@ -3,7 +3,9 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..images.reader import ImageError, inspect, read
+import numpy as np
+
+from ..images.reader import ImageError, MicroscopyImage, inspect, read
 from .examples import Example
 from .inputs import note_of, too_large
 from .limits import MAX_PIXELS
@@ -31,6 +33,11 @@ class Choices:
     z: int
     t: int
 
+    def at(self, picture: Picture) -> "Choices":
+        """With the plane chosen that a picture is of."""
+        channel = picture.channels[0] if len(picture.channels) == 1 else self.channel
+        return replace(self, z=picture.plane.get("Z", self.z), t=picture.plane.get("T", self.t), channel=channel)
+
 
 def open_picture(source: Source, examples: list[Example]) -> tuple[Picture, Choices]:
     """Read the plane that is shown first. Raises ImageError, with a message for people."""
@@ -52,8 +59,7 @@ def open_picture(source: Source, examples: list[Example]) -> tuple[Picture, Choi
     if truth is not None and truth.shape != image.pixels.shape[:2]:
         truth = None
     source = replace(source, sizes=info.sizes | {"C": len(choices.channels)})
-    picture = Picture(Path(image.name).stem, image.pixels, image.pixel_size, note_of(image), truth, source)
-    return picture, choices
+    return _picture(image, source, truth), choices
 
 
 def open_plane(source: Source, channel: int, z: int, t: int) -> Picture:
@@ -68,4 +74,18 @@ def open_plane(source: Source, channel: int, z: int, t: int) -> Picture:
         t=chosen.get("T"),
         max_pixels=MAX_PIXELS,
     )
-    return Picture(Path(image.name).stem, image.pixels, image.pixel_size, note_of(image), None, source)
+    return _picture(image, source)
+
+
+def _picture(image: MicroscopyImage, source: Source, truth: np.ndarray | None = None) -> Picture:
+    return Picture(
+        Path(image.name).stem,
+        image.pixels,
+        image.pixel_size,
+        note_of(image),
+        truth,
+        source,
+        image.plane,
+        image.channels,
+        image.notes,
+    )

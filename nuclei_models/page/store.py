@@ -4,11 +4,12 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 
 from .limits import STATE_BYTES, STATE_SECONDS
-from .state import Analysis, Picture, Source
+from .state import Analysis, ImageSet, Picture, Source
 
-Held = Source | Picture | Analysis
+Held = Source | Picture | Analysis | ImageSet
 
 
 class Forgotten(Exception):
@@ -36,13 +37,29 @@ class Store:
         return key
 
     def get(self, key: str) -> Held:
-        """Raises `Forgotten` if it isn't held any more."""
+        """Raises `Forgotten` if it isn't held any more. Of "key/part" the result of a set that has this name."""
+        key, _, part = key.partition("/")
         with self._lock:
             if key not in self._held:
                 raise Forgotten
             held = self._held.pop(key)[1]
             self._held[key] = time.monotonic(), held
+        if not part:
             return held
+        found = held.result(part) if isinstance(held, ImageSet) else None
+        if found is None:
+            raise Forgotten
+        return found
+
+    def change(self, key: str, change: Callable[[ImageSet], ImageSet]) -> ImageSet | None:
+        """Put another set in the place of one; `None` if it isn't held any more."""
+        with self._lock:
+            held = self._held.get(key, (0, None))[1]
+            if not isinstance(held, ImageSet):
+                return None
+            changed = change(held)
+            self._held[key] = time.monotonic(), changed
+            return changed
 
     def drop(self, key: str | None) -> None:
         """Forget it, if it is still held."""

@@ -48,6 +48,18 @@ class Question:
             raise Cancelled
 
 
+class SetQuestion(Question):
+    """What the networks say of a set of images.
+
+    Attributes:
+        images: Key of the set.
+    """
+
+    def __init__(self, images: str, settings: RunSettings, pixel_size: tuple[float, float] | None = None):
+        super().__init__(None, settings, pixel_size)
+        self.images = images
+
+
 @dataclass
 class Visitor:
     """What is known of one visitor.
@@ -56,6 +68,9 @@ class Visitor:
         question: The last one, while it has no answer.
         number, cancelled: Of the last event that asked something, and of the last that cancelled a run.
         source, picture, result: Keys of what the page shows: the file, the image and, if there is one, the result.
+        images: Key of the set of images in the strip, if there is one.
+        set_question: The last one about a set, while it has no answer; opening an image of the set doesn't drop it.
+        set_number: Of the last event that asked something about a set, or showed another.
         turns: The number of the last event of each kind about the result, as the visitor's browser counts them.
         calls: Runs of the public endpoint, which don't drop each other.
         seen: When it was last heard of.
@@ -67,6 +82,9 @@ class Visitor:
     source: str = ""
     picture: str = ""
     result: str = ""
+    images: str = ""
+    set_question: SetQuestion | None = None
+    set_number: int = 0
     turns: dict[str, int] = field(default_factory=dict)
     calls: list[Question] = field(default_factory=list)
     seen: float = 0.0
@@ -95,7 +113,9 @@ class Visitors:
         seconds: After which a visitor who isn't heard of is forgotten.
         """
         self.forget, self.seconds = forget, seconds
-        self.leave_queue: Callable[[str], None] = lambda session: None  # called once a run is dropped
+        # called once a run is dropped
+        self.leave_queue: Callable[[str], None] = lambda session: None
+        self.leave_set_queue: Callable[[str], None] = lambda session: None
         self._by_session: OrderedDict[str, Visitor] = OrderedDict()  # the last heard of at the end
         self._changed = threading.Condition()
 
@@ -170,11 +190,80 @@ class Visitors:
             self.leave_queue(session)
         return dropped
 
+    # several images
+
+    def show_set(self, session: str, number: float, key: str) -> bool:
+        """The page shows this set from now on, or none; its last one is forgotten, and a run of it stops.
+
+        Returns:
+            Whether no later event has shown another.
+        """
+        with self._changed:
+            visitor = self._visitor(session)
+            if number < visitor.set_number:
+                return False
+            visitor.set_number = int(number)
+            dropped = self._drop_set_question(visitor)
+            self._show(visitor, images=key)
+        if dropped:
+            self.leave_set_queue(session)
+        return True
+
+    def set_of(self, session: str) -> str:
+        """The key of the set that the page shows, "" if none."""
+        with self._changed:
+            return self._visitor(session).images
+
+    def ask_set(self, session: str, number: float, question: SetQuestion) -> bool:
+        """As `ask`, for a run of the set that is shown."""
+        with self._changed:
+            visitor = self._visitor(session)
+            if number < max(visitor.set_number, visitor.cancelled) or visitor.images != question.images:
+                return False
+            visitor.set_number = int(number)
+            dropped = self._drop_set_question(visitor)
+            visitor.set_question = question
+        if dropped:
+            self.leave_set_queue(session)
+        return True
+
+    def set_question(self, session: str, key: str | None) -> SetQuestion | None:
+        """The visitor's question of this key about a set, if it still counts."""
+        with self._changed:
+            question = self._visitor(session).set_question
+            return question if question is not None and question.key == key else None
+
+    def end_set(self, session: str, question: SetQuestion) -> None:
+        """All images are done."""
+        with self._changed:
+            visitor = self._visitor(session)
+            if visitor.set_question is question:
+                visitor.set_question = None
+
+    def cancel_set(self, session: str) -> bool:
+        """Drop the run of a set; the images that are done stay. -> whether there was one."""
+        with self._changed:
+            dropped = self._drop_set_question(self._visitor(session))
+        if dropped:
+            self.leave_set_queue(session)
+        return dropped
+
+    def arrive(self, session: str, picture: str, result: str) -> bool:
+        """A result has come of the image with this key. -> whether the page shows that image, and so the result."""
+        with self._changed:
+            visitor = self._visitor(session)
+            opens = visitor.question is not None and visitor.question.picture is None
+            if opens or visitor.picture != picture:
+                return False
+            self._show(visitor, result=result)
+            return True
+
     def leave(self, session: str) -> None:
         """A visitor has gone: nobody waits for any answer. What is shown is kept, for they may come back."""
         with self._changed:
             visitor = self._visitor(session)
             self._drop_question(visitor)
+            self._drop_set_question(visitor)
             for call in visitor.calls:
                 call.drop()
 
@@ -215,6 +304,12 @@ class Visitors:
             self._changed.notify_all()
         return question is not None
 
+    def _drop_set_question(self, visitor: Visitor) -> bool:
+        question, visitor.set_question = visitor.set_question, None
+        if question is not None:
+            question.drop()
+        return question is not None
+
     def _show(self, visitor: Visitor, **shown: str) -> None:
         for name, key in shown.items():
             if (old := getattr(visitor, name)) and old != key:
@@ -231,4 +326,5 @@ class Visitors:
         while (oldest := next(iter(self._by_session.values()))).seen + self.seconds < now:
             self._by_session.popitem(last=False)
             self._drop_question(oldest)
+            self._drop_set_question(oldest)
         return visitor

@@ -1,0 +1,368 @@
+"""Several images at once, or a zip of them: gathered, segmented one after the other, opened by a click, saved together.
+
+What the networks said of each image is an `Analysis` as of any other, so an opened image is shown, mended and saved as
+if it had come alone. The set runs beside what is looked at: opening an image doesn't stop it.
+"""
+
+import base64
+import io
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from html import escape
+from pathlib import Path
+from secrets import token_urlsafe
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from ..analysis.out_of_domain import Domain
+from ..batch.inputs import Inputs, name_results
+from ..images.reader import SUPPORTED_EXTENSIONS, ImageError, display_name
+from ..inference.settings import Cut, RunSettings
+from ..output.display import to_display
+from . import doubts, limits, numbers
+from .choosing import EMPTY, SKIP, Chooser, Opened, held, session_of
+from .guard import QUOTA
+from .inputs import address, as_html, cut_of, defaults, made_folder, pixel_size_of, pixel_size_shown, run_settings
+from .networks import Cancelled, Networks
+from .opening import Choices, open_picture
+from .several_files import save_all
+from .state import Analysis, ImageSet, Item, Picture, Source
+from .store import Forgotten, Store
+from .unpacking import is_zip, unpack
+from .visitors import SetQuestion, Visitors
+
+Run = Callable[[Picture, RunSettings, None, Callable[[], None], tuple[float, float] | None], Analysis]
+
+
+class Several:
+    """The handlers of events about several images."""
+
+    def __init__(
+        self,
+        networks: Networks,
+        store: Store,
+        visitors: Visitors,
+        chooser: Chooser,
+        run: Run,
+        domain: Callable[[], Domain | None],
+    ):
+        """Args:
+        run: Both networks on an image, see `Page.run`.
+        domain: Gives the rule of images of nuclei, see `doubts.doubts`.
+        """
+        self.networks, self.store, self.visitors, self.chooser = networks, store, visitors, chooser
+        self.run, self.domain = run, domain
+        self.unpacked: set[str] = set()  # paths, for those who clean the disk
+
+    # giving and opening images
+
+    def uploaded(self, request: gr.Request, number: float, given: str | Sequence[str] | None) -> tuple:
+        """-> as `Opened`, set, strip, its buttons: a file, several, a zip, or none any more."""
+        paths = [given] if isinstance(given, str) else list(given or ())
+        if len(paths) < 2 and not any(map(is_zip, paths)):
+            self.visitors.show_set(session_of(request), number, "")
+            return *self.chooser.uploaded(request, number, paths[0] if paths else None), *no_set()
+        gathered = self.gather(paths, self.set_of(request), request)
+        key = self.store.put(gathered) if gathered.items else ""
+        if not self.visitors.show_set(session_of(request), number, key):
+            self.store.drop(key or None)
+            return *Opened(), *(SKIP,) * 5
+        if not gathered.items:
+            opened = self.chooser.uploaded(request, number, None)
+            text = as_html(f"{name}: {why}" for name, why in gathered.refused) or "There is no image in it."
+            gr.Warning(text, title="No image can be used")
+            return *opened._replace(note=text), *no_set()
+        opened, _ = self.open_item(request, number, key, 0)
+        return *opened, key, self.strip(key, gathered, at=0, whole=True), *buttons(gathered)
+
+    def gather(self, paths: Sequence[str], before: ImageSet | None, request: gr.Request) -> ImageSet:
+        """Read every image once: what can't be used is told by its name, and the rest goes on.
+
+        Args:
+            before: What was shown; images that were in it keep their results.
+        """
+        folder = made_folder()
+        found = unpack(paths, folder, SUPPORTED_EXTENSIONS, limits.SET_IMAGES, limits.SET_BYTES)
+        self.unpacked.update(map(str, found.files))
+        if why := QUOTA.take(address(request), found.nbytes):
+            raise gr.Error(why, print_exception=False)
+        known = {(item.name, Path(item.path).stat().st_size): item for item in before.items} if before else {}
+        items, pixels = [], 0
+        names = name_results(Inputs(found.files, folder), {})
+        for path in found.files:
+            name = path.relative_to(folder).as_posix()
+            try:
+                picture, _ = open_picture(Source(str(path)), [])
+                pixels += picture.size[0] * picture.size[1]
+                if pixels > limits.SET_PIXELS:
+                    raise ImageError(f"{name}: All images together are above {limits.SET_PIXELS / 1e6:.0f} megapixels.")
+            except ImageError as error:
+                found.refuse(name, str(error).removeprefix(f"{display_name(path)}: ").removeprefix(f"{name}: "))
+                continue
+            same = known.get((name, path.stat().st_size))
+            if (
+                same is not None
+                and same.analysis is not None
+                and same.analysis.picture.fingerprint == picture.fingerprint
+            ):
+                items.append(replace(same, path=str(path), analysis=moved(same.analysis, str(path))))
+            else:
+                items.append(Item(name, names[path], str(path), thumbnail(picture)))
+        return ImageSet(tuple(items), tuple(found.refused))
+
+    def open_item(self, request: gr.Request, number: float, key: str, index: int) -> tuple[Opened, str]:
+        """-> as `Opened`, and the key of the image's result, "" where it has none yet."""
+        images = self.set_of(request)
+        if images is None or key != self.visitors.set_of(session_of(request)):
+            return Opened(), SKIP
+        item = images.items[min(max(int(index), 0), len(images.items) - 1)]
+        analysis, result = item.analysis, f"{key}/{item.token}" if item.token else ""
+        for one in images.items:  # their age is that of the last use
+            with suppress(OSError):
+                os.utime(one.path)
+
+        def reading() -> tuple[Picture, Choices | None]:
+            picture, choices = open_picture(Source(item.path), self.chooser.examples)
+            return (analysis.picture, choices.at(analysis.picture)) if analysis is not None else (picture, choices)
+
+        opened = self.chooser.read(request, number, reading, None, result)
+        if opened.picture == "" or opened.picture is SKIP:
+            return opened, ""
+        if analysis is not None:
+            opened = opened._replace(
+                pixel_size=pixel_size_shown(analysis.pixel_size), status=f"Done: {numbers.took(analysis)}."
+            )
+        return opened, result
+
+    def item_chosen(self, event: gr.EventData, request: gr.Request, number: float, key: str) -> tuple:
+        """-> as `Opened`, and made: a click on a thumbnail."""
+        opened, result = self.open_item(request, number, key, int(event._data["index"]))
+        return *opened, result
+
+    # running the networks
+
+    def ask(
+        self,
+        request: gr.Request,
+        number: float,
+        diameter: float | None,
+        level: str | None,
+        tta: bool,
+        pixel_size: float | None,
+        about: str,
+        key: str,
+    ) -> tuple:
+        """-> question, status. A pixel size that is typed counts for all images whose files say none."""
+        settings, session = run_settings(diameter, level, tta), session_of(request)
+        images = self.set_of(request)
+        if images is None:
+            raise gr.Error("Drop several images, or a zip of images, into the box first.", print_exception=False)
+        shown, typed = self.store.get(about) if about else None, None
+        if isinstance(shown, Picture):
+            size = pixel_size_of(pixel_size, shown.pixel_size)
+            typed = size if size != shown.pixel_size else None
+        question = SetQuestion(key, settings, typed)
+        return (question.key, "") if self.visitors.ask_set(session, number, question) else ("", SKIP)
+
+    def analyse(self, request: gr.Request, key: str, *sliders: float) -> Iterator[tuple]:
+        """-> strip, arrived, status, again and again: one image after the other."""
+        session, cut = session_of(request), cut_of(self.networks, *sliders)
+        question = self.visitors.set_question(session, key)
+        if question is None or question.settings is None:
+            yield SKIP, SKIP, SKIP
+            return
+        images = held(self.store, question.images)
+        assert isinstance(images, ImageSet)
+        n = len(images.items)
+        for index, item in enumerate(images.items):
+            yield (
+                self.strip(question.images, images, index, cut),
+                SKIP,
+                f"Image {index + 1} of {n}: {escape(item.name)}",
+            )
+            try:
+                values = self.segmented(item, question)
+                question.check()
+            except Cancelled:
+                return
+            changed = self.store.change(question.images, changer(index, values))
+            if changed is None:
+                yield SKIP, SKIP, "This set of images is no longer held in memory. Give it again."
+                return
+            images = changed
+            arrived = SKIP
+            if token := images.items[index].token:
+                arrived = self.arrived(session, question.images, images, index, token)
+            yield self.strip(question.images, images, index + 1, cut), arrived, SKIP
+        self.visitors.end_set(session, question)
+        failed = sum(bool(item.error) for item in images.items)
+        text = f"Done: {n - failed} of {n} images." + (f" {failed} failed: see the strip." if failed else "")
+        yield self.strip(question.images, images, None, cut), SKIP, text
+
+    def segmented(self, item: Item, question: SetQuestion) -> dict[str, Any]:
+        """New values of an item."""
+        assert question.settings is not None
+        try:
+            source = item.analysis.picture.source if item.analysis else Source(item.path)
+            picture = item.analysis.picture if item.analysis else open_picture(source or Source(item.path), [])[0]
+            size = picture.pixel_size or question.pixel_size
+            analysis = self.run(picture, question.settings, None, question.check, size)
+        except (ImageError, ValueError) as error:
+            return {"token": "", "analysis": None, "error": str(error), "doubt": ""}
+        return self.values(analysis)
+
+    def values(self, analysis: Analysis) -> dict[str, Any]:
+        """Of an item, from what the networks said."""
+        found = doubts.doubts(analysis, Cut(), self.domain())
+        return {"token": token_urlsafe(8), "analysis": analysis, "error": "", "doubt": found[0].title if found else ""}
+
+    def arrived(self, session: str, key: str, images: ImageSet, index: int, token: str) -> Any:
+        """The key of a result that has come, if its image is the one that is shown; else nothing."""
+        shown = self.visitors.picture(session, 0)
+        try:
+            picture = self.store.get(shown) if shown else None
+        except Forgotten:
+            return SKIP
+        if not isinstance(picture, Picture) or images.index(picture) != index:
+            return SKIP
+        return f"{key}/{token}" if self.visitors.arrive(session, shown, f"{key}/{token}") else SKIP
+
+    def took(self, session: str, analysis: Analysis) -> str:
+        """Put the result of a run of the shown image alone into the set. -> its key, "" where it is of no set."""
+        key = self.visitors.set_of(session)
+        images = self.set_at(key)
+        index = images.index(analysis.picture) if images else None
+        if index is None:
+            return ""
+        values = self.values(analysis)
+        return f"{key}/{values['token']}" if self.store.change(key, changer(index, values)) else ""
+
+    def keep(self, key: str, analysis: Analysis) -> None:
+        """Put an analysis, measured otherwise, in the place of the one with this key, if that is of a set."""
+        key, _, token = key.partition("/")
+        images = self.set_at(key) if token else None
+        if images is None:
+            return
+        for index, item in enumerate(images.items):
+            if item.token == token:
+                self.store.change(key, changer(index, {"analysis": analysis}))
+
+    # what the strip shows
+
+    def example_chosen(self, event: gr.EventData, request: gr.Request, number: float) -> tuple:
+        """-> files, and as `uploaded`: a click on an example takes the place of a set."""
+        self.visitors.show_set(session_of(request), number, "")
+        path, *opened = self.chooser.example_chosen(event, request, number)
+        return [path], *opened, *no_set()
+
+    def strip_now(self, request: gr.Request, *sliders: float) -> Any:
+        """-> strip: the counts as the sliders have it, and with what was mended."""
+        key = self.visitors.set_of(session_of(request))
+        images = self.set_at(key)
+        return SKIP if images is None else self.strip(key, images, None, cut_of(self.networks, *sliders))
+
+    def strip(
+        self,
+        key: str,
+        images: ImageSet,
+        running: int | None = None,
+        cut: Cut = Cut(),  # noqa: B008 - it is frozen
+        at: int | None = None,
+        whole: bool = False,
+    ) -> Any:
+        """What `static/strip.js` shows.
+
+        Args:
+            running: Which image is worked on.
+            at: Which is opened, if that is new.
+            whole: Whether to send the thumbnails.
+        """
+        items = [
+            {
+                "name": item.name,
+                "token": item.token,
+                "image": item.analysis.picture.fingerprint if item.analysis else "",
+                "counts": [item.analysis.count(key, cut) for key in item.analysis.maps] if item.analysis else [],
+                "error": item.error,
+                "doubt": item.doubt,
+            }
+            for item in images.items
+        ]
+        value: dict[str, Any] = {"of": key, "cut": list(defaults(self.networks).values()), "items": items}
+        value |= {"refused": images.refused, "at": at, "running": running}
+        return gr.HTML(value=value, thumbs=[item.thumbnail for item in images.items]) if whole else gr.HTML(value=value)
+
+    def set_of(self, request: gr.Request) -> ImageSet | None:
+        return self.set_at(self.visitors.set_of(session_of(request)))
+
+    def set_at(self, key: str) -> ImageSet | None:
+        try:
+            found = self.store.get(key) if key else None
+        except Forgotten:
+            return None
+        return found if isinstance(found, ImageSet) else None
+
+    # saving
+
+    def save(
+        self,
+        request: gr.Request,
+        threshold: float,
+        separation: float,
+        min_area: float,
+        progress=gr.Progress(),  # noqa: B008 - Gradio's way
+    ) -> str:
+        """-> path of the zip with all results."""
+        images = self.set_of(request)
+        if images is None:
+            raise gr.Error("This set of images is no longer held in memory. Give it again.", print_exception=False)
+        path, cut = made_folder() / "nuclei.zip", cut_of(self.networks, threshold, separation, min_area)
+        try:
+            save_all(images, self.networks, cut, path, lambda n, of: progress((n, of), unit="files"))
+        except ValueError as error:
+            raise gr.Error(escape(str(error)), print_exception=False) from None
+        if why := QUOTA.take(address(request), path.stat().st_size):
+            path.unlink()
+            raise gr.Error(why, print_exception=False)
+        return str(path)
+
+
+def changer(index: int, values: dict[str, Any]) -> Callable[[ImageSet], ImageSet]:
+    """Gives a set with other values of one item."""
+    return lambda images: images.changed(index, **values)
+
+
+def moved(analysis: Analysis, path: str) -> Analysis:
+    """The same of an image whose file lies elsewhere now."""
+    source = replace(analysis.picture.source or Source(path), path=path)
+    return replace(analysis, picture=replace(analysis.picture, source=source))
+
+
+def buttons(images: ImageSet) -> tuple:
+    """-> values of the buttons that run and save all."""
+    n = len(images.items)
+    text = "1 image" if n == 1 else f"all {n} images"
+    this = gr.update(value="Segment this one", variant="secondary")
+    return this, gr.update(value=f"Segment {text}", visible=True), gr.update(visible=True)
+
+
+def no_set() -> tuple:
+    """-> set, strip, its buttons: where one image or none is shown."""
+    this, hidden = gr.update(value="Segment", variant="primary"), gr.update(visible=False)
+    return "", gr.HTML(value=EMPTY, thumbs=[]), this, hidden, hidden
+
+
+def thumbnail(picture: Picture) -> str:
+    """A small JPEG, as a data URL; the middle square."""
+    step = max(1, min(picture.size) // (2 * limits.THUMBNAIL_SIDE))
+    shown = to_display(picture.pixels[::step, ::step])
+    side = min(shown.shape[:2])
+    top, left = (shown.shape[0] - side) // 2, (shown.shape[1] - side) // 2
+    image = Image.fromarray(shown[top : top + side, left : left + side])
+    file = io.BytesIO()
+    image.resize((limits.THUMBNAIL_SIDE, limits.THUMBNAIL_SIDE)).save(file, "jpeg", quality=80)
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()

@@ -153,7 +153,9 @@ def result_column(c: SimpleNamespace, networks: Networks, page: Page) -> None:
         elem_id="strip",
     )
     c.save_all = gr.Button("Download all results with a report (zip)", size="sm", visible=False, elem_id="save-all")
-    c.saved = gr.DownloadButton("Save", visible="hidden", elem_id="saved")  # in no tab, for what a tab holds is made when it is opened
+    c.saved = gr.DownloadButton(
+        "Save", visible="hidden", elem_id="saved"
+    )  # in no tab, for what a tab holds is made when it is opened
     c.doubts = gr.HTML(elem_id="doubts")
     c.viewer = gr.HTML(
         value=EMPTY,

@@ -6,6 +6,7 @@ if it had come alone. The set runs beside what is looked at: opening an image do
 
 import base64
 import io
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -34,6 +35,8 @@ from .state import Analysis, ImageSet, Item, Picture, Source
 from .store import Forgotten, Store
 from .unpacking import is_zip, unpack
 from .visitors import SetQuestion, Visitors
+
+LOG = logging.getLogger(__name__)
 
 Run = Callable[[Picture, RunSettings, None, Callable[[], None], tuple[float, float] | None], Analysis]
 
@@ -211,9 +214,15 @@ class Several:
             picture = item.analysis.picture if item.analysis else open_picture(source or Source(item.path), [])[0]
             size = picture.pixel_size or question.pixel_size
             analysis = self.run(picture, question.settings, None, question.check, size)
-        except (ImageError, ValueError) as error:
-            return {"token": "", "analysis": None, "error": str(error), "doubt": ""}
-        return self.values(analysis)
+            return self.values(analysis)
+        except Cancelled:
+            raise
+        except Exception as error:  # of any type: it is this image's own trouble, and the others go on
+            why = str(error)
+            if not isinstance(error, ImageError | ValueError):
+                LOG.exception("An image of a set failed.")
+                why = "It failed, and the server's log says why."
+            return {"token": "", "analysis": None, "error": why, "doubt": ""}
 
     def values(self, analysis: Analysis) -> dict[str, Any]:
         """Of an item, from what the networks said."""

@@ -11,9 +11,10 @@ from .examples import Example
 from .inputs import as_html, pixel_size_shown
 from .limits import beyond
 from .opening import Choices, open_picture, open_plane
+from .questions import Question
 from .state import Picture, Source
 from .store import Forgotten, Held, Store
-from .visitors import Question, Visitors
+from .visitors import Visitors
 
 EMPTY: dict = {}
 SKIP: Any = gr.skip()

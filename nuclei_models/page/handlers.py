@@ -22,10 +22,11 @@ from .examples import Example
 from .inputs import cut_of, pixel_size_of, run_settings, written
 from .limits import CUTS
 from .networks import Cancelled, Networks
+from .questions import Question
 from .several import Several
 from .state import Analysis, Picture
 from .store import Store
-from .visitors import Question, Visitors
+from .visitors import Visitors
 
 PICK = "Click a nucleus in a picture, or a row of the table, to see it here."
 PICTURE, NUMBERS = "picture", "numbers"  # kinds of events of which the last one counts

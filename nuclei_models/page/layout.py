@@ -12,7 +12,7 @@ from ..images.reader import SUPPORTED_EXTENSIONS
 from ..inference.bundled import DEFAULT_KEY, TITLES
 from . import limits
 from .api import Api
-from .choosing import EMPTY, SKIP, Opened, session_of
+from .choosing import EMPTY, session_of
 from .cleaning import keep_clean
 from .examples import Example, find_examples
 from .files import BOTH, KINDS, README
@@ -22,7 +22,7 @@ from .inputs import defaults
 from .levels import WHOLE, choices, explained
 from .networks import Networks
 from .unpacking import ZIP
-from .waiting import leaver
+from .wiring import connect, public
 
 VIEWER = (
     "geometry",
@@ -35,11 +35,6 @@ VIEWER = (
     "mend",
 )  # files of static/viewer/, joined in this order
 STATIC = resources("nuclei_models.page") / "static"
-# the first value of an event becomes its number: what was sent before it is answered after it in vain
-NUMBER = "(number, ...values) => [window.nmNumber = (window.nmNumber || 0) + 1, ...values]"
-WAIT = "await new Promise((done) => setTimeout(done, 150))"  # until the picture is seen
-LATER = f"async (...values) => {{ const sent = ({NUMBER})(...values); {WAIT}; return sent }}"
-CLICK = "() => document.querySelector('#{}').click()"
 
 
 def asset(name: str) -> str:
@@ -231,109 +226,6 @@ def gallery(examples: list[Example]) -> str:
         for i, e in enumerate(examples)
     )
     return f'<p><b>Or click an example</b></p><div class="nm-examples">{buttons}</div>' if examples else ""
-
-
-def connect(blocks: gr.Blocks, c: SimpleNamespace, page: Page) -> None:
-    """Events to handlers. All are private; the public endpoint is `public`."""
-    choose, private = page.chooser, {"api_visibility": "private"}
-    quiet = {"show_progress": "hidden", **private}
-    opened = list(Opened(**{name: getattr(c, name) for name in Opened._fields}))
-    controls = [c.threshold, c.separation, c.min_area, c.pixel_size]
-    shown = [c.number, c.result, *controls]
-    counted = [c.summary, c.histogram, c.table, c.picked, c.doubts]
-    settings = [c.number, c.diameter, c.level, c.tta, c.pixel_size, c.picture]
-
-    # a new image, or another plane
-    several, the_set = page.several, [c.images, c.strip, c.run, c.run_all, c.save_all]
-    given = [c.file.upload, c.file.clear, c.file.delete]
-    gr.on(given, several.uploaded, [c.number, c.file], [*opened, *the_set], js=NUMBER, **quiet)
-    c.series.input(choose.series_chosen, [c.number, c.source, c.series], opened, js=NUMBER, **quiet)
-    gr.on(
-        [c.channel.input, c.z.input, c.t.input], choose.plane_chosen,
-        [c.number, c.source, c.channel, c.z, c.t], opened, js=NUMBER, trigger_mode="always_last", **quiet,
-    )  # fmt: skip
-    tried = c.gallery.select(several.example_chosen, c.number, [c.file, *opened, *the_set], js=NUMBER, **quiet)
-
-    # a run: what is asked is settled at once, and waits for its turn
-    runs = []
-    for asked in (c.run.click(page.ask, settings, [c.question, c.status], js=NUMBER, **quiet),
-                  tried.success(page.ask, settings, [c.question, c.status], js=NUMBER, **quiet)):  # fmt: skip
-        net = {"concurrency_limit": 1, "concurrency_id": "net", "show_progress_on": [c.status], **private}
-        run = asked.success(page.analyse, c.question, [c.made, c.status], trigger_mode="multiple", **net)
-        made = [c.number, c.made, *controls]
-        seen = run.success(page.show, made, [c.result, c.viewer, *counted], js=NUMBER, trigger_mode="multiple", **quiet)
-        seen.success(page.count, shown, [*counted, c.viewer], js=NUMBER, trigger_mode="multiple", **quiet)
-        run.success(several.strip_now, controls[:3], c.strip, **quiet)
-        runs.append(run)
-    connect_set(blocks, c, page, opened, settings, made, counted)
-    c.cancel.click(page.cancel, c.number, c.status, js=NUMBER, queue=False, **private)
-    page.visitors.leave_queue = leaver(blocks, [run["id"] for run in runs], ["", SKIP])
-
-    live = {"trigger_mode": "always_last", "concurrency_limit": 2, **quiet}
-    cut = [c.threshold.change, c.separation.change, c.min_area.change]
-    moved = gr.on(cut, page.cut, shown, c.viewer, queue=False, js=NUMBER, **live)
-    moved.success(page.count, shown, [*counted, c.viewer], js=LATER, **live)
-    moved.success(several.strip_now, controls[:3], c.strip, **live)
-    gr.on([c.viewer.edit, c.strip.edit], several.strip_now, controls[:3], c.strip, **live)
-    gr.on([c.pixel_size.change, c.viewer.edit], page.count, shown, [*counted, c.viewer], js=NUMBER, **live)
-    picked = [c.viewer, c.table, c.picked]
-    gr.on([c.viewer.select, c.table.select], page.pick, shown, picked, js=NUMBER, **quiet)
-    c.viewer.submit(page.diameter, None, c.diameter, **quiet)
-
-    def saver(kind: str | None):
-        def save(request: gr.Request, *values):
-            return page.file(request, kind, *values)
-
-        return save
-
-    for button, kind in [(c.download, None), *((b, k) for k, b in c.singles.items())]:
-        made = button.click(saver(kind), [c.result, c.network, *controls], c.saved, **private)
-        made.success(None, None, None, js=CLICK.format("saved"), **private)
-
-
-def connect_set(
-    blocks: gr.Blocks, c: SimpleNamespace, page: Page, opened: list, settings: list, made: list, counted: list
-) -> None:
-    """Events of several images: opening one, running all, saving all."""
-    several, private = page.several, {"api_visibility": "private"}
-    quiet = {"show_progress": "hidden", **private}
-    chosen = c.strip.select(several.item_chosen, [c.number, c.images], [*opened, c.made], js=NUMBER, **quiet)
-    arrived = [c.number, c.arrived, *made[2:]]
-    for event, asked in ((chosen.success, made), (c.arrived.change, arrived)):
-        seen = event(page.show, asked, [c.result, c.viewer, *counted], js=NUMBER, trigger_mode="multiple", **quiet)
-        counts = [c.number, c.result, *made[2:]]
-        seen.success(page.count, counts, [*counted, c.viewer], js=NUMBER, trigger_mode="multiple", **quiet)
-    asked = c.run_all.click(several.ask, [*settings, c.images], [c.set_question, c.status], js=NUMBER, **quiet)
-    run = asked.success(
-        several.analyse,
-        [c.set_question, *made[2:5]],
-        [c.strip, c.arrived, c.status],
-        trigger_mode="multiple",
-        concurrency_limit=1,
-        concurrency_id="sets",
-        show_progress="minimal",
-        show_progress_on=[c.status],
-        **private,
-    )
-    page.visitors.leave_set_queue = leaver(blocks, [run["id"]], [SKIP, SKIP, SKIP])
-    saved = c.save_all.click(several.save, made[2:5], c.saved, **private)
-    saved.success(None, None, None, js=CLICK.format("saved"), **private)
-
-
-def public(api: Api) -> None:
-    """The endpoint `segment`, on components that nobody sees."""
-    with gr.Column(visible=False):
-        inputs = [
-            gr.File(label="image"),
-            gr.Dropdown(list(TITLES), value=DEFAULT_KEY, label="network"),
-            *(gr.Number(None, label=name) for name in ("threshold", "separation", "min_area", "diameter")),
-            gr.Checkbox(False, label="tta"),
-            *(gr.Number(None, label=name, precision=0) for name in ("z", "t", "channel", "series")),
-        ]
-        outputs = [gr.File(label="labels"), gr.JSON(label="facts")]
-        gr.Button("segment").click(
-            api.segment, inputs, outputs, api_name="segment", concurrency_limit=1, concurrency_id="net"
-        )
 
 
 def launch(blocks: gr.Blocks, **changes):

@@ -4,37 +4,34 @@ What the networks said of each image is an `Analysis` as of any other, so an ope
 if it had come alone. The set runs beside what is looked at: opening an image doesn't stop it.
 """
 
-import base64
-import io
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from html import escape
-from pathlib import Path
 from secrets import token_urlsafe
 from typing import Any
 
 import gradio as gr
-from PIL import Image
 
 from ..analysis.out_of_domain import Domain
-from ..batch.inputs import Inputs, name_results
-from ..images.reader import SUPPORTED_EXTENSIONS, ImageError, display_name
+from ..images.reader import ImageError
 from ..inference.settings import Cut, RunSettings
-from ..output.display import to_display
-from . import doubts, limits, numbers
-from .choosing import EMPTY, SKIP, Chooser, Opened, held, session_of
+from . import doubts, numbers
+from .choosing import SKIP, Chooser, Opened, held, session_of
+from .gathering import gather
 from .guard import QUOTA
-from .inputs import address, as_html, cut_of, defaults, made_folder, pixel_size_of, pixel_size_shown, run_settings
+from .image_set import ImageSet, Item
+from .inputs import address, as_html, cut_of, made_folder, pixel_size_of, pixel_size_shown, run_settings
 from .networks import Cancelled, Networks
 from .opening import Choices, open_picture
+from .questions import SetQuestion
 from .several_files import save_all
-from .state import Analysis, ImageSet, Item, Picture, Source
+from .state import Analysis, Picture, Source
 from .store import Forgotten, Store
-from .unpacking import is_zip, unpack
-from .visitors import SetQuestion, Visitors
+from .strip import buttons, no_set, strip
+from .unpacking import is_zip
+from .visitors import Visitors
 
 LOG = logging.getLogger(__name__)
 
@@ -69,7 +66,7 @@ class Several:
         if len(paths) < 2 and not any(map(is_zip, paths)):
             self.visitors.show_set(session_of(request), number, "")
             return *self.chooser.uploaded(request, number, paths[0] if paths else None), *no_set()
-        gathered = self.gather(paths, self.set_of(request), request)
+        gathered = self.gather(paths, request)
         key = self.store.put(gathered) if gathered.items else ""
         if not self.visitors.show_set(session_of(request), number, key):
             self.store.drop(key or None)
@@ -80,42 +77,13 @@ class Several:
             gr.Warning(text, title="No image can be used")
             return *opened._replace(note=text), *no_set()
         opened, _ = self.open_item(request, number, key, 0)
-        return *opened, key, self.strip(key, gathered, at=0, whole=True), *buttons(gathered)
+        return *opened, key, strip(self.networks, key, gathered, at=0, whole=True), *buttons(gathered)
 
-    def gather(self, paths: Sequence[str], before: ImageSet | None, request: gr.Request) -> ImageSet:
-        """Read every image once: what can't be used is told by its name, and the rest goes on.
-
-        Args:
-            before: What was shown; images that were in it keep their results.
-        """
-        folder = made_folder()
-        found = unpack(paths, folder, SUPPORTED_EXTENSIONS, limits.SET_IMAGES, limits.SET_BYTES)
-        self.unpacked.update(map(str, found.files))
-        if why := QUOTA.take(address(request), found.nbytes):
-            raise gr.Error(why, print_exception=False)
-        known = {(item.name, Path(item.path).stat().st_size): item for item in before.items} if before else {}
-        items, pixels = [], 0
-        names = name_results(Inputs(found.files, folder), {})
-        for path in found.files:
-            name = path.relative_to(folder).as_posix()
-            try:
-                picture, _ = open_picture(Source(str(path)), [])
-                pixels += picture.size[0] * picture.size[1]
-                if pixels > limits.SET_PIXELS:
-                    raise ImageError(f"{name}: All images together are above {limits.SET_PIXELS / 1e6:.0f} megapixels.")
-            except ImageError as error:
-                found.refuse(name, str(error).removeprefix(f"{display_name(path)}: ").removeprefix(f"{name}: "))
-                continue
-            same = known.get((name, path.stat().st_size))
-            if (
-                same is not None
-                and same.analysis is not None
-                and same.analysis.picture.fingerprint == picture.fingerprint
-            ):
-                items.append(replace(same, path=str(path), analysis=moved(same.analysis, str(path))))
-            else:
-                items.append(Item(name, names[path], str(path), thumbnail(picture)))
-        return ImageSet(tuple(items), tuple(found.refused))
+    def gather(self, paths: Sequence[str], request: gr.Request) -> ImageSet:
+        """Images that were in the last set keep their results."""
+        found = gather(paths, self.set_of(request), address(request))
+        self.unpacked.update(item.path for item in found.items)
+        return found
 
     def open_item(self, request: gr.Request, number: float, key: str, index: int) -> tuple[Opened, str]:
         """-> as `Opened`, and the key of the image's result, "" where it has none yet."""
@@ -183,7 +151,7 @@ class Several:
         n = len(images.items)
         for index, item in enumerate(images.items):
             yield (
-                self.strip(question.images, images, index, cut),
+                strip(self.networks, question.images, images, index, cut),
                 SKIP,
                 f"Image {index + 1} of {n}: {escape(item.name)}",
             )
@@ -200,11 +168,11 @@ class Several:
             arrived = SKIP
             if token := images.items[index].token:
                 arrived = self.arrived(session, question.images, images, index, token)
-            yield self.strip(question.images, images, index + 1, cut), arrived, SKIP
+            yield strip(self.networks, question.images, images, index + 1, cut), arrived, SKIP
         self.visitors.end_set(session, question)
         failed = sum(bool(item.error) for item in images.items)
         text = f"Done: {n - failed} of {n} images." + (f" {failed} failed: see the strip." if failed else "")
-        yield self.strip(question.images, images, None, cut), SKIP, text
+        yield strip(self.networks, question.images, images, None, cut), SKIP, text
 
     def segmented(self, item: Item, question: SetQuestion) -> dict[str, Any]:
         """New values of an item."""
@@ -272,38 +240,7 @@ class Several:
         """-> strip: the counts as the sliders have it, and with what was mended."""
         key = self.visitors.set_of(session_of(request))
         images = self.set_at(key)
-        return SKIP if images is None else self.strip(key, images, None, cut_of(self.networks, *sliders))
-
-    def strip(
-        self,
-        key: str,
-        images: ImageSet,
-        running: int | None = None,
-        cut: Cut = Cut(),  # noqa: B008 - it is frozen
-        at: int | None = None,
-        whole: bool = False,
-    ) -> Any:
-        """What `static/strip.js` shows.
-
-        Args:
-            running: Which image is worked on.
-            at: Which is opened, if that is new.
-            whole: Whether to send the thumbnails.
-        """
-        items = [
-            {
-                "name": item.name,
-                "token": item.token,
-                "image": item.analysis.picture.fingerprint if item.analysis else "",
-                "counts": [item.analysis.count(key, cut) for key in item.analysis.maps] if item.analysis else [],
-                "error": item.error,
-                "doubt": item.doubt,
-            }
-            for item in images.items
-        ]
-        value: dict[str, Any] = {"of": key, "cut": list(defaults(self.networks).values()), "items": items}
-        value |= {"refused": images.refused, "at": at, "running": running}
-        return gr.HTML(value=value, thumbs=[item.thumbnail for item in images.items]) if whole else gr.HTML(value=value)
+        return SKIP if images is None else strip(self.networks, key, images, None, cut_of(self.networks, *sliders))
 
     def set_of(self, request: gr.Request) -> ImageSet | None:
         return self.set_at(self.visitors.set_of(session_of(request)))
@@ -343,35 +280,3 @@ class Several:
 def changer(index: int, values: dict[str, Any]) -> Callable[[ImageSet], ImageSet]:
     """Gives a set with other values of one item."""
     return lambda images: images.changed(index, **values)
-
-
-def moved(analysis: Analysis, path: str) -> Analysis:
-    """The same of an image whose file lies elsewhere now."""
-    source = replace(analysis.picture.source or Source(path), path=path)
-    return replace(analysis, picture=replace(analysis.picture, source=source))
-
-
-def buttons(images: ImageSet) -> tuple:
-    """-> values of the buttons that run and save all."""
-    n = len(images.items)
-    text = "1 image" if n == 1 else f"all {n} images"
-    this = gr.update(value="Segment this one", variant="secondary")
-    return this, gr.update(value=f"Segment {text}", visible=True), gr.update(visible=True)
-
-
-def no_set() -> tuple:
-    """-> set, strip, its buttons: where one image or none is shown."""
-    this, hidden = gr.update(value="Segment", variant="primary"), gr.update(visible=False)
-    return "", gr.HTML(value=EMPTY, thumbs=[]), this, hidden, hidden
-
-
-def thumbnail(picture: Picture) -> str:
-    """A small JPEG, as a data URL; the middle square."""
-    step = max(1, min(picture.size) // (2 * limits.THUMBNAIL_SIDE))
-    shown = to_display(picture.pixels[::step, ::step])
-    side = min(shown.shape[:2])
-    top, left = (shown.shape[0] - side) // 2, (shown.shape[1] - side) // 2
-    image = Image.fromarray(shown[top : top + side, left : left + side])
-    file = io.BytesIO()
-    image.resize((limits.THUMBNAIL_SIDE, limits.THUMBNAIL_SIDE)).save(file, "jpeg", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()

@@ -23,8 +23,9 @@ from ..jobs.stamps import hashed, stamp
 from ..output import export
 from ..output.files import KINDS, README, make_files
 from ..output.overlay import thumbnail
+from .image_set import ImageSet, Item
 from .networks import Networks
-from .state import Analysis, ImageSet, Item, without_gaps
+from .state import Analysis, without_gaps
 
 COMMAND = "on the page"  # in place of a command line, in README.txt
 ABOUT = {

@@ -6,8 +6,9 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
+from .image_set import ImageSet
 from .limits import STATE_BYTES, STATE_SECONDS
-from .state import Analysis, ImageSet, Picture, Source
+from .state import Analysis, Picture, Source
 
 Held = Source | Picture | Analysis | ImageSet
 

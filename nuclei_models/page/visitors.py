@@ -5,103 +5,14 @@ that was sent before the picture changed can be told from one that was sent afte
 not shown.
 """
 
-import secrets
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
-from ..inference.settings import RunSettings
 from .limits import STATE_SECONDS
-from .networks import Cancelled
-from .state import Picture
-
-
-class Question:
-    """One question of a visitor, which counts until it is dropped.
-
-    Attributes:
-        key: Names it, unguessable.
-        picture, settings: What the networks are to run on, and how; `None` where the question is to open an image.
-        pixel_size: (y, x) in micrometres, as the visitor or the file says it.
-    """
-
-    def __init__(
-        self,
-        picture: Picture | None = None,
-        settings: RunSettings | None = None,
-        pixel_size: tuple[float, float] | None = None,
-    ):
-        self.key = secrets.token_urlsafe(16)
-        self.picture, self.settings, self.pixel_size = picture, settings, pixel_size
-        self._dropped = threading.Event()
-
-    def drop(self) -> None:
-        """Nobody waits for the answer any more."""
-        self._dropped.set()
-
-    def check(self) -> None:
-        """Raise `Cancelled` once the question is dropped."""
-        if self._dropped.is_set():
-            raise Cancelled
-
-
-class SetQuestion(Question):
-    """What the networks say of a set of images.
-
-    Attributes:
-        images: Key of the set.
-    """
-
-    def __init__(self, images: str, settings: RunSettings, pixel_size: tuple[float, float] | None = None):
-        super().__init__(None, settings, pixel_size)
-        self.images = images
-
-
-@dataclass
-class Visitor:
-    """What is known of one visitor.
-
-    Attributes:
-        question: The last one, while it has no answer.
-        number, cancelled: Of the last event that asked something, and of the last that cancelled a run.
-        source, picture, result: Keys of what the page shows: the file, the image and, if there is one, the result.
-        images: Key of the set of images in the strip, if there is one.
-        set_question: The last one about a set, while it has no answer; opening an image of the set doesn't drop it.
-        set_number: Of the last event that asked something about a set, or showed another.
-        turns: The number of the last event of each kind about the result, as the visitor's browser counts them.
-        calls: Runs of the public endpoint, which don't drop each other.
-        seen: When it was last heard of.
-    """
-
-    question: Question | None = None
-    number: int = 0
-    cancelled: int = 0
-    source: str = ""
-    picture: str = ""
-    result: str = ""
-    images: str = ""
-    set_question: SetQuestion | None = None
-    set_number: int = 0
-    turns: dict[str, int] = field(default_factory=dict)
-    calls: list[Question] = field(default_factory=list)
-    seen: float = 0.0
-
-
-@dataclass(frozen=True)
-class Turn:
-    """An event about a result that the visitor's page shows."""
-
-    visitor: Visitor
-    result: str
-    number: int
-
-    def is_last(self, *kinds: str) -> bool:
-        """Whether the page still shows that result, and no later event of these kinds has begun."""
-        turns = self.visitor.turns
-        return self.visitor.result == self.result and all(turns.get(kind, 0) <= self.number for kind in kinds)
+from .questions import Question, SetQuestion, Turn, Visitor
 
 
 class Visitors:

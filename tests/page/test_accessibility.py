@@ -13,7 +13,7 @@ from tests.support.browser import TIMEOUT, run, upload
 from tests.support.page import CELLS
 
 # in Gradio's own components, which the page can't change
-OURS = "#viewer, #table, #examples, #summary, #histogram, #picked, #note, #status"
+OURS = "#viewer, #strip, #doubts, #table, #examples, #summary, #histogram, #picked, #note, #status"
 
 
 @pytest.fixture(scope="module")

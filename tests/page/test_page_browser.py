@@ -18,6 +18,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from benchmarks.screenshots import PHONE, WIDE, browser, choose, pick_nucleus, try_example
 from nuclei_models.images.reader import read
+from nuclei_models.inference.bundled import DEFAULT_KEY
 from nuclei_models.inference.segmentation import segment
 from nuclei_models.page import inputs, opening
 from nuclei_models.page.examples import find_examples
@@ -195,7 +196,7 @@ def test_every_download_opens(page, files, networks):
     run(page)
     move(page, "min-area", 80)
     page.get_by_role("tab", name="Download").click()
-    network = networks["unetpp"]
+    network = networks[DEFAULT_KEY]
     pixels = read(files["OME-TIFF"]).pixels
     labels = segment(pixels, network.model, network.processor, min_area=80).labels
 

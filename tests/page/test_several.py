@@ -141,7 +141,7 @@ class Visit:
         return Opened(*opened), made
 
     def save(self) -> zipfile.ZipFile:
-        return zipfile.ZipFile(self.page.several.save(REQUEST, *self.sliders, progress=lambda *_: None))
+        return zipfile.ZipFile(self.page.several.save(REQUEST, *self.sliders, progress=lambda *_, **__: None))
 
 
 @pytest.fixture

@@ -20,10 +20,11 @@ from ..images.reader import ImageError, display_name
 from ..jobs import durable
 from ..jobs.identity import Identity
 from ..jobs.mapper import Mapper, check, one_by_one
+from ..jobs.regions import regions_digest
 from ..jobs.settings import MAX, Settings, network_of
 from ..jobs.stamps import hashed, stamp, work_folder
 from .inputs import LARGE_FOLDER
-from .making import LARGE_PIXELS, make, regions_digest
+from .making import LARGE_PIXELS, make
 from .records import Made, Record, known_names, publish, stage, target
 from .stacks import endings as endings_of
 
@@ -157,9 +158,6 @@ def segment_large_job(job: Job, mapper: Mapper, progress: Callable[[str, int, in
     if job.settings.is_stack or job.settings.z == MAX:
         name = display_name(job.source)
         raise ImageError(f"{name}: Of so large an image one plane is segmented at a time. Give its --z and --t.")
-    if job.settings.regions is not None:
-        name = display_name(job.source)
-        raise ImageError(f"{name}: Regions are not counted in so large an image. Leave out --regions for it.")
     as_planned = stamp(job.source)
     made_by = job.settings.identity.to_dict()
     record = Record(job.name, str(job.source), *as_planned, hashed(job.source), made_by, {}, {})

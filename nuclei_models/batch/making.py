@@ -9,15 +9,15 @@ import numpy as np
 
 from ..analysis.figures import figures_of, saturated
 from ..analysis.filters import Kept, apply_filters, told
-from ..analysis.measurements import Table, measure, pixel_size_doubt
-from ..analysis.regions import count_in_regions, region_column
+from ..analysis.measurements import measure, pixel_size_doubt
+from ..analysis.regions import region_column
 from ..images.reader import MicroscopyImage
-from ..images.regions import Regions, region_file, regions_of
+from ..images.regions import Regions, regions_of
 from ..inference.network import Network
 from ..inference.segmentation import Segmentation
 from ..jobs.mapper import check
+from ..jobs.regions import region_facts
 from ..jobs.settings import Settings
-from ..jobs.stamps import hashed
 from ..output.files import make_files
 from ..output.overlay import thumbnail
 from .stacks import channels_of, images_of, make_stack_files, stacked
@@ -58,7 +58,7 @@ def _one_image(source: Path, settings: Settings, network: Network) -> Product:
         settings.decimal,
     )
     facts = facts_of(image, kept, found)
-    facts |= _counted(source, settings, kept.table, regions, image.pixel_size)
+    facts |= region_facts(source, settings, kept.table, regions, image.pixel_size)
     facts["notes"] += regions.notes if regions else ()
     return Product(files, facts, thumbnail(image.pixels, kept.labels), kept.labels.size)
 
@@ -84,19 +84,9 @@ def _whole_stack(source: Path, settings: Settings, network: Network) -> Product:
     facts = every[len(every) // 2] | figures_of(stack.table, (height * len(kept), width), left_out)
     facts |= {"nuclei": stack.count, "planes": len(kept), "plane": {"T": settings.t, "Z": settings.z}}
     facts["notes"] = [f"{len(kept)} planes.", *dict.fromkeys(note for one in every for note in one["notes"])]
-    facts |= _counted(source, settings, stack.table, regions, image.pixel_size, len(kept))
+    facts |= region_facts(source, settings, stack.table, regions, image.pixel_size, len(kept))
     facts["notes"] += regions.notes if regions else ()
     return Product(files, facts, picture, stack.labels.size)
-
-
-def regions_digest(source: Path, settings: Settings) -> str:
-    """SHA-256 of the file with an image's regions, "" where it has none.
-
-    Raises:
-        ImageError: Several files could be meant, or it can't be read.
-    """
-    path = None if settings.regions is None else region_file(Path(settings.regions), source)
-    return "" if path is None else hashed(path)
 
 
 def _regions(source: Path, settings: Settings, image: MicroscopyImage) -> Regions | None:
@@ -105,21 +95,6 @@ def _regions(source: Path, settings: Settings, image: MicroscopyImage) -> Region
         return None
     height, width = image.pixels.shape[:2]
     return regions_of(Path(settings.regions), source, (height, width))
-
-
-def _counted(
-    source: Path,
-    settings: Settings,
-    table: Table,
-    regions: Regions | None,
-    pixel_size: tuple[float, float] | None,
-    planes: int = 1,
-) -> dict[str, Any]:
-    """What is told of the regions, where there are any."""
-    if regions is None:
-        return {}
-    counts = count_in_regions(table, regions, pixel_size, planes) if regions.names else []
-    return {"regions": {"file": regions.file, "sha256": regions_digest(source, settings), "counts": counts}}
 
 
 def _segmented(

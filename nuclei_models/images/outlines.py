@@ -17,6 +17,7 @@ from .series import ImageError
 
 Rings = list[np.ndarray]  # closed rings of x, y; what an even number of them surrounds is outside
 _AREAS = {"POLYGON", "RECT", "OVAL", "FREEHAND", "TRACED"}
+SQUARE = 256  # pixels
 NUCLEI, REGIONS = ("detection", "cell"), ("annotation",)  # QuPath's types of objects
 
 
@@ -36,10 +37,23 @@ def inside(rings: Rings, shape: tuple[int, int]) -> tuple[tuple[slice, slice], n
         return None
     found = np.zeros((high[1] - low[1], high[0] - low[0]), bool)
     for ring in rings:
-        x, y = (ring - 0.5 - low).T
-        at = polygon(y, x, found.shape)
-        found[at] ^= True
+        _turn_over(found, *(np.asarray(ring, float) - 0.5 - low).T)
     return ((slice(low[1], high[1]), slice(low[0], high[0])), found) if found.any() else None
+
+
+def _turn_over(pixels: np.ndarray, x: np.ndarray, y: np.ndarray) -> None:
+    """Turn over the pixels within a ring, square by square: one that no edge comes near is wholly inside or outside."""
+    ends = [(np.minimum(n, np.roll(n, -1)), np.maximum(n, np.roll(n, -1))) for n in (y, x)]
+    for top in range(0, pixels.shape[0], SQUARE):
+        for left in range(0, pixels.shape[1], SQUARE):
+            part = pixels[top : top + SQUARE, left : left + SQUARE]
+            near = np.ones(len(x), bool)
+            for (low, high), start, n in zip(ends, (top, left), part.shape, strict=True):
+                near &= (low <= start + n) & (high >= start - 1)
+            if near.any():
+                part[polygon(y - top, x - left, part.shape)] ^= True
+            elif len(polygon(y - top, x - left, (1, 1))[0]):
+                part ^= True
 
 
 def draw(objects: list[Rings], shape: tuple[int, int], name: str) -> tuple[np.ndarray, list[str]]:

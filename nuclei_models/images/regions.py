@@ -3,17 +3,21 @@
 A pixel of several regions belongs to the first of them, in the file's order.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from .label_images import label_pixels, to_labels
 from .outlines import REGIONS, Area, inside, read_geojson, read_rois
 from .reader import SUPPORTED_EXTENSIONS, display_name, inspect
-from .series import ImageError
+from .series import MAX_PIXELS, ImageError
+from .source import Source
 
 _ROIS, _GEOJSON = (".roi", ".zip"), (".geojson", ".json")
+WINDOW = 4096  # pixels, of a mask that is read to see which numbers it has
 ENDINGS = ("_regions", "_mask")  # of a file's name behind its image's
 
 
@@ -32,6 +36,11 @@ class Regions:
     names: tuple[str, ...]
     notes: tuple[str, ...] = ()
     file: str = ""
+
+    @property
+    def areas(self) -> np.ndarray:
+        """Pixels outside of all, and of each: (1 + n,)."""
+        return np.bincount(self.labels.ravel(), minlength=len(self.names) + 1)
 
 
 def region_files(regions: Path, image: Path) -> list[Path]:
@@ -67,8 +76,27 @@ def _of_image(folder: Path, image: Path) -> list[Path]:
     return found
 
 
-def read_regions(path: Path, shape: tuple[int, int]) -> Regions:
-    """Read regions.
+class RegionReader(Protocol):
+    """The regions of one image, window by window: of an image of any size.
+
+    Attributes:
+        names, file: As of `Regions`.
+    """
+
+    names: tuple[str, ...]
+    file: str
+
+    def read(self, rows: slice, cols: slice) -> np.ndarray:
+        """(h, w), int32, as `Regions.labels`."""
+        ...
+
+    def told(self) -> tuple[str, ...]:
+        """Sentences for the user, once all windows have been read. Raises ImageError if none has a region."""
+        ...
+
+
+def open_regions(path: Path, shape: tuple[int, int]) -> RegionReader:
+    """Open a file of regions.
 
     Args:
         path: `.roi`, `.zip` of these, `.geojson` or `.json`; or a mask, where everything above 0 is one region, or a
@@ -76,32 +104,27 @@ def read_regions(path: Path, shape: tuple[int, int]) -> Regions:
         shape: Height and width of the image.
 
     Raises:
-        ImageError: It can't be read, its size isn't the image's, or no region lies in the image.
+        ImageError: It can't be read, or its size isn't the image's.
     """
     kind = path.suffix.lower()
-    if kind in _ROIS + _GEOJSON:
-        try:
-            areas, notes = read_rois(path, "regions") if kind in _ROIS else read_geojson(path, REGIONS, "regions")
-            return _drawn([area for area in areas if area.rings], shape, path.name, notes)
-        except OSError as error:
-            raise ImageError(f"{path.name}: It can't be read ({error.strerror}).") from error
-    planes = {axis: n for axis, n in inspect(path).sizes.items() if n > 1}
-    if planes:
-        many = " x ".join(f"{n} {axis}" for axis, n in planes.items())
-        raise ImageError(f"{path.name}: It has {many} planes, expected one mask or label image. Save the one to use.")
-    pixels, notes = label_pixels(path, "region")
-    if pixels.shape != shape:
-        turned = " It may be turned by 90 degrees." if pixels.shape == shape[::-1] else ""
-        raise ImageError(
-            f"{path.name}: These regions are {pixels.shape[0]} x {pixels.shape[1]} pixels (height x width), but the "
-            f"image is {shape[0]} x {shape[1]}.{turned} Give the regions at the size of the image."
-        )
-    labels = to_labels(pixels, path.name, "region").astype(np.int32)
-    values = [str(int(value)) for value in np.unique(pixels[labels > 0])]
-    if not values:
-        raise ImageError(f"{path.name}: It has no region: all of its pixels are 0. Give a mask with regions above 0.")
-    names = ("1",) if len(values) == 1 else tuple(values)
-    return Regions(labels, names, tuple(notes), path.name)
+    if kind not in _ROIS + _GEOJSON:
+        return _Stored(path, shape)
+    try:
+        areas, notes = read_rois(path, "regions") if kind in _ROIS else read_geojson(path, REGIONS, "regions")
+    except OSError as error:
+        raise ImageError(f"{path.name}: It can't be read ({error.strerror}).") from error
+    return _Drawn([area for area in areas if area.rings], shape, path.name, notes)
+
+
+def read_regions(path: Path, shape: tuple[int, int]) -> Regions:
+    """Read regions. Arguments as of `open_regions`.
+
+    Raises:
+        ImageError: It can't be read, its size isn't the image's, or no region lies in the image.
+    """
+    reader = open_regions(path, shape)
+    labels = reader.read(slice(0, shape[0]), slice(0, shape[1]))
+    return Regions(labels, reader.names, reader.told(), path.name)
 
 
 def regions_of(regions: Path, image: Path, shape: tuple[int, int]) -> Regions:
@@ -112,9 +135,13 @@ def regions_of(regions: Path, image: Path, shape: tuple[int, int]) -> Regions:
     """
     path = region_file(regions, image)
     if path is None:
-        note = f"No regions: the folder {regions.name} has no file called {image.stem}."
-        return Regions(np.zeros(shape, np.int32), (), (note,))
+        return Regions(np.zeros(shape, np.int32), (), (no_regions(regions, image),))
     return read_regions(path, shape)
+
+
+def no_regions(regions: Path, image: Path) -> str:
+    """A sentence for the user of an image of which there is no file in a folder of regions."""
+    return f"No regions: the folder {regions.name} has no file called {image.stem}."
 
 
 def region_file(regions: Path, image: Path) -> Path | None:
@@ -126,35 +153,106 @@ def region_file(regions: Path, image: Path) -> Path | None:
     return files[0] if files else None
 
 
-def _drawn(areas: list[Area], shape: tuple[int, int], name: str, notes: list[str]) -> Regions:
-    labels = np.zeros(shape, np.int32)
-    names = _unique([area.name for area in areas])
-    size = f"{shape[0]} x {shape[1]} pixels (height x width)"
-    empty, shared, beyond = [], [], []
-    for number, (title, area) in enumerate(zip(names, areas, strict=True), 1):
-        corners = np.concatenate(area.rings)
-        if (corners < -1).any() or (corners > np.array(shape[::-1]) + 1).any():
-            beyond.append(title)
-        if (found := inside(area.rings, shape)) is None:
-            empty.append(title)
-            continue
-        box, pixels = found
-        shared += [title] if (labels[box][pixels] > 0).any() else []
-        labels[box][pixels & (labels[box] == 0)] = number
-    if len(empty) == len(areas):
-        raise ImageError(
-            f"{name}: None of its {len(areas)} regions lies in the image, which is {size}: it belongs to another "
-            f"image, or is in micrometres."
+class _Drawn:
+    """Regions from outlines."""
+
+    def __init__(self, areas: list[Area], shape: tuple[int, int], file: str, notes: list[str]):
+        self.names, self.file = tuple(_unique([area.name for area in areas])), file
+        self._areas, self._shape, self._notes = areas, shape, notes
+        self._seen, self._shared = set[int](), set[int]()
+        corners = [np.concatenate(area.rings) for area in areas]
+        ends = [(c.min(0), c.max(0)) for c in corners]
+        if not any((low < shape[::-1]).all() and (high > 0).all() for low, high in ends):
+            raise self._elsewhere()
+        last = np.array(shape[::-1]) + 1
+        self._beyond = {i for i, (low, high) in enumerate(ends) if (low < -1).any() or (high > last).any()}
+
+    def read(self, rows: slice, cols: slice) -> np.ndarray:
+        labels = np.zeros((rows.stop - rows.start, cols.stop - cols.start), np.int32)
+        for i, area in enumerate(self._areas):
+            if (found := inside([ring - (cols.start, rows.start) for ring in area.rings], labels.shape)) is None:
+                continue
+            box, pixels = found
+            self._seen.add(i)
+            if (labels[box][pixels] > 0).any():
+                self._shared.add(i)
+            labels[box][pixels & (labels[box] == 0)] = i + 1
+        return labels
+
+    def told(self) -> tuple[str, ...]:
+        if not self._seen:
+            raise self._elsewhere()
+        size, notes = _size(self._shape), list(self._notes)
+        for some, text in (
+            (set(range(len(self._areas))) - self._seen, "no pixel in the image"),
+            (self._beyond & self._seen, f"parts outside the image, which is {size}"),
+            (self._shared, "pixels of earlier regions: a nucleus there counts in the first one"),
+        ):
+            if some:
+                titles = [self.names[i] for i in sorted(some)]
+                listed = ", ".join(titles[:5]) + (f" and {len(titles) - 5} more" if len(titles) > 5 else "")
+                notes.append(f"{self.file}: Regions with {text}: {listed}.")
+        return tuple(notes)
+
+    def _elsewhere(self) -> ImageError:
+        return ImageError(
+            f"{self.file}: None of its {len(self._areas)} regions lies in the image, which is {_size(self._shape)}: it "
+            f"belongs to another image, or is in micrometres."
         )
-    for some, text in (
-        (empty, "no pixel in the image"),
-        ([title for title in beyond if title not in empty], f"parts outside the image, which is {size}"),
-        (shared, "pixels of earlier regions: a nucleus there counts in the first one"),
-    ):
-        if some:
-            listed = ", ".join(some[:5]) + (f" and {len(some) - 5} more" if len(some) > 5 else "")
-            notes = [*notes, f"{name}: Regions with {text}: {listed}."]
-    return Regions(labels, tuple(names), tuple(notes), name)
+
+
+def _size(shape: tuple[int, int]) -> str:
+    return f"{shape[0]} x {shape[1]} pixels (height x width)"
+
+
+class _Stored:
+    """Regions from a mask or a label image."""
+
+    def __init__(self, path: Path, shape: tuple[int, int]):
+        self.file = path.name
+        info = inspect(path)
+        planes = {axis: n for axis, n in info.sizes.items() if n > 1}
+        if planes:
+            many = " x ".join(f"{n} {axis}" for axis, n in planes.items())
+            raise ImageError(
+                f"{path.name}: It has {many} planes, expected one mask or label image. Save the one to use."
+            )
+        if (info.height, info.width) != shape:
+            turned = " It may be turned by 90 degrees." if (info.width, info.height) == shape else ""
+            raise ImageError(
+                f"{path.name}: These regions are {info.height} x {info.width} pixels (height x width), but the image "
+                f"is {shape[0]} x {shape[1]}.{turned} Give the regions at the size of the image."
+            )
+        self._notes: list[str] = []
+        if info.height * info.width <= MAX_PIXELS:
+            pixels, self._notes = label_pixels(path, "region")
+            self._window: Callable[[slice, slice], np.ndarray] = lambda rows, cols: pixels[rows, cols]
+        else:
+            self._window = Source(path).read
+        values = set[float]()
+        for window in _windows(shape):
+            part = self._window(*window)
+            to_labels(part, path.name, "region")  # which raises an error for what are no numbers of regions
+            values |= set(np.unique(part).tolist()) - {0}
+        if not values:
+            raise ImageError(
+                f"{path.name}: It has no region: all of its pixels are 0. Give a mask with regions above 0."
+            )
+        self._values = np.array(sorted(values))
+        self.names = ("1",) if len(values) == 1 else tuple(str(int(value)) for value in self._values)
+
+    def read(self, rows: slice, cols: slice) -> np.ndarray:
+        pixels = self._window(rows, cols)
+        return np.where(pixels > 0, np.searchsorted(self._values, pixels) + 1, 0).astype(np.int32)
+
+    def told(self) -> tuple[str, ...]:
+        return tuple(self._notes)
+
+
+def _windows(shape: tuple[int, int]) -> Iterator[tuple[slice, slice]]:
+    for top in range(0, shape[0], WINDOW):
+        for left in range(0, shape[1], WINDOW):
+            yield slice(top, min(top + WINDOW, shape[0])), slice(left, min(left + WINDOW, shape[1]))
 
 
 def _unique(names: list[str]) -> list[str]:

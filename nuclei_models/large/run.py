@@ -15,11 +15,14 @@ import numpy as np
 from ..analysis.figures import figures_of, saturated
 from ..analysis.filters import renumbered, told, wanted
 from ..analysis.measurements import Table, pixel_size_doubt
+from ..analysis.regions import Places, region_column_by_windows
 from ..images.reader import ImageError
+from ..images.regions import no_regions, open_regions, region_file
 from ..images.source import Source
 from ..jobs.durable import RunStopped, locked, rename, sync_all
 from ..jobs.identity import image_by_stamp
 from ..jobs.mapper import J, Mapper, R, one_by_one
+from ..jobs.regions import region_facts
 from ..jobs.settings import MAX, Settings, network_of
 from ..jobs.stamps import stamp, work_folder
 from ..model.image_processing_nuclei import pixel_area
@@ -151,6 +154,7 @@ class Result:
         boxes: (n, 4), first row and column and last of each.
         left_out: See `filters.Kept`.
         pixels, labels: Image and labels, made small to be shown.
+        places: Regions, where somebody asked for them.
     """
 
     table: Table
@@ -158,6 +162,7 @@ class Result:
     left_out: dict[str, int]
     pixels: np.ndarray
     labels: np.ndarray
+    places: Places | None
 
 
 class Run:
@@ -183,6 +188,8 @@ class Run:
         channels = 2 if "distance" in network_of(settings).processor.channel_names else 1
         self.work = workplace(str(Workplace.make(self.folder, replace(plan, settings=settings), channels)), key)
         self.grid, self.source = self.work.plan.grid, self.work.source
+        file = None if settings.regions is None else region_file(Path(settings.regions), path)
+        self.regions = None if file is None else open_regions(file, self.work.plan.shape)  # before hours of work
 
     def nuclei(self) -> tuple[Numbering, Work]:
         """Maps, parts over edges, nuclei, numbers."""
@@ -205,13 +212,27 @@ class Run:
         self._all("labels", sinks.write_labels, labels_jobs(self.work, numbering, work))
         found = self._all("measurements", measure_block, [MeasureJob(*at, b) for b in range(len(self.grid))])
         table, boxes = table_of(self.work, found, n), boxes_of(self.work, found, n)
+        places = self._count_in_regions(table)
         kept, left_out = wanted(table, self.work.plan.settings.filters)
         number = np.where(np.concatenate([[False], kept]), np.concatenate([[0], np.cumsum(kept)]), 0).astype(np.uint32)
         if left_out:
             np.save(self.folder / sinks.KEPT, number)
             jobs = labels_jobs(self.work, numbering, work, only_kept=True)
             self._all("labels that are kept", sinks.write_labels, jobs)
-        return Result(renumbered(table, kept), boxes[kept], left_out, *shown(self.work, found, lambda x: number[x]))
+        pixels, labels = shown(self.work, found, lambda x: number[x])
+        return Result(renumbered(table, kept), boxes[kept], left_out, pixels, labels, places)
+
+    def _count_in_regions(self, table: Table) -> Places | None:
+        """Add the column of regions to a table, where somebody asked for them."""
+        plan = self.work.plan
+        if plan.settings.regions is None:
+            return None
+        if self.regions is None:
+            table["region"] = np.full(len(table["label"]), "")
+            return Places((), np.zeros(1, int), "", (no_regions(Path(plan.settings.regions), Path(plan.source)),))
+        windows = [plan.grid.window(block) for block in range(len(plan.grid))]
+        table["region"], places = region_column_by_windows(table, self.regions, windows)
+        return places
 
     def check_image(self) -> None:
         """Raise an ImageError if the image was changed meanwhile; what was made of it so far goes."""
@@ -267,6 +288,7 @@ class Run:
             "notes": [*self.source.notes, *self._notes(found)],
             "block_px": plan.block,
             "parts_too_large": work.too_large,
+            **region_facts(Path(plan.source), plan.settings, table, found.places, self.source.pixel_size),
         }
 
     def _plan(self, path: Path, settings: Settings, memory: int | None, block: int | None, largest_part: int) -> Plan:
@@ -315,6 +337,7 @@ class Run:
         median = figures_of(found.table, self.work.plan.shape, {})["median_diameter_px"]
         doubts = self.work.plan.diameter.doubt(median), pixel_size_doubt(median, self.source.pixel_size)
         notes = [note for note in (*doubts, told(found.left_out) if found.left_out else "") if note]
+        notes += found.places.notes if found.places else ()
         return notes + ([f"Pictures show every {step}th row and column."] if pictures and step > 1 else [])
 
     def _all(

@@ -15,8 +15,11 @@ from skimage.measure import points_in_poly, regionprops
 from nuclei_models.analysis.measurements import measure
 from nuclei_models.analysis.regions import count_in_regions, region_column
 from nuclei_models.batch import job as jobs
+from nuclei_models.images import outlines
+from nuclei_models.images import regions as region_module
 from nuclei_models.images.reader import ImageError
-from nuclei_models.images.regions import Regions, read_regions, region_files, regions_of
+from nuclei_models.images.regions import Regions, open_regions, read_regions, region_files, regions_of
+from nuclei_models.large import run
 from tests.support.page import as_type, blobs
 
 SHAPE = (60, 80)
@@ -192,9 +195,45 @@ def test_the_command_counts(nuclei, images, sources, tmp_path, monkeypatch):
     assert nuclei(*command)[0] == 0  # without
     assert not (out / "summary_regions.csv").exists()
     assert "region" not in rows_of(out / "x0.ome_measurements.csv")[0]
-    monkeypatch.setattr(jobs, "LARGE_PIXELS", 1000)
-    code, printed = nuclei(*command, "--regions", "r.zip")
-    assert code == 1 and "Regions are not counted in so large an image" in printed.replace("\n", " ")
+
+
+WHOLE = {"whole": np.array([[-0.3, -0.3], [112.4, -0.3], [112.4, 96.4], [-0.3, 96.4]])}
+
+
+def test_in_a_large_image_they_are_those_of_a_small_one(nuclei, images, sources, tmp_path, monkeypatch):
+    """The same command, once with the image held whole and once block by block."""
+    rings = {"tumour": LEFT * 1.4, "stroma": RIGHT * 1.4, "cut": CUT * 1.2}
+    roi_zip(tmp_path / "r.zip", *(rings | WHOLE).items())
+    monkeypatch.setattr(outlines, "SQUARE", 16)
+    monkeypatch.setattr(run, "block_size", lambda *_: 64)
+    line = ("segment", "images/x1.ome.tif", "--model", sources["unetpp"], "--save", "csv,geojson", "--regions", "r.zip")
+    summaries, tables = [], []
+    for out, held in (("small", 10**9), ("large", 1000)):
+        monkeypatch.setattr(jobs, "LARGE_PIXELS", held)
+        assert nuclei(*line, "--out", out)[0] == 0
+        summaries.append(rows_of(tmp_path / out / "summary_regions.csv"))
+        tables.append([row["region"] for row in rows_of(tmp_path / out / "x1.ome_measurements.csv")])
+        features = json.loads((tmp_path / out / "x1.ome_qupath.geojson").read_text())["features"]
+        assert sorted(f["properties"]["metadata"]["region"] for f in features) == sorted(tables[-1])
+    assert summaries[0] == summaries[1] and tables[0] == tables[1] and len(set(tables[0])) > 1
+
+
+@pytest.mark.parametrize("kind", ["r.zip", "mask.tif"])
+def test_regions_by_windows_are_those_of_the_whole(tmp_path, monkeypatch, kind):
+    around = np.array([[-1, -1], [81, -1], [81, 61], [-1, 61]])
+    roi_zip(tmp_path / "r.zip", ("a", LEFT), ("b", RIGHT), ("all", around))
+    numbers = np.where(inside(LEFT), 7, np.where(inside(RIGHT), 300, 0)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "mask.tif", numbers, tile=(16, 16))
+    whole = read_regions(tmp_path / kind, SHAPE)
+    monkeypatch.setattr(outlines, "SQUARE", 8)
+    monkeypatch.setattr(region_module, "WINDOW", 32)
+    monkeypatch.setattr(region_module, "MAX_PIXELS", 9)  # so that a mask is read by windows, too
+    reader = open_regions(tmp_path / kind, SHAPE)
+    for top in range(0, 60, 25):
+        for left in range(0, 80, 25):
+            window = slice(top, min(top + 25, 60)), slice(left, min(left + 25, 80))
+            assert np.array_equal(reader.read(*window), whole.labels[window])
+    assert reader.told() == whole.notes and reader.names == whole.names
 
 
 def test_the_command_takes_a_folder_of_masks(nuclei, images, sources, tmp_path):

@@ -43,7 +43,7 @@ def of_file(what: str, model: str | None, series: int | None) -> dict[str, Any]:
     is_model = (path / CONFIG).is_file()
     if not path.exists() and not what.lower().endswith(SUPPORTED_EXTENSIONS):
         is_model = bundled(what) is not None or re.fullmatch(r"[\w.-]+/[\w.-]+(@.+)?", what) is not None
-    return of_model(load_network(what)) if is_model else of_image(path, model, series)
+    return of_model(load_network(what)) | made(path) if is_model else of_image(path, model, series)
 
 
 def of_machine(model: str | None) -> dict[str, Any]:
@@ -120,9 +120,25 @@ def of_model(network: Network) -> dict[str, Any]:
         "separation": processor.separation,
         "min_area_px_as_seen": processor.min_area,
         "nuclear_diameters_px": [processor.min_diameter, processor.max_diameter],
-        "estimates_the_diameter": processor.diameter_estimator is not None,
+        "nuclear_diameter_px": processor.diameter,
+        "estimates_the_diameter": processor.diameter is None and processor.diameter_estimator is not None,
+        "tells_the_confidence": processor.confidence_model is not None,
         "runs_on": network.device,
         "weights_sha256": network.sha256,
+    }
+
+
+def made(folder: Path) -> dict[str, Any]:
+    """How a model came about, where `nuclei train` recorded it."""
+    from nuclei_models.training.card import read_record
+
+    record = read_record(folder)
+    if record is None:
+        return {}
+    data = record["data"][0]
+    return {
+        "made_by": f"nuclei train, from {record['initial']['model']}, with {data['images']} images of {data['folder']}",
+        "kept": record["result"]["why"],
     }
 
 

@@ -108,6 +108,13 @@ def test_the_card_and_the_record_tell_what_was_done(trained, tiny):
     assert "{" not in re.sub(r"```.*?```", "", card, flags=re.S)
 
 
+def test_info_tells_how_it_came_about(trained):
+    said = CliRunner().invoke(app, ["info", str(trained.folder), "--json"])
+    facts = json.loads(said.output)
+    assert facts["made_by"] == "nuclei train, from tiny, with 10 images of rings" and facts["kept"] == trained.why
+    assert facts["tells_the_confidence"] is False and facts["nuclear_diameter_px"] is None
+
+
 def test_the_report_opens_offline_and_shows_every_held_out_image(trained):
     report = (trained.folder / "report.html").read_text()
     assert not re.search(r"(src|href)=\"(?!data:)", report) and "http" not in report.replace("http-equiv", "").replace(

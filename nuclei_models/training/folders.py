@@ -29,6 +29,7 @@ _NETWORK = re.compile(r"_(unet|unetpp|both)$")  # the page's files: x_unetpp_lab
 _FORMAT = re.compile(r"\.(ome|nd2|czi|lif)$", re.I)  # within a stem: x.ome.tif
 _DERIVED = re.compile(r"_(overlay|coloured|flows|cp_output|outlines|cp_outlines|probabilities)$", re.I)
 ZARR = ".zarr"
+AT_ONCE = 60.0  # seconds: files that were written together
 _Files = tuple[tuple[Path, ...], str]  # of the truth of an image, and their kind
 EXPECTED = (
     "expected images/ with labels/ or masks/ of the same names, or x.tif beside x_labels.tif, x_masks.tif, x_seg.npy, "
@@ -88,8 +89,9 @@ def find_pairs(folder: str | Path) -> Found:
     names = _names(images, root)
     found.pairs = sorted((Pair(names[i], i, *truth) for i, truth in taken.items()), key=lambda pair: pair.id)
     used = {path for pair in found.pairs for path in pair.truth}
-    stems = {(pair.image.parent, pair.image.stem) for pair in found.pairs}
-    orphans = [t.path for t in truths if t.path not in used and not any((t.path.parent, k) in stems for k in t.keys)]
+    keys = {key for pair in found.pairs for key in _asked(pair.image)}
+    orphans = [t.path for t in truths if t.path not in used and not keys & {key.casefold() for key in t.keys}]
+    orphans = [path for path in orphans if path.suffix.lower() != ".json"]  # which may be anything
     found.notes += _left_out(root, [i for i in images if i not in taken], "image(s) without truth are left out")
     found.notes += _left_out(root, orphans, "file(s) of truth belong to no image and are left out")
     return found
@@ -207,14 +209,18 @@ def _kinship(image: Path, truth: Path, root: Path) -> int:
 
 
 def _best(image: Path, candidates: list[_Truth], root: Path, notes: list[str]) -> _Files:
-    """Of several truths for one image that which says most; a note names the others."""
+    """Of several truths for one image that which was changed last, for it was corrected; of those of one moment that
+    which says most. A note names the others."""
     order = (LABELS, CELLPOSE, ROIS, GEOJSON)
-    best = min(candidates, key=lambda t: order.index(t.kind))
+    changed = {t: t.path.stat().st_mtime for t in candidates}
+    latest = [t for t in candidates if changed[t] > max(changed.values()) - AT_ONCE]
+    best = min(latest, key=lambda t: order.index(t.kind))
     if len(candidates) > 1:
         names = [t.path.name for t in candidates]
         told = {t: t.path.name if len(set(names)) == len(names) else _told(t.path, root) for t in candidates}
+        why = " (it was changed last)" if len(latest) < len(candidates) else ""
         others = ", ".join(told[t] for t in candidates if t is not best)
-        notes.append(f"{image.name}: {told[best]} is taken for its truth, {others} is left.")
+        notes.append(f"{_told(image, root)}: {told[best]} is taken for its truth{why}, and not {others}.")
     return (best.path,), best.kind
 
 

@@ -323,8 +323,21 @@ def test_what_is_left_out_is_said(tmp_path):
     told = " ".join(read_folder(tmp_path).notes)
     assert "1 image(s) without truth are left out: c.tif." in told
     assert "1 file(s) of truth belong to no image and are left out: d_labels.tif." in told
-    assert "b.tif: b_labels.tif is taken for its truth, b_rois.zip is left." in told
-    assert "a.tif: a_cp_masks.png is taken for its truth, a_labels.tif is left." in told
+    assert "b.tif: b_labels.tif is taken for its truth, and not b_rois.zip." in told
+    assert "a.tif: a_cp_masks.png is taken for its truth, and not a_labels.tif." in told
+
+
+def test_what_was_corrected_later_is_taken(tmp_path):
+    image, labels = FIELDS["a"]
+    save(tmp_path / "x.tif", image)
+    write(tmp_path / "x_labels.tif", export.label_tiff(labels * (labels < 3)))
+    write(tmp_path / "x_rois.zip", export.roi_zip(labels))
+    assert read_folder(tmp_path).nuclei == 2, "written together: the label image"
+    hour = (tmp_path / "x_labels.tif").stat().st_mtime - 3600
+    os.utime(tmp_path / "x_labels.tif", (hour, hour))
+    data = read_folder(tmp_path)
+    assert data.nuclei == 4
+    assert "x_rois.zip is taken for its truth (it was changed last), and not x_labels.tif" in " ".join(data.notes)
 
 
 def test_an_image_without_nuclei_and_a_numbered_background_are_told_of(tmp_path):

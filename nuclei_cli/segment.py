@@ -18,6 +18,7 @@ from nuclei_models.batch.records import (
     OVERVIEWS,
     REGIONS,
     SUMMARY,
+    Record,
     changed_by_hand,
     clean,
     read_records,
@@ -45,12 +46,15 @@ class Plan:
         pixels: Of a plane, by job; the jobs in order.
         skipped: Images that an earlier run has done.
         kept: How many of these have results that a person has changed since.
+        replaced: For each image that is to be segmented, the settings that earlier results of it were made with
+            otherwise.
         failures: (image, what is wrong with it).
     """
 
     pixels: dict[Job, int] = field(default_factory=dict)
     skipped: int = 0
     kept: int = 0
+    replaced: list[set[str]] = field(default_factory=list)
     failures: list[tuple[str, str]] = field(default_factory=list)
 
     def jobs(self, large: bool) -> list[Job]:
@@ -172,6 +176,7 @@ class Run:
                 if changed:
                     raise ImageError(changed_by_hand(changed))
                 info = inspect(source, self.settings.series)
+                plan.replaced.append(self.others(record))
             except ImageError as error:
                 self.failed(source, error)
                 continue
@@ -182,6 +187,13 @@ class Run:
                 f"{len(foreign)} file(s) in {self.out} would be replaced that this command didn't make, the first is "
                 f"{foreign[0].name}: give another --out, or --overwrite."
             )
+
+    def others(self, record: Record | None) -> set[str]:
+        """Names of the settings that an image's results were made with otherwise, if it has any."""
+        if record is None or not record.files:
+            return set()
+        before, now = record.settings, self.settings.identity.to_dict()
+        return {name.replace("_", " ") for name in before.keys() | now.keys() if before.get(name) != now.get(name)}
 
     def work(self, mapper: Mapper) -> None:
         pixels = self.plan.pixels
@@ -243,6 +255,12 @@ class Run:
             if self.plan.kept:
                 done += f", of which {self.plan.kept:,} with results changed by hand, which are kept"
             say(f"{console.count(len(self.inputs.files), 'image')}{done}.{_left_out(self.inputs)}")
+            if names := sorted(set().union(*self.plan.replaced)):
+                n = sum(map(bool, self.plan.replaced))
+                say(
+                    f"{console.count(n, 'image')} segmented before with another {', '.join(names)}: the results are "
+                    f"replaced. Another --out keeps them."
+                )
         large = self.plan.jobs(large=True)
         if large and not self.quiet:
             say(f"{len(large):,} of them are larger than memory may hold: segmented part by part.")

@@ -207,8 +207,13 @@ def test_a_changed_result_of_a_changed_image_is_kept(nuclei, images, model, tmp_
 
 
 def test_asking_for_other_kinds_adds(nuclei, images, model, tmp_path):
+    said = []
+
     def asked(kinds: str, *more: str) -> list[str]:
-        assert nuclei("segment", "images/x0.tif", "--out", "out", "--model", model, "--save", kinds, *more)[0] == 0
+        line = ("segment", "images/x0.tif", "--out", "out", "--model", model, "--save", kinds, *more)
+        code, printed = nuclei(*line)
+        assert code == 0
+        said.append(" ".join(printed.split()))
         return sorted(p.name for p in (tmp_path / "out").glob("x0_*"))
 
     assert asked("labels") == ["x0_labels.tif"]
@@ -218,6 +223,8 @@ def test_asking_for_other_kinds_adds(nuclei, images, model, tmp_path):
     assert sorted(record.files) == ["x0_labels.tif", "x0_measurements.csv"] and record.is_whole(tmp_path / "out")
     # other settings: what they don't make again would tell of other nuclei
     assert asked("csv", "--threshold", "0.3") == ["x0_measurements.csv"]
+    replaced = ["1 image segmented before with another threshold: the results are replaced" in text for text in said]
+    assert replaced == [False, False, False, True]
 
 
 def test_results_beside_the_images_are_never_segmented(nuclei, model, tmp_path):

@@ -81,8 +81,8 @@ def test_a_folder_of_images(nuclei, images, model, tmp_path, segmented):
 
     code, printed = nuclei("segment", "images", "--out", "out", "--model", model)
     assert code == 0 and "3 done before and skipped" in printed and len(segmented) == 3
-    nuclei("segment", "images", "--out", "out", "--model", model, "--overwrite", "--quiet")
-    assert len(segmented) == 6
+    code, printed = nuclei("segment", "images", "--out", "out", "--model", model, "--overwrite", "--quiet")
+    assert (code, printed) == (0, "") and len(segmented) == 6
 
 
 def test_what_was_taken_is_said_and_another_can_be(nuclei, model, tmp_path):

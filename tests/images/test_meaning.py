@@ -4,6 +4,7 @@ The files are written byte by byte or by Pillow; tifffile, which reads, writes o
 
 import io
 import json
+import struct
 import zlib
 from pathlib import Path
 
@@ -71,6 +72,16 @@ def test_channels_that_were_given_last(save: Save, channels: int, compression: s
     check(path, stack[..., 1], channel=1)
 
 
+def test_channels_last_in_pages_written_by_hand(save: Save):
+    """As `tifffile.imwrite("h.tif", np.stack([empty, dna], -1))` writes them: a page of (width, 2) for each row."""
+    stack = np.stack([np.zeros_like(DNA), DNA], axis=-1)
+    text = ascii_tag(json.dumps({"shape": [H, W, 2]}))
+    rows = [(tags(2, W, 16, **({"t270": text} if y == 0 else {})), strip(stack[y])) for y in range(H)]
+    path = save(tiff_bytes(*rows))
+    assert inspect(path).sizes == {"T": 1, "Z": 1, "C": 2}
+    check(path, DNA, channel=1)
+
+
 def test_named_pages_are_channels(save: Save):
     named = [("Actin", ACTIN), ("DAPI", DNA), ("Tubulin", TUBULIN)]
     path = save(tiff_bytes(*(page(pixels, t285=ascii_tag(name)) for name, pixels in named)))
@@ -107,6 +118,17 @@ def test_imagej_slices_whose_labels_are_stains(save: Save):
         "Labels": [f"c:{c}/3 z:{z}/2 - {n}" for z in (1, 2) for c, n in enumerate(("a", "DAPI", "b"), 1)],
     }
     assert check(save(both, imagej=True, metadata=labels), DNA).channel_names == ("DAPI",)
+
+
+def test_imagejs_labels_written_by_hand(save: Save):
+    """In its own two entries: the sizes of a header and of UTF-16 labels, and these."""
+    labels = [name.encode("utf-16-le") for name in ("actin", "DAPI", "tubulin")]
+    header = b"JIJI" + b"lbal" + struct.pack("<I", len(labels))
+    entries = {"t50838": (4, [len(header), *map(len, labels)]), "t50839": (1, list(header + b"".join(labels)))}
+    text = ascii_tag("ImageJ=1.54f\nimages=3\nslices=3\n")
+    pages = [page(ACTIN, t270=text, **entries), page(DNA), page(TUBULIN)]
+    image = check(save(tiff_bytes(*pages)), DNA)
+    assert image.format == "ImageJ TIFF" and image.channel_names == ("DAPI",) and image.sizes["C"] == 3
 
 
 def test_pages_of_a_shape_that_names_its_axes(save: Save):

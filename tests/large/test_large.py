@@ -37,6 +37,7 @@ from nuclei_models.large.workplace import workplace
 from nuclei_models.model.image_processing_nuclei import resize
 from nuclei_models.model.intensity import intensity_range, to_rgb
 from nuclei_models.output.export import geojson
+from nuclei_models.output.files import KINDS
 from nuclei_models.output.tables import table_csv
 from tests.images.test_source import ome_zarr
 from tests.support.large import blobs, seeing
@@ -234,7 +235,8 @@ class TestTheResults:
     def test_of_an_ome_zarr_are_one(self, model, tmp_path):
         pixels = blobs((1100, 300))
         path = ome_zarr(tmp_path / "cells.ome.zarr", np.stack([pixels * 0, pixels]), "cyx")
-        done = segment_large(path, tmp_path, wanted(model, channel=1), block=256)
+        done = segment_large(path, tmp_path, wanted(model, channel=1, save=tuple(KINDS)), block=256)
+        assert set(done.files) == set(KINDS) and all(file.exists() for file in done.files.values())
         assert done.files["labels"] == tmp_path / "cells_labels.zarr"
         image = read(done.files["labels"])
         assert image.format == "OME-Zarr" and image.pixel_size == (0.5, 0.25) and image.pixels.dtype == np.uint32

@@ -17,6 +17,8 @@ from PIL import Image, PngImagePlugin
 from transformers.dynamic_module_utils import get_relative_imports
 
 from nuclei_models.model.repository import sha256
+from nuclei_models.training import train
+from nuclei_models.training.example import draw
 from tests.support.blobs import BLOBS, blob_picture, save_evaluated, write_evaluation
 from tests.support.folders import cut_in_half, flip_a_byte
 from tests.support.hub import WRITER
@@ -210,6 +212,7 @@ def test_models_of():
 FLOW = """
 import contextlib, io, json, os, sys
 from huggingface_hub import HfApi
+from nuclei_models.training import train
 from train.release import publish, space
 
 def run(module, *arguments):
@@ -254,6 +257,10 @@ done["swapped"] = run(space, "writer/demo", both[0], both[3], both[2], both[1])
 done["pinned"] = [HfApi().model_info(f"writer/{name}-nuclei", revision="v1.0.0").sha for name in ("unet", "unetpp")]
 path = HfApi().hf_hub_download("writer/nuclei-demo", "README.md", repo_type="space")
 done["readme"] = open(path).read()
+made = train(alike, "own", model="writer/unet-nuclei@v1.0.0")
+done["own"] = {"initial": made.record["initial"], "sha256": made.record["weights_sha256"], "kept": made.kept}
+done["own published"] = run(publish, "writer/own-unet", "--weights", "own", "--tag", "v0.1.0", "--no-onnx")
+done["own card"] = open(HfApi().hf_hub_download("writer/own-unet", "README.md", revision="v0.1.0")).read()
 os.environ["HF_TOKEN"] = "hf_reader"
 done["reader"] = unet("v1.0.0", repo="writer/refused")
 del os.environ["HF_TOKEN"]
@@ -263,9 +270,9 @@ print(json.dumps(done))
 
 
 @pytest.fixture(scope="module")
-def published(hub, run_python, evaluated) -> dict:
+def published(hub, run_python, evaluated, alike) -> dict:
     names = {key: str(folder) for key, folder in evaluated.items()}
-    done = run_python(f"weights = {names}\n{FLOW}", token=WRITER)
+    done = run_python(f"weights, alike = {names}, {str(alike)!r}\n{FLOW}", token=WRITER)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -363,19 +370,32 @@ def test_the_space_shows_the_page_and_segments(space_url, hub, published, tmp_pa
 
 
 @pytest.fixture(scope="module")
-def own(evaluated, tmp_path_factory) -> Path:
-    """A folder that `nuclei train` made: of images that are all alike, so that nothing had to be trained."""
-    from nuclei_models.training import train
-    from nuclei_models.training.example import draw
-
-    folder = tmp_path_factory.mktemp("own")
+def alike(tmp_path_factory) -> Path:
+    """A folder for `nuclei train`, whose images are all alike, so that nothing is trained."""
+    folder = tmp_path_factory.mktemp("own") / "mine"
     image, labels = draw(0)
     for kind, pixels in (("images", image), ("labels", labels.astype("uint16"))):
-        (folder / "mine" / kind).mkdir(parents=True)
+        (folder / kind).mkdir(parents=True)
         for i in range(2):
-            tifffile.imwrite(folder / "mine" / kind / f"{i}.tif", pixels)
-    train(folder / "mine", folder / "model", model=str(evaluated["unetpp"]))
-    return folder / "model"
+            tifffile.imwrite(folder / kind / f"{i}.tif", pixels)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def own(evaluated, alike) -> Path:
+    """A folder that `nuclei train` made."""
+    train(alike, alike.with_name("model"), model=str(evaluated["unetpp"]))
+    return alike.with_name("model")
+
+
+def test_an_own_network_from_the_hub_names_what_it_began_with(published, evaluated):
+    digest = sha256(evaluated["unet"] / "model.safetensors")
+    initial, card = published["own"]["initial"], published["own card"]
+    assert published["own"]["kept"] == "start" and published["own published"][0] == 0, published["own published"]
+    assert (initial["model"], initial["revision"]) == ("writer/unet-nuclei", published["pinned"][0])
+    assert published["own"]["sha256"] == initial["weights_sha256"] == digest
+    assert ModelCard(card).data.base_model == "writer/unet-nuclei" and 'load("writer/own-unet@v0.1.0")' in card
+    assert published["pinned"][0] in card and digest in card
 
 
 def test_an_own_network_is_published_with_its_own_card(own, evaluated, tmp_path):

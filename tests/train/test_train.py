@@ -79,7 +79,7 @@ def assert_equal(a: dict, b: dict) -> None:
 
 
 def test_neither_kept_memory_nor_a_loading_process_changes_the_losses(read, monkeypatch):
-    steps = [f"training.{name}=50" for name in ("max_steps", "eval_steps", "save_steps")]
+    steps = [f"training.{name}=20" for name in ("max_steps", "eval_steps", "save_steps")]
 
     def losses(name: str, *overrides: str) -> list[float]:
         log = json.loads((train(read(name, *steps, *overrides)) / "log.json").read_text())
@@ -88,7 +88,7 @@ def test_neither_kept_memory_nor_a_loading_process_changes_the_losses(read, monk
     kept = losses("kept")
     monkeypatch.setattr(command, "kept_between_steps", lambda device: nullcontext(False))
     assert kept == losses("as it was") == losses("loaded", "training.dataloader_num_workers=1")
-    assert len(set(kept)) > 40
+    assert len(set(kept)) > 16
 
 
 @pytest.mark.parametrize("network", ["unet", "unetpp"])

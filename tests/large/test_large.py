@@ -235,8 +235,7 @@ class TestTheResults:
     def test_of_an_ome_zarr_are_one(self, model, tmp_path):
         pixels = blobs((1100, 300))
         path = ome_zarr(tmp_path / "cells.ome.zarr", np.stack([pixels * 0, pixels]), "cyx")
-        done = segment_large(path, tmp_path, wanted(model, channel=1, save=tuple(KINDS)), block=256)
-        assert set(done.files) == set(KINDS) and all(file.exists() for file in done.files.values())
+        done = segment_large(path, tmp_path, wanted(model, channel=1), block=256)
         assert done.files["labels"] == tmp_path / "cells_labels.zarr"
         image = read(done.files["labels"])
         assert image.format == "OME-Zarr" and image.pixel_size == (0.5, 0.25) and image.pixels.dtype == np.uint32
@@ -249,6 +248,11 @@ class TestTheResults:
             assert file.is_bigtiff and file.pages[0].is_tiled and file.pages[0].dtype == np.uint32
         assert read(tif.files["labels"]).pixel_size == pytest.approx((0.5, 0.25))
         assert b"area_um2" in tif.files["csv"].read_bytes()
+
+    def test_of_a_small_ome_zarr_are_of_every_kind(self, model, tmp_path):
+        path = ome_zarr(tmp_path / "cells.ome.zarr", blobs((60, 70)), "yx")
+        done = segment_large(path, tmp_path, wanted(model, save=tuple(KINDS)), block=64)
+        assert set(done.files) == set(KINDS) and all(file.exists() for file in done.files.values())
 
     def test_of_an_empty_image(self, model, tmp_path):
         tifffile.imwrite(tmp_path / "a.tif", np.zeros((70, 50), np.uint8))

@@ -30,8 +30,8 @@ FACTORS = (1.0, 0.5, 2.0)  # of the true diameter, at which the network looks
 ENOUGH_IMAGES = 5  # that it looked at
 CLEARLY = 0.1  # of the mean log-likelihood of a look, before what it tells is changed
 FURTHEST = 4.0  # times that a spread is changed, at most
-ENOUGH_NUCLEI, ENOUGH_WRONG = 200, 20  # found on held-out images; of them wrong ones, and right ones
-PENALTY = 3.0  # on what a confidence is changed by
+ENOUGH_NUCLEI = 100  # found on held-out images
+PENALTY = 3.0  # on what a confidence is changed by, as if some nuclei had said that it is right
 
 Weights = Mapping[str, str]
 
@@ -156,15 +156,14 @@ def fit_confidence(processor: NucleiImageProcessor, judged: Sequence[Judged]) ->
     right = np.concatenate([np.zeros(0, bool), *(one.right for one in judged)])
     changed = deepcopy(processor)
     n, wrong = len(right), int((~right).sum())
-    if n < ENOUGH_NUCLEI or min(wrong, n - wrong) < ENOUGH_WRONG:
+    if n < ENOUGH_NUCLEI:
         setattr(changed, "confidence_model", None)  # noqa: B010
         return changed, (
-            f"Nuclei get no confidence: that of the start isn't that of these weights, and to fit it anew, {n} nuclei "
-            f"found on held-out images, {wrong} of them wrong, are too few (at least {ENOUGH_NUCLEI}, {ENOUGH_WRONG} "
-            f"of them right and {ENOUGH_WRONG} wrong)."
+            f"Nuclei get no confidence: that of the start isn't that of these weights, and {n} found on held-out "
+            f"images are too few to fit it on (at least {ENOUGH_NUCLEI})."
         )
     alone = processor.confidence_model["alone"]
-    before = confidence(alone, np.concatenate(rows))
+    before = np.clip(confidence(alone, np.concatenate(rows)), 1e-6, 1 - 1e-6)
     slope, bias = _platt(np.log(before / (1 - before)), right)
     weights = [float(f"{weight * slope:.5g}") for weight in alone["weights"]]
     fitted = {**alone, "weights": weights, "bias": float(f"{alone['bias'] * slope + bias:.5g}")}

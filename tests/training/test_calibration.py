@@ -104,7 +104,13 @@ def test_confidences_become_the_share_that_is_right(processor):
     assert "600 nuclei found on held-out images" in said
 
 
-@pytest.mark.parametrize("judged", [[], [nuclei(ENOUGH_NUCLEI - 1, 2.0)], [nuclei(300, -9.0)]])
+def test_where_all_are_right_confidences_are_high_and_no_more(processor):
+    fitted, _ = fit_confidence(processor, [nuclei(300, -40.0)])
+    after = confidence(fitted.confidence_model["alone"], nuclei(300, 0.0, 3).rows)
+    assert 0.75 < after.min() < after.max() < 1 and after.mean() > 0.95
+
+
+@pytest.mark.parametrize("judged", [[], [nuclei(ENOUGH_NUCLEI - 1, 2.0)]])
 def test_too_few_nuclei_leave_none(processor, judged):
     fitted, said = fit_confidence(processor, judged)
     assert fitted.confidence_model is None and "Nuclei get no confidence" in said

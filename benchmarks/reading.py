@@ -124,7 +124,7 @@ def measure(workers: dict[str, subprocess.Popen], rounds: int) -> dict[str, dict
 def table(found: dict[str, dict[str, list[float]]]) -> str:
     """Median and least seconds of each task, in Markdown."""
     lines = [
-        "| CPU seconds, median (least) | before | now | ratio of the medians (of the least) |",
+        "| CPU seconds, median (least) | before | now | now / before, medians (least) |",
         "|---|---|---|---|",
     ]
     for task, by_version in found.items():

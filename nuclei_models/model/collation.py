@@ -19,7 +19,13 @@ def collate(items: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
     Returns:
         The same keys, (B, C, H, W). Smaller images are mirrored on at their lower and right edges, where the labels say
         that nobody knows.
+
+    Raises:
+        ValueError: Some items have labels, and others have none.
     """
+    kinds = sorted({", ".join(sorted(item.keys())) for item in items})
+    if len(kinds) > 1:
+        raise ValueError(f"Some items have {kinds[0]}, others {kinds[1]}: expected the same in each.")
     batch = {}
     for key in items[0]:
         parts = [torch.as_tensor(x) for item in items for x in _each_part(item[key])]

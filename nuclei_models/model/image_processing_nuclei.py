@@ -107,7 +107,8 @@ class NucleiImageProcessor(PilBackend):
         pixels = [pixels_of(image) for image in self._prepare_images_structure(images)]
         data = {"pixel_values": [with_settings.prepare(image) for image in pixels]}
         if segmentation_maps is not None:
-            several = isinstance(segmentation_maps, list | tuple) or np.ndim(segmentation_maps) > 2
+            several = isinstance(segmentation_maps, list | tuple)
+            several |= np.ndim(segmentation_maps) > 2 and not len(pixels) == 1 < len(segmentation_maps)
             truth = list(segmentation_maps) if several else [segmentation_maps]
             if len(truth) != len(pixels):
                 raise ValueError(f"{len(truth)} segmentation maps for {len(pixels)} images: give one each.")

@@ -189,6 +189,11 @@ class TestLabels:
         model = network().eval()
         assert torch.equal(model(images(), labels=masks() > 0).loss, model(images(), labels=masks()).loss)
 
+    @pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.uint16, torch.uint32])
+    def test_integers_of_any_type(self, dtype):
+        model = network().eval()
+        assert torch.equal(model(images(), labels=masks().to(dtype)).loss, model(images(), labels=masks()).loss)
+
     def test_class_ids_leave_the_distance_alone(self):
         logits = torch.randn(1, 4, 8, 8, requires_grad=True)
         segmentation_loss(logits, torch.randint(0, 3, (1, 8, 8)), list(FOUR.values())).backward()

@@ -206,6 +206,10 @@ class TestTruth:
         with pytest.raises(ValueError, match=sentence):
             NucleiImageProcessor()([PICTURE], segmentation_maps=truth if isinstance(truth, list) else [truth])
 
+    def test_a_colour_picture_for_one_image(self):
+        with pytest.raises(ValueError, match=r"shape \(56, 72, 3\) .*: expected a label image"):
+            NucleiImageProcessor()(PICTURE, segmentation_maps=PICTURE)
+
     def test_a_mask_is_enough_where_nuclei_are_not_told_apart(self):
         for names in (["nucleus"], ["background", "nucleus"]):
             labels = NucleiImageProcessor(channel_names=names)(PICTURE, (TRUTH > 0) * 255)["labels"][0]
@@ -236,6 +240,12 @@ class TestCollate:
         items = [processor(PICTURE[:n, :n], TRUTH[:n, :n]) for n in (30, 40, 50)]
         batches = list(DataLoader(items, batch_size=2, collate_fn=processor.collate))
         assert [tuple(b["pixel_values"].shape) for b in batches] == [(2, 3, 40, 40), (1, 3, 50, 50)]
+
+    @pytest.mark.parametrize("turned", [False, True])
+    def test_some_with_truth_and_some_without(self, turned):
+        items = [NucleiImageProcessor()(PICTURE, TRUTH), NucleiImageProcessor()(PICTURE)]
+        with pytest.raises(ValueError, match="Some items have labels, pixel_values, others pixel_values"):
+            NucleiImageProcessor.collate(items[::-1] if turned else items)
 
     def test_images_alone(self):
         batch = NucleiImageProcessor.collate([{"pixel_values": np.zeros((3, 4, 5), np.float32)}])

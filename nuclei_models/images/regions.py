@@ -161,16 +161,22 @@ class _Drawn:
         self._areas, self._shape, self._notes = areas, shape, notes
         self._seen, self._shared = set[int](), set[int]()
         corners = [np.concatenate(area.rings) for area in areas]
-        ends = [(c.min(0), c.max(0)) for c in corners]
-        if not any((low < shape[::-1]).all() and (high > 0).all() for low, high in ends):
+        self._low = np.array([c.min(0) for c in corners]).reshape(-1, 2)  # x, y
+        self._high = np.array([c.max(0) for c in corners]).reshape(-1, 2)
+        if not self._near((0, 0), shape[::-1]):
             raise self._elsewhere()
-        last = np.array(shape[::-1]) + 1
-        self._beyond = {i for i, (low, high) in enumerate(ends) if (low < -1).any() or (high > last).any()}
+        beyond = (self._low < -1).any(1) | (self._high > np.array(shape[::-1]) + 1).any(1)
+        self._beyond = set(np.flatnonzero(beyond).tolist())
+
+    def _near(self, start: tuple[int, int], stop: tuple[int, int]) -> list[int]:
+        """Which areas may reach into a box, from x, y to x, y."""
+        return np.flatnonzero((self._low < stop).all(1) & (self._high > start).all(1)).tolist()
 
     def read(self, rows: slice, cols: slice) -> np.ndarray:
         labels = np.zeros((rows.stop - rows.start, cols.stop - cols.start), np.int32)
-        for i, area in enumerate(self._areas):
-            if (found := inside([ring - (cols.start, rows.start) for ring in area.rings], labels.shape)) is None:
+        for i in self._near((cols.start, rows.start), (cols.stop, rows.stop)):
+            rings = [ring - (cols.start, rows.start) for ring in self._areas[i].rings]
+            if (found := inside(rings, labels.shape)) is None:
                 continue
             box, pixels = found
             self._seen.add(i)

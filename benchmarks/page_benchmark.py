@@ -144,8 +144,8 @@ def timed(page_type: type, name: str) -> Iterator[list[float]]:
         setattr(page_type, name, handler)
 
 
-def measure(url: str, networks: Networks, folder: Path, cuts: list[float]) -> list[tuple[str, float]]:
-    """What was measured, and its milliseconds. `cuts`: see `timed`."""
+def measure(url: str, networks: Networks, folder: Path, cuts: list[float]) -> Iterator[tuple[str, float]]:
+    """What was measured, and its milliseconds, as it comes. `cuts`: see `timed`."""
     small = folder / "small.tif"
     tifffile.imwrite(small, tiled(EXAMPLES[0], 256))
     with sync_playwright() as playwright, browser(playwright) as opened:
@@ -156,7 +156,8 @@ def measure(url: str, networks: Networks, folder: Path, cuts: list[float]) -> li
         first = time.perf_counter() - start
         segment(page, small)
         both = median(segment(page, small) for _ in range(3))
-        found = [("first page", 1000 * first), ("upload to both overlays, 256 x 256", 1000 * both)]
+        yield "first page", 1000 * first
+        yield "upload to both overlays, 256 x 256", 1000 * both
         for example in EXAMPLES:
             large = folder / f"{example}.tif"
             tifffile.imwrite(large, tiled(example, 1024))
@@ -170,14 +171,13 @@ def measure(url: str, networks: Networks, folder: Path, cuts: list[float]) -> li
             for value in np.linspace(0.3, 0.8, 11):
                 page.wait_for_timeout(1000)  # until the numbers of the last move are there
                 moves.append(page.evaluate(MOVE, f"{value:.2f}"))
-            found.append((f"threshold slider to new picture, 1024 x 1024, {example}, {nuclei}", median(moves)))
-            found.append(("of it, cutting and drawing", median(cuts)))
+            yield f"threshold slider to new picture, 1024 x 1024, {example}, {nuclei}", median(moves)
+            yield "of it, cutting and drawing", median(cuts)
             if example == EXAMPLES[0]:
-                found += mending(page, f"1024 x 1024, {nuclei}")
+                yield from mending(page, f"1024 x 1024, {nuclei}")
             page.get_by_role("button", name="Clear").first.click()
             page.locator(".nm-empty").wait_for()
-        found += largest(page, networks, folder)
-    return found
+        yield from largest(page, networks, folder)
 
 
 def mending(page: Page, where: str) -> list[tuple[str, float]]:
@@ -227,7 +227,7 @@ def main() -> None:
         try:
             with tempfile.TemporaryDirectory() as folder:
                 for what, milliseconds in measure(url, networks, Path(folder), cuts):
-                    print(f"{what}: {milliseconds:.0f} ms")
+                    print(f"{what}: {milliseconds:.0f} ms", flush=True)
         finally:
             blocks.close()
 

@@ -30,6 +30,7 @@ class Network:
         revision: Commit or tag on the Hub; "" for a folder.
         sha256: Of `model.safetensors`, 64 hexadecimal digits.
         config_sha256, processor_sha256: Of the other files that decide what it finds.
+        name: What it is called, where it isn't by its kind.
     """
 
     key: str
@@ -41,10 +42,11 @@ class Network:
     pruned: dict[int, UNetPlusPlus] = field(default_factory=dict)
     config_sha256: str = ""
     processor_sha256: str = ""
+    name: str = ""
 
     @property
     def title(self) -> str:
-        return TITLES[self.key]
+        return self.name or TITLES[self.key]
 
     @property
     def device(self) -> str:

@@ -9,7 +9,6 @@ from ..analysis.figures import DOUBTFUL, saturated
 from ..analysis.measurements import pixel_size_doubt
 from ..analysis.out_of_domain import Domain, warning
 from ..batch.doubts import SATURATED, UNSURE
-from ..inference.bundled import TITLES
 from ..inference.settings import Cut
 from .state import Analysis, Table
 
@@ -92,7 +91,7 @@ def _unsure(analysis: Analysis, cut: Cut) -> Doubt | None:
         table = analysis.table(key, cut)
         few, n = len(doubtful(table)), len(table["label"])
         if n and few > UNSURE * n:
-            text = f"The confidence of {few} of the {n} nuclei of {TITLES[key]} is below {DOUBTFUL}."
+            text = f"The confidence of {few} of the {n} nuclei of {analysis.titles[key]} is below {DOUBTFUL}."
             advice = "Look at those with a dashed outline, with Next doubtful under the pictures, and mend them."
             return Doubt("Many nuclei are doubtful.", text, advice)
     return None

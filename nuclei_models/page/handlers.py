@@ -13,15 +13,15 @@ from html import escape
 import gradio as gr
 
 from ..analysis.out_of_domain import read_domain
-from ..inference.bundled import TITLES
 from ..inference.settings import Cut, RunSettings
 from . import doubts, files, numbers, pictures
 from .choosing import SKIP, Chooser, held, no_numbers, session_of
 from .desk import Desk
 from .examples import Example
-from .inputs import cut_of, pixel_size_of, run_settings, written
+from .inputs import cut_of, pair_of, pixel_size_of, run_settings, written
+from .lessons import Lessons
 from .limits import CUTS
-from .networks import Cancelled, Networks
+from .networks import STANDARD, Cancelled, Networks
 from .questions import Question
 from .several import Several
 from .state import Analysis, Picture
@@ -40,6 +40,7 @@ class Page:
         self.visitors = Visitors(self.store.drop)
         self.chooser = Chooser(self.store, self.visitors, examples)
         self.desk = Desk(self.store, networks)
+        self.lessons = Lessons(networks)
         self.several = Several(networks, self.store, self.visitors, self.chooser, self.run, lambda: self.domain)
         self._cutting = threading.Semaphore(CUTS)  # `cut` is not queued, which would slow it
         rule = read_domain()
@@ -56,11 +57,14 @@ class Page:
         tta: bool,
         pixel_size: float | None = None,
         about: str = "",
+        first: str | None = None,
+        second: str | None = None,
     ) -> tuple:
         """-> question, status. All that a run is made of is settled here, before it waits for its turn.
 
         Args:
             pixel_size: As typed on the page. It counts for the image that it was typed for: that of the key `about`.
+            first, second: Keys of the networks to compare.
         """
         settings, session = run_settings(diameter, level, tta), session_of(request)
         key = self.visitors.picture(session)
@@ -70,7 +74,7 @@ class Page:
         picture = held(self.store, key)
         assert isinstance(picture, Picture)
         size = pixel_size_of(pixel_size, picture.pixel_size) if about == key else picture.pixel_size
-        question = Question(picture, settings, size)
+        question = Question(picture, settings, size, pair_of(self.networks, first, second))
         return (question.key, "") if self.visitors.ask(session, number, question, key) else ("", SKIP)
 
     def analyse(self, request: gr.Request, key: str, progress=gr.Progress()) -> tuple:  # noqa: B008 - Gradio's way
@@ -80,7 +84,8 @@ class Page:
         if question is None or question.picture is None or question.settings is None:
             return "", SKIP
         try:
-            analysis = self.run(question.picture, question.settings, progress, question.check, question.pixel_size)
+            asked = question.picture, question.settings
+            analysis = self.run(*asked, progress, question.check, question.pixel_size, question.networks)
         except Cancelled:
             return "", SKIP
         except ValueError as error:
@@ -100,14 +105,17 @@ class Page:
         progress: Callable | None,
         check: Callable[[], None] | None,
         pixel_size: tuple[float, float] | None = None,
+        keys: tuple[str, str] = STANDARD,
     ) -> Analysis:
         """Both networks on an image.
 
         Args:
             pixel_size: (y, x) in micrometres: evidence for the nuclear diameter.
+            keys: Of the networks.
         """
         maps, seconds, diameters = {}, {}, {}
-        for i, network in enumerate(self.networks):
+        networks = [self.networks[key] for key in keys]
+        for i, network in enumerate(networks):
 
             def tell(done: int, total: int, i: int = i, title: str = network.title) -> None:
                 if progress is not None:
@@ -117,9 +125,10 @@ class Page:
             key = network.key
             maps[key] = self.networks.predict(key, picture.pixels, settings, tell, check, pixel_size)
             seconds[key], diameters[key] = time.perf_counter() - start, maps[key].diameter.pixels
-        processors = {n.key: n.processor for n in self.networks}
-        analysis = Analysis(picture, maps, processors, settings, seconds, diameters, pixel_size, pixel_size)
-        doubts.strangeness(analysis, self.domain)  # while the maps are cut as fitted
+        processors, titles = {n.key: n.processor for n in networks}, {n.key: n.title for n in networks}
+        analysis = Analysis(picture, maps, processors, settings, seconds, diameters, pixel_size, pixel_size, titles)
+        # while the maps are cut as fitted; the rule knows only these two
+        doubts.strangeness(analysis, self.domain if keys == STANDARD else None)
         return analysis
 
     def cancel(self, request: gr.Request, number: float) -> str:
@@ -199,7 +208,7 @@ class Page:
         else:
             y, x = int(event._data["y"]), int(event._data["x"])
             label = int(labels[min(max(y, 0), labels.shape[0] - 1), min(max(x, 0), labels.shape[1] - 1)])
-        mark, text = None, f"No nucleus of {TITLES[network]} there."
+        mark, text = None, f"No nucleus of {analysis.titles[network]} there."
         if label in analysis.table(network, cut)["label"]:
             mark = {"key": network, "label": label}
             text = numbers.about_nucleus(analysis, network, label, cut)
@@ -219,6 +228,9 @@ class Page:
             raise gr.Error("There is nothing to download yet: press Segment first.", print_exception=False)
         cut, pixel_size = self.controls(*controls)
         analysis = self.analysis(key, pixel_size)
+        if network not in (files.BOTH, *analysis.maps):
+            text = "The result that is shown is of other networks: press Segment, or choose another one here."
+            raise gr.Error(text, print_exception=False)
         if kind == files.README:
             name, data = files.README, files.make_readme(analysis, self.networks, cut)
         elif kind is None:

@@ -44,6 +44,14 @@ def run_settings(diameter: float | None, level: str | None, tta: bool) -> RunSet
     return RunSettings(diameter or None, bool(tta), chosen)
 
 
+def pair_of(networks: Networks, first: str | None, second: str | None) -> tuple[str, str]:
+    """Keys of two networks to compare. Raises gr.Error where they are no two."""
+    try:
+        return networks.pair(first, second)
+    except ValueError as error:
+        raise gr.Error(str(error), print_exception=False) from None
+
+
 def pixel_size_shown(stored: tuple[float, float] | None) -> float | None:
     """What the box of the pixel size says of the size in the file: its width, micrometres, to six digits."""
     return None if stored is None else float(f"{stored[1]:.6g}")

@@ -20,7 +20,7 @@ from .guard import MIDDLEWARE
 from .handlers import Page
 from .inputs import defaults
 from .levels import WHOLE, choices, explained
-from .networks import Networks
+from .networks import STANDARD, Networks
 from .unpacking import ZIP
 from .wiring import connect, public
 
@@ -117,6 +117,11 @@ def input_column(c: SimpleNamespace, networks: Networks, examples: list[Example]
         c.diameter = gr.Number(
             None, label="Typical nuclear diameter (pixels)", info="Empty: automatic.", minimum=0, elem_id="diameter"
         )
+        with gr.Row():
+            # shown once there are others to choose from
+            hidden: dict[str, Any] = {"visible": False, "min_width": 120}
+            c.first = gr.Dropdown(networks.choices(), value=STANDARD[0], label="Compare", elem_id="compare", **hidden)
+            c.second = gr.Dropdown(networks.choices(), value=STANDARD[1], label="With", elem_id="with", **hidden)
         levels = networks["unetpp"].levels
         c.level = gr.Dropdown(
             choices=choices(levels, networks.measured) if levels else [WHOLE],
@@ -161,9 +166,13 @@ def result_column(c: SimpleNamespace, networks: Networks, page: Page) -> None:
         numbers={},
         mark=None,
         of="",
+        training="",
         elem_id="viewer",
         min_height=40,
     )
+    with gr.Row():
+        c.lesson = gr.HTML(elem_id="lesson")
+        c.stop = gr.Button("Stop training", size="sm", visible=False, elem_id="stop-training")
     c.picked = gr.Markdown(elem_id="picked")
     live_controls(c, networks)
     with gr.Tabs(elem_id="results"):

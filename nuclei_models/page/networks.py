@@ -7,7 +7,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -29,6 +31,7 @@ except ImportError:
     spaces = None
 
 LOADED: WeakValueDictionary[int, Network] = WeakValueDictionary()  # by id
+STANDARD = ("unet", "unetpp")  # the two that are compared where nobody chooses others
 VARIABLES = {"unet": "UNET_MODEL", "unetpp": "UNETPP_MODEL"}
 
 
@@ -58,6 +61,8 @@ class Networks:
     """Both networks, one run at a time.
 
     Attributes:
+        by_key: Both, and those that were trained on the page.
+        sources: Where each was loaded from.
         runs: How often a network has been run since the start.
         measured: The levels of U-Net++, where they were measured.
     """
@@ -75,6 +80,7 @@ class Networks:
             ValueError: There is no such device.
         """
         sources = sources or sources_from_environment()
+        self.sources, self.device = dict(sources), device
         self.by_key = {key: load_network(sources[key], key, device) for key in TITLES}
         LOADED.update({id(network): network for network in self})
         self.measured = read_levels(self["unetpp"], sources["unetpp"])
@@ -82,10 +88,38 @@ class Networks:
         self._one_at_a_time = Turns()
 
     def __iter__(self) -> Iterator[Network]:
-        return iter(self.by_key.values())
+        return (self.by_key[key] for key in TITLES)
 
     def __getitem__(self, key: str) -> Network:
         return self.by_key[key]
+
+    def add(self, folder: Path, start: str, title: str) -> str:
+        """Load one more, that was trained on the page. -> its key.
+
+        Raises:
+            HubError: It can't be loaded.
+        """
+        key = f"own{len(self.by_key) - len(TITLES) + 1}"
+        network = replace(load_network(str(folder), start, self.device), key=key, name=title)
+        LOADED[id(network)] = network
+        self.sources[key] = str(folder)
+        self.by_key[key] = network
+        return key
+
+    def choices(self) -> list[tuple[str, str]]:
+        """Titles and keys to choose from."""
+        return [(network.title, key) for key, network in self.by_key.items()]
+
+    def pair(self, first: str | None, second: str | None) -> tuple[str, str]:
+        """Two networks to compare.
+
+        Raises:
+            ValueError: They are the same, or there is no such.
+        """
+        keys = first or STANDARD[0], second or STANDARD[1]
+        if keys[0] == keys[1] or not all(key in self.by_key for key in keys):
+            raise ValueError("Choose two different networks to compare.")
+        return keys
 
     def predict(
         self,

@@ -5,13 +5,12 @@ from html import escape
 import numpy as np
 
 from ..analysis.figures import DOUBTFUL
-from ..inference.bundled import TITLES
 from ..inference.settings import Cut
 from .limits import TABLE_ROWS
 from .state import Analysis, Table
 
 BINS = 20
-COLOURS = {"unet": "#0072b2", "unetpp": "#d55e00"}  # Okabe and Ito's blue and vermilion
+COLOURS = "#0072b2", "#d55e00"  # of the first network and the second: Okabe and Ito's blue and vermilion
 COLUMNS = {
     "label": "number",
     "area_um2": "area (µm²)",
@@ -33,7 +32,7 @@ def area_column(table: Table) -> tuple[np.ndarray, str]:
 
 def summary(analysis: Analysis, cut: Cut) -> str:
     """A table of figures, a column a network, as HTML."""
-    columns = {TITLES[key]: _figures(analysis, key, cut) for key in analysis.maps}
+    columns = {analysis.titles[key]: _figures(analysis, key, cut) for key in analysis.maps}
     head = "".join(f'<th scope="col">{escape(title)}</th>' for title in columns)
     rows = ""
     for name in next(iter(columns.values())):
@@ -78,7 +77,7 @@ def _figures(analysis: Analysis, key: str, cut: Cut) -> dict[str, str]:
 
 def took(analysis: Analysis) -> str:
     """How long each network took, in words."""
-    return ", ".join(f"{TITLES[key]} {seconds:.1f} s" for key, seconds in analysis.seconds.items())
+    return ", ".join(f"{analysis.titles[key]} {seconds:.1f} s" for key, seconds in analysis.seconds.items())
 
 
 def rows(analysis: Analysis, cut: Cut) -> dict:
@@ -88,7 +87,7 @@ def rows(analysis: Analysis, cut: Cut) -> dict:
         table = analysis.table(key, cut)
         names = [name for name in COLUMNS if name in table]
         cells = [table[name].tolist() if name == "label" else _rounded(table[name]) for name in names]
-        networks.append({"key": key, "title": TITLES[key], "rows": list(zip(*cells, strict=True))})
+        networks.append({"key": key, "title": analysis.titles[key], "rows": list(zip(*cells, strict=True))})
     columns = [COLUMNS[name] for name in names]
     return {"columns": columns, "networks": networks, "limit": TABLE_ROWS, "doubtful": DOUBTFUL}
 
@@ -109,7 +108,7 @@ def histogram(analysis: Analysis, cut: Cut) -> str:
         return '<p class="nm-note">No nuclei, no histogram.</p>'
     top = _round_up(float(np.percentile(every, 99)))  # a few giants shouldn't squeeze the rest
     counts = {key: np.histogram(np.minimum(a, top * 0.9999), BINS, (0, top))[0] for key, a in areas.items()}
-    return _svg(counts, top, unit, int((every > top).sum()))
+    return _svg({analysis.titles[key]: count for key, count in counts.items()}, top, unit, int((every > top).sum()))
 
 
 def _svg(counts: dict[str, np.ndarray], top: float, unit: str, beyond: int) -> str:
@@ -118,14 +117,14 @@ def _svg(counts: dict[str, np.ndarray], top: float, unit: str, beyond: int) -> s
     slot = (width - left - 20) / BINS
     bar = slot * 0.84 / len(counts)
     bars = ""
-    for i, (key, count) in enumerate(counts.items()):
+    for i, (title, count) in enumerate(counts.items()):
         for j, n in enumerate(count):
             tall = (height - bottom - 36) * n / peak
             x, y = left + j * slot + slot * 0.08 + i * bar, height - bottom - tall
             where = f"{_short(top * j / BINS)} to {_short(top * (j + 1) / BINS)} {unit}"
             bars += (
-                f'<rect x="{x:.1f}" y="{y:.1f}" width="{bar:.1f}" height="{tall:.1f}" fill="{COLOURS[key]}">'
-                f"<title>{TITLES[key]}: {n} nuclei of {where}</title></rect>"
+                f'<rect x="{x:.1f}" y="{y:.1f}" width="{bar:.1f}" height="{tall:.1f}" fill="{COLOURS[i]}">'
+                f"<title>{title}: {n} nuclei of {where}</title></rect>"
             )
     ticks = "".join(
         f'<text x="{left + (width - left - 20) * k / 4:.0f}" y="{height - bottom + 18}" text-anchor="middle">'
@@ -133,11 +132,11 @@ def _svg(counts: dict[str, np.ndarray], top: float, unit: str, beyond: int) -> s
         for k in range(5)
     )
     legend = "".join(
-        f'<rect x="{left + 8 + 110 * i}" y="4" width="12" height="12" fill="{COLOURS[key]}"/>'
-        f'<text x="{left + 26 + 110 * i}" y="15">{TITLES[key]}</text>'
-        for i, key in enumerate(counts)
+        f'<rect x="{left + 8 + 110 * i}" y="4" width="12" height="12" fill="{COLOURS[i]}"/>'
+        f'<text x="{left + 26 + 110 * i}" y="15">{title}</text>'
+        for i, title in enumerate(counts)
     )
-    said = "; ".join(f"{TITLES[key]}: most between {_most(c, top)} {unit}" for key, c in counts.items())
+    said = "; ".join(f"{title}: most between {_most(c, top)} {unit}" for title, c in counts.items())
     last = f" (the last bar holds {beyond} larger)" if beyond else ""
     return (
         f'<svg class="nm-histogram" viewBox="0 0 {width} {height}" role="img" aria-label="Histogram of areas. {said}">'
@@ -162,7 +161,7 @@ def about_nucleus(analysis: Analysis, key: str, label: int, cut: Cut) -> str:
     i = int(np.searchsorted(table["label"], label))
     area, unit = area_column(table)
     return (
-        f"**{TITLES[key]} nucleus {label}**: area {_short(area[i])} {unit}, mean intensity "
+        f"**{analysis.titles[key]} nucleus {label}**: area {_short(area[i])} {unit}, mean intensity "
         f"{_short(table['mean_intensity'][i])}, eccentricity {table['eccentricity'][i]:.2f}, "
         f"at x {table['x_px'][i]:.0f}, y {table['y_px'][i]:.0f}"
     )

@@ -12,7 +12,6 @@ from PIL import Image
 
 from ..analysis.agreement import Kind
 from ..analysis.metrics import bowl_map, count_mask, iou_matrix, match
-from ..inference.bundled import TITLES
 from ..inference.settings import Cut
 from ..model.intensity import to_rgb
 from .geometry import packed
@@ -91,7 +90,7 @@ def _network(analysis: Analysis, key: str, cut: Cut) -> dict:
     labels, truth = analysis.labels(key, cut), analysis.picture.truth
     return {
         "key": key,
-        "title": TITLES[key],
+        "title": analysis.titles[key],
         "geometry": packed(labels),
         "mended": sorted(analysis.mended(key, cut)),
         "scores": "" if truth is None else scores(truth, labels),
@@ -135,8 +134,8 @@ def agreement(analysis: Analysis, cut: Cut) -> dict:
     only, split = found.count(Kind.ONLY), found.count(Kind.SPLIT)
     legend = [
         f"found by both: {found.count(Kind.BOTH)[0]}",
-        f"{TITLES[a]} only: {only[0]}",
-        f"{TITLES[b]} only: {only[1]}",
+        f"{analysis.titles[a]} only: {only[0]}",
+        f"{analysis.titles[b]} only: {only[1]}",
         f"split differently: {split[0]} as {split[1]}",
     ]
     return {

@@ -5,7 +5,7 @@ import threading
 from dataclasses import dataclass, field
 
 from ..inference.settings import RunSettings
-from .networks import Cancelled
+from .networks import STANDARD, Cancelled
 from .state import Picture
 
 
@@ -16,6 +16,7 @@ class Question:
         key: Names it, unguessable.
         picture, settings: What the networks are to run on, and how; `None` where the question is to open an image.
         pixel_size: (y, x) in micrometres, as the visitor or the file says it.
+        networks: Keys of the two that are asked.
     """
 
     def __init__(
@@ -23,9 +24,10 @@ class Question:
         picture: Picture | None = None,
         settings: RunSettings | None = None,
         pixel_size: tuple[float, float] | None = None,
+        networks: tuple[str, str] = STANDARD,
     ):
         self.key = secrets.token_urlsafe(16)
-        self.picture, self.settings, self.pixel_size = picture, settings, pixel_size
+        self.picture, self.settings, self.pixel_size, self.networks = picture, settings, pixel_size, networks
         self._dropped = threading.Event()
 
     def drop(self) -> None:
@@ -45,8 +47,14 @@ class SetQuestion(Question):
         images: Key of the set.
     """
 
-    def __init__(self, images: str, settings: RunSettings, pixel_size: tuple[float, float] | None = None):
-        super().__init__(None, settings, pixel_size)
+    def __init__(
+        self,
+        images: str,
+        settings: RunSettings,
+        pixel_size: tuple[float, float] | None = None,
+        networks: tuple[str, str] = STANDARD,
+    ):
+        super().__init__(None, settings, pixel_size, networks)
         self.images = images
 
 

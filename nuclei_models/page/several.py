@@ -22,7 +22,7 @@ from .choosing import SKIP, Chooser, Opened, held, session_of
 from .gathering import gather
 from .guard import QUOTA
 from .image_set import ImageSet, Item
-from .inputs import address, as_html, cut_of, made_folder, pixel_size_of, pixel_size_shown, run_settings
+from .inputs import address, as_html, cut_of, made_folder, pair_of, pixel_size_of, pixel_size_shown, run_settings
 from .networks import Cancelled, Networks
 from .opening import Choices, open_picture
 from .questions import SetQuestion
@@ -35,7 +35,7 @@ from .visitors import Visitors
 
 LOG = logging.getLogger(__name__)
 
-Run = Callable[[Picture, RunSettings, None, Callable[[], None], tuple[float, float] | None], Analysis]
+Run = Callable[[Picture, RunSettings, None, Callable[[], None], tuple[float, float] | None, tuple[str, str]], Analysis]
 
 
 class Several:
@@ -125,6 +125,8 @@ class Several:
         tta: bool,
         pixel_size: float | None,
         about: str,
+        first: str | None,
+        second: str | None,
         key: str,
     ) -> tuple:
         """-> question, status. A pixel size that is typed counts for all images whose files say none."""
@@ -136,7 +138,7 @@ class Several:
         if isinstance(shown, Picture):
             size = pixel_size_of(pixel_size, shown.pixel_size)
             typed = size if size != shown.pixel_size else None
-        question = SetQuestion(key, settings, typed)
+        question = SetQuestion(key, settings, typed, pair_of(self.networks, first, second))
         return (question.key, "") if self.visitors.ask_set(session, number, question) else ("", SKIP)
 
     def analyse(self, request: gr.Request, key: str, *sliders: float) -> Iterator[tuple]:
@@ -181,7 +183,7 @@ class Several:
             source = item.analysis.picture.source if item.analysis else Source(item.path)
             picture = item.analysis.picture if item.analysis else open_picture(source or Source(item.path), [])[0]
             size = picture.pixel_size or question.pixel_size
-            analysis = self.run(picture, question.settings, None, question.check, size)
+            analysis = self.run(picture, question.settings, None, question.check, size, question.networks)
             return self.values(analysis)
         except Cancelled:
             raise

@@ -29,7 +29,7 @@ from .state import Analysis, without_gaps
 
 COMMAND = "on the page"  # in place of a command line, in README.txt
 ABOUT = {
-    "unet, unetpp": "the results of each network, as nuclei segment writes them; begin with report.html",
+    "a folder for each network": "its results, as nuclei segment writes them; begin with report.html",
     "report.html": "all images of the folder to look at, the doubtful ones first",
     "summary.csv": "one row an image",
     "mended": "what was mended on the page is in the files; it counts as a note of the image",
@@ -52,14 +52,15 @@ def save_all(images: ImageSet, networks: Networks, cut: Cut, path: Path, progres
         raise ValueError("There is nothing to save yet: press Segment all first.")
     failures = [*images.refused, *((item.name, item.error) for item in images.items if item.error)]
     left = [(item.name, "It was not segmented yet.") for item in images.items if not item.analysis and not item.error]
-    keys = list(done[0].analysis.maps) if done[0].analysis else []
+    keys = list(dict.fromkeys(key for item in done if item.analysis for key in item.analysis.maps))
     with tempfile.TemporaryDirectory(prefix="nuclei-", dir=path.parent) as scratch:
         for number, key in enumerate(keys):
 
             def tell(n: int, number: int = number) -> None:
                 progress(number * len(done) + n, len(keys) * len(done))
 
-            _write_folder(Path(scratch, key), done, networks[key], cut, [*failures, *left], tell)
+            mine = [item for item in done if item.analysis and key in item.analysis.maps]
+            _write_folder(Path(scratch, key), mine, networks[key], cut, [*failures, *left], tell)
         facts = {"Folders": ABOUT, "Images": {item.name: _state(item) for item in images.items}}
         if images.refused:
             facts["Not taken"] = dict(images.refused)

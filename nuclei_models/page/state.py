@@ -19,6 +19,7 @@ from ..analysis.consensus import agreed, sureness
 from ..analysis.edits import Change, Edit
 from ..analysis.history import History
 from ..analysis.measurements import measure
+from ..inference.bundled import TITLES
 from ..inference.segmentation import median_diameter
 from ..inference.settings import Cut, RunSettings
 from ..model.image_processing_nuclei import Maps, NucleiImageProcessor
@@ -105,6 +106,7 @@ class Analysis:
         diameters: The nuclear diameter that each run assumed, pixels, where it is known.
         pixel_size: (y, x) in micrometres, what nuclei are measured with; see `measured`.
         run_pixel_size: The same as the networks had it, as evidence for the diameter.
+        titles: What the networks are called, by network.
         mends: What the visitor mended.
     """
 
@@ -116,6 +118,7 @@ class Analysis:
     diameters: Mapping[str, float | None] = field(default_factory=dict)
     pixel_size: tuple[float, float] | None = None
     run_pixel_size: tuple[float, float] | None = None
+    titles: Mapping[str, str] = field(default_factory=lambda: TITLES)
     mends: Mends = field(default_factory=Mends, repr=False, compare=False)
     _last: dict[str, tuple[Any, Any]] = field(default_factory=dict, repr=False, compare=False)
 

@@ -39,7 +39,8 @@ def strip(
         for item in images.items
     ]
     value: dict[str, Any] = {"of": key, "cut": list(defaults(networks).values()), "items": items}
-    value |= {"refused": images.refused, "at": at, "running": running}
+    titles = next((list(item.analysis.titles.values()) for item in images.items if item.analysis), [])
+    value |= {"titles": titles, "refused": images.refused, "at": at, "running": running}
     return gr.HTML(value=value, thumbs=[item.thumbnail for item in images.items]) if whole else gr.HTML(value=value)
 
 

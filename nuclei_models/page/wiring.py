@@ -1,12 +1,14 @@
 """Which event of the page calls which handler."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import gradio as gr
 
 from ..inference.bundled import DEFAULT_KEY, TITLES
 from .api import Api
 from .choosing import SKIP, Opened
+from .classroom import Classroom
 from .handlers import Page
 from .waiting import leaver
 
@@ -25,7 +27,7 @@ def connect(blocks: gr.Blocks, c: SimpleNamespace, page: Page) -> None:
     controls = [c.threshold, c.separation, c.min_area, c.pixel_size]
     shown = [c.number, c.result, *controls]
     counted = [c.summary, c.histogram, c.table, c.picked, c.doubts]
-    settings = [c.number, c.diameter, c.level, c.tta, c.pixel_size, c.picture]
+    settings = [c.number, c.diameter, c.level, c.tta, c.pixel_size, c.picture, c.first, c.second]
 
     # a new image, or another plane
     several, the_set = page.several, [c.images, c.strip, c.run, c.run_all, c.save_all]
@@ -50,6 +52,7 @@ def connect(blocks: gr.Blocks, c: SimpleNamespace, page: Page) -> None:
         run.success(several.strip_now, controls[:3], c.strip, **quiet)
         runs.append(run)
     connect_set(blocks, c, page, opened, settings, made, counted)
+    connect_lessons(blocks, c, page)
     c.cancel.click(page.cancel, c.number, c.status, js=NUMBER, queue=False, **private)
     page.visitors.leave_queue = leaver(blocks, [run["id"] for run in runs], ["", SKIP])
 
@@ -102,6 +105,20 @@ def connect_set(
     page.visitors.leave_set_queue = leaver(blocks, [run["id"]], [SKIP, SKIP, SKIP])
     saved = c.save_all.click(several.save, made[2:5], c.saved, **private)
     saved.success(None, None, None, js=CLICK.format("saved"), **private)
+
+
+def connect_lessons(blocks: gr.Blocks, c: SimpleNamespace, page: Page) -> None:
+    """Events of a training, and of the networks that come of it."""
+    lessons = Classroom(page.lessons)
+    private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    seen = [c.lesson, c.stop, c.first, c.second]
+    begun = c.viewer.upload(lessons.train, None, seen, concurrency_limit=4, concurrency_id="lesson", **private)
+    begun.failure(lambda: gr.update(visible=False), None, c.stop, **private)
+    blocks.load(lessons.offered, None, c.viewer, **private)
+    blocks.load(lessons.go_on, None, seen, concurrency_limit=4, concurrency_id="lesson", **private)
+    c.stop.click(lessons.stop, None, None, queue=False, **private)
+    chosen = [c.first.change, c.second.change]
+    gr.on(chosen, lessons.to_download, [c.first, c.second], c.network, **private)
 
 
 def public(api: Api) -> None:

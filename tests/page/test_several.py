@@ -132,7 +132,7 @@ class Visit:
 
     def begin(self, pixel_size: float | None = None):
         about = self.page.visitors.picture("visitor")
-        key, _ = self.page.several.ask(REQUEST, self.next(), None, None, False, pixel_size, about, self.key)
+        key, _ = self.page.several.ask(REQUEST, self.next(), None, None, False, pixel_size, about, None, None, self.key)
         return self.page.several.analyse(REQUEST, key, *self.sliders)
 
     def open(self, index: int) -> tuple[Opened, str]:

@@ -21,7 +21,7 @@ function said(item, i, running) {
 
 function card(item, i, value) {
   const [state, text] = said(item, i, value.running), doubt = item.error || item.doubt;
-  const label = [`${i + 1}. ${item.name}`, state === "done" ? `${text} nuclei by U-Net and U-Net++` : state, doubt].filter(Boolean).join(": ");
+  const label = [`${i + 1}. ${item.name}`, state === "done" ? `${text} nuclei by ${value.titles.join(" and ")}` : state, doubt].filter(Boolean).join(": ");
   const node = make("button", { type: "button", class: "nm-card", "data-index": i, "data-state": state, "aria-label": label, title: label,
     "aria-current": i === at ? "true" : null }, make("img", { src: props.thumbs[i], alt: "" }), make("span", { class: "nm-name" }, item.name.split("/").pop()),
   make("span", { class: "nm-count" }, text, doubt ? make("b", { "aria-hidden": "true" }, " ⚠") : ""));
@@ -48,7 +48,7 @@ function draw() {
   const cards = make("div", { class: "nm-cards", role: "group", "aria-label": "Images" }, ...value.items.map((item, i) => card(item, i, value)));
   const total = [0, 1].map((k) => value.items.reduce((sum, item) => sum + (item.counts[k] || 0), 0).toLocaleString("en"));
   const head = make("div", { class: "nm-strip-head" }, make("b", {}, n === 1 ? "1 image" : `${n} images`),
-    make("span", { role: "status" }, ready ? `${ready} done: ${total[0]} nuclei by U-Net, ${total[1]} by U-Net++` : "not segmented yet"));
+    make("span", { role: "status" }, ready ? `${ready} done: ${total.map((n, k) => `${n} nuclei by ${value.titles[k] ?? ""}`).join(", ")}` : "not segmented yet"));
   if (typeof value.running === "number" && value.running < n) head.append(make("progress", { max: n, value: value.running, "aria-label": "Images done" }));
   list.replaceChildren(head, cards);
   if (value.refused.length) {

@@ -145,5 +145,6 @@ watch("bases", () => desk.takeBases(props.bases));
 watch("of", () => desk.take(props.value));
 watch("mark", () => desk.showMark());
 watch("numbers", () => desk.numbered());
+watch("training", () => { desk.built = ""; if (desk.value) desk.build(); });
 desk.takeBases(props.bases);
 desk.take(props.value);

@@ -66,10 +66,28 @@ Object.assign(Desk.prototype, {
     const said = (work) => () => work().then(() => this.toldSet()).catch((error) => this.say(error.message));
     this.toldSet().catch(() => {});
     return make("details", { class: "nm-teach" }, make("summary", {}, "Teaching set ", this.setSays),
-      make("p", {}, "Collect images with nuclei that you have checked and mended. The folder that you download trains a network of your own: nuclei train FOLDER. It is kept in this browser."),
+      make("p", {}, "Collect images with nuclei that you have checked and mended. The folder that you download trains a network of your own: nuclei train FOLDER. It is kept in this browser.", props.training && props.training !== "yes" ? ` ${props.training}` : ""),
       make("div", { class: "nm-bar" }, choice, button("Add this image", "Add this image to the teaching set", said(() => this.teach(choice.value)), { "data-act": "teach" }),
         button("Download (zip)", "Download the teaching set", said(() => this.saveSet()), { "data-act": "save-set" }),
+        ...this.trainControls(said),
         button("Empty", "Empty the teaching set", said(() => inSet("readwrite", (store) => store.clear())), { "data-act": "empty-set" })));
+  },
+
+  trainControls(said) { // where the page runs on one's own machine
+    if (props.training !== "yes") return [];
+    const minutes = make("input", { type: "number", min: 0.1, max: 1440, step: "any", value: this.minutes || 20, "aria-label": "Minutes of training", class: "nm-minutes" });
+    minutes.addEventListener("input", () => { this.minutes = Number(minutes.value); });
+    return [button("Train a network", "Train a network on the teaching set, on this machine", said(() => this.train()), { "data-act": "train" }),
+      make("label", {}, "for ", minutes, " min")];
+  },
+
+  async train() {
+    const files = await this.setFiles();
+    if (!files) return;
+    this.say("The teaching set goes to the training …");
+    const { path } = await upload(new File([zipped(files)], "teaching-set.zip"));
+    trigger("upload", { path, network: this.teachChoice.value, minutes: this.minutes || 20 });
+    this.say(`A network is trained on the set, beginning with ${this.nets[this.teachChoice.value].title}. You can go on working.`);
   },
 
   async toldSet() {
@@ -83,15 +101,21 @@ Object.assign(Desk.prototype, {
     this.say(`${name} is in the teaching set, with ${count(pair.nuclei)} of ${this.nets[network].title}. Add it again after more mending.`);
   },
 
-  async saveSet() {
+  async setFiles() { // [[name, bytes]] of the whole set, null where it is empty
     const pairs = await inSet("readonly", (store) => store.getAll()), names = new Set(), files = [];
-    if (!pairs.length) return this.say("The teaching set is empty: add an image first.");
+    if (!pairs.length) return this.say("The teaching set is empty: add an image first."), null;
     for (const pair of pairs) {
       let name = pair.name;
       for (let i = 2; names.has(name.toLowerCase()); i++) name = `${pair.name}-${i}`;
       names.add(name.toLowerCase());
       files.push([`teaching-set/images/${name}.tif`, pair.image], [`teaching-set/labels/${name}.tif`, pair.labels]);
     }
+    return files;
+  },
+
+  async saveSet() {
+    const files = await this.setFiles();
+    if (!files) return;
     const link = make("a", { href: URL.createObjectURL(zipped(files)), download: "teaching-set.zip" });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60000);

@@ -52,6 +52,7 @@ class Members:
         at: (p,), the pixels' positions in `labels.ravel()`.
         label: (n,), the nuclei that have such pixels.
         row: (p,), the position of each pixel's nucleus in `label`.
+        runs: Where in these a run of pixels of one nucleus begins.
     """
 
     def __init__(self, labels: np.ndarray, window: Window | None = None):
@@ -65,14 +66,17 @@ class Members:
         there = np.bincount(number - lowest) > 0
         self.label = np.flatnonzero(there) + lowest
         self.row = (np.cumsum(there) - 1)[number - lowest]
+        self.runs = np.flatnonzero(np.diff(self.row, prepend=-1))
 
     def add(self, values: np.ndarray) -> np.ndarray:
         """Sum of a value a pixel, (p,), over each nucleus: (n,)."""
         return np.bincount(self.row, values, len(self.label))
 
     def least(self, values: np.ndarray) -> np.ndarray:
+        """Least of a value a pixel, (p,), of each nucleus: (n,)."""
         found = np.full(len(self.label), np.inf)
-        np.minimum.at(found, self.row, values)
+        if len(self.runs):
+            np.minimum.at(found, self.row[self.runs], np.minimum.reduceat(values, self.runs))
         return found
 
     def greatest(self, values: np.ndarray) -> np.ndarray:

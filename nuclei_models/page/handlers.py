@@ -5,6 +5,7 @@ An event that asks for something new (an image, a plane, a run) takes the place 
 key which result they are about, and are answered only while the page shows that result. `visitors.py` keeps both.
 """
 
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -188,8 +189,8 @@ class Page:
             return (SKIP,) * 6
         cut, pixel_size = self.controls(*controls)
         analysis = self.analysis(key, pixel_size)
-        rows = numbers.rows(analysis, cut)
-        table = gr.HTML(value=rows, mark=None)
+        rows = json.dumps(numbers.rows(analysis, cut))  # Gradio copies every value again and again: one text is fast
+        table = gr.HTML(value={"rows": rows}, mark=None)
         told = doubts.as_html(doubts.doubts(analysis, cut, self.domain))
         summary, histogram = numbers.summary(analysis, cut), numbers.histogram(analysis, cut)
         values = summary, histogram, table, PICK, told, gr.HTML(numbers=rows)

@@ -163,7 +163,7 @@ def result_column(c: SimpleNamespace, networks: Networks, page: Page) -> None:
         js_on_load="\n".join(asset(f"viewer/{part}.js") for part in VIEWER),
         server_functions=[viewer_function(page)],
         bases={},
-        numbers={},
+        numbers="",
         mark=None,
         of="",
         training="",

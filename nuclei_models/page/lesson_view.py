@@ -77,6 +77,6 @@ def _figures(found: dict) -> str:
         for name, row in figures.items()
     )
     return (
-        '<table class="nm-summary"><caption>On held-out images, before and after</caption>'
+        '<table class="nm-figures"><caption>On held-out images, before and after</caption>'
         f"<thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table>"
     )

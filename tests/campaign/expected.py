@@ -5,6 +5,7 @@ What was computed once is kept: the same network, image and settings give the sa
 
 import csv
 import io
+import json
 import zipfile
 from collections.abc import Callable
 from functools import cache
@@ -140,7 +141,7 @@ def check_quiet(visitor: Visitor, held: dict[str, tuple], library: Library) -> b
         labels, table = library.wanted(picture, used, v, key)
         assert seen["networks"][i]["key"] == key
         assert seen["networks"][i]["geometry"] == packed(labels), "other nuclei are drawn"
-        check_table(v["table"], i, table, bool(v["pixel_size"]))
+        check_table(json.loads(v["table"]["rows"]), i, table, bool(v["pixel_size"]))
         assert f"<td>{len(table['area_px']):,}</td>" in v["summary"]
     assert visitor.viewer["bases"] == pictures.preview(picture)[1]
     return True

@@ -1,11 +1,18 @@
 // The table of nuclei: sorted by its headings, over all rows; a row picked here is marked in the picture and the other
-// way round. Gradio gives element, props, trigger and watch. props.value is what numbers.rows returns; props.mark is
+// way round. Gradio gives element, props, trigger and watch. props.value.rows is the JSON of what numbers.rows returns; props.mark is
 // {key, label} or null.
 
 const root = element.querySelector(".nm-table");
 let shown = 0; // which network
 let order = { column: 0, down: false };
 let onlyDoubtful = false;
+let table = null, text = ""; // what is shown, and what it was read from
+
+function taken() {
+  const given = props.value?.rows || "";
+  if (given !== text) [table, text] = [given ? JSON.parse(given) : null, given];
+  return table;
+}
 
 function make(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
@@ -25,8 +32,8 @@ function sorted(network) {
 }
 
 function isDoubtful(row) { // its confidence is low
-  const i = props.value.columns.indexOf("confidence");
-  return i >= 0 && row[i] < props.value.doubtful;
+  const i = table.columns.indexOf("confidence");
+  return i >= 0 && row[i] < table.doubtful;
 }
 
 function heading(column, i) {
@@ -46,7 +53,7 @@ function line(network, row) {
     ...row.map((x) => make("td", {}, format(x))));
   if (isDoubtful(row)) {
     node.classList.add("nm-doubtful");
-    node.cells[props.value.columns.indexOf("confidence")].append(" doubtful");
+    node.cells[table.columns.indexOf("confidence")].append(" doubtful");
   }
   const pick = () => trigger("select", { key: network.key, label: row[0] });
   node.addEventListener("click", pick);
@@ -59,7 +66,7 @@ function line(network, row) {
 }
 
 function draw() {
-  const value = props.value;
+  const value = table = taken();
   if (!value || !value.networks) return root.replaceChildren();
   const network = value.networks[Math.min(shown, value.networks.length - 1)];
   const tabs = value.networks.map((other, i) => {
@@ -69,7 +76,7 @@ function draw() {
     return tab;
   });
   const every = sorted(network), few = every.filter(isDoubtful);
-  if (props.value.columns.includes("confidence")) {
+  if (table.columns.includes("confidence")) {
     const only = make("button", { type: "button", class: "nm-tool", "aria-pressed": String(onlyDoubtful) }, `Only doubtful (${few.length.toLocaleString("en")})`);
     only.addEventListener("click", () => { onlyDoubtful = !onlyDoubtful; draw(); root.querySelector(".nm-tabs button:last-child").focus(); });
     tabs.push(only);
@@ -80,10 +87,10 @@ function draw() {
   if (label !== null && !drawn.some((row) => row[0] === label)) {
     drawn = [...every.filter((row) => row[0] === label), ...drawn];
   }
-  const table = make("table", { "aria-label": `Nuclei found by ${network.title}` },
+  const shownTable = make("table", { "aria-label": `Nuclei found by ${network.title}` },
     make("thead", {}, make("tr", {}, ...value.columns.map(heading))),
     make("tbody", {}, ...drawn.map((row) => line(network, row))));
-  const parts = [make("div", { class: "nm-tabs" }, ...tabs), make("div", { class: "nm-scroll" }, table)];
+  const parts = [make("div", { class: "nm-tabs" }, ...tabs), make("div", { class: "nm-scroll" }, shownTable)];
   if (rows.length > value.limit) {
     parts.push(make("p", { class: "nm-note" }, `The first ${value.limit} of ${rows.length.toLocaleString("en")} in this order; the CSV file has all.`));
   }
@@ -91,7 +98,7 @@ function draw() {
 }
 
 function reveal() {
-  const i = (props.value?.networks || []).findIndex((network) => network.key === props.mark?.key);
+  const i = ((table = taken())?.networks || []).findIndex((network) => network.key === props.mark?.key);
   if (i >= 0) shown = i;
   draw();
   const row = root.querySelector('tr[aria-selected="true"]'), box = root.querySelector(".nm-scroll");

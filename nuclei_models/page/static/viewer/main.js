@@ -111,20 +111,21 @@ class Desk {
   }
 
   rows(key) {
-    return props.numbers?.networks?.find((network) => network.key === key)?.rows || [];
+    return this.table?.networks.find((network) => network.key === key)?.rows || [];
   }
 
   about(key, label) { // what the table says of a nucleus
     const row = this.rows(key).find((cells) => cells[0] === label);
-    return row && props.numbers.columns.slice(1).map((column, i) => `${column} ${Number(row[i + 1].toPrecision(4)).toLocaleString("en")}`);
+    return row && this.table.columns.slice(1).map((column, i) => `${column} ${Number(row[i + 1].toPrecision(4)).toLocaleString("en")}`);
   }
 
   doubted(key) {
-    const i = props.numbers?.columns?.indexOf("confidence") ?? -1;
-    return i < 0 ? [] : this.rows(key).filter((row) => row[i] < props.numbers.doubtful).map((row) => row[0]);
+    const i = this.table?.columns.indexOf("confidence") ?? -1;
+    return i < 0 ? [] : this.rows(key).filter((row) => row[i] < this.table.doubtful).map((row) => row[0]);
   }
 
   numbered() { // the table of nuclei has new numbers
+    this.table = props.numbers ? JSON.parse(props.numbers) : null;
     for (const [key, net] of Object.entries(this.nets)) net.doubtful = new Set(this.doubted(key));
     if (this.stages.length && this.value?.networks.length) this.caption(this.panes());
     this.stale();

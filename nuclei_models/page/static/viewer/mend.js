@@ -1,6 +1,8 @@
 // Mending: acts go to the server one after the other, and what has changed comes back; what was done is kept in the
 // browser, by the image's hash, so that neither a reload nor a lost connection loses it.
 
+const FOLLOW = 120; // milliseconds from an act to the numbers
+
 Object.assign(Desk.prototype, {
   act(network, edit) {
     return this.enqueue(network, "act", { edit }, (net, answer) => {
@@ -59,7 +61,7 @@ Object.assign(Desk.prototype, {
         then(this.nets[key], answer);
         this.keep();
         this.buttons();
-        trigger("edit", {});
+        this.edited();
       } catch (error) {
         this.say(error.message);
       } finally {
@@ -69,6 +71,13 @@ Object.assign(Desk.prototype, {
     });
     this.queue = turn;
     return turn;
+  },
+
+  edited() { // the numbers follow once the picture is seen: the page's own work for an event takes a while
+    this.editing ||= setTimeout(() => {
+      this.editing = 0;
+      trigger("edit", {});
+    }, FOLLOW);
   },
 
   async changed(key, answer) { // the nuclei that an answer brings

@@ -1,7 +1,12 @@
 """Measurements are those of skimage.measure, whole and in parts, of every channel, over the finite pixels."""
 
+import csv
+import io
+import json
+
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
@@ -12,6 +17,8 @@ from nuclei_models import measure
 from nuclei_models.analysis.intensity import background_of, background_sample, intensity_sums, planes_of
 from nuclei_models.analysis.measurements import columns
 from nuclei_models.model.regions import HALO, join, shape_sums
+from nuclei_models.output.export import geojson, label_tiff
+from nuclei_models.output.tables import table_csv
 
 
 def some_labels(shape: tuple[int, int], seed: int, grain: float) -> np.ndarray:
@@ -76,6 +83,37 @@ def test_the_values_are_those_of_skimage(shape, seed, grain):
     integers = regionprops(labels, planes["intensity"])
     assert table["mean_intensity"] == pytest.approx([p.intensity_mean for p in integers])
     assert table["max_intensity"].tolist() == [p.intensity_max for p in integers]
+
+
+@settings(max_examples=10, deadline=None)
+@given(**IMAGES)
+def test_the_values_in_every_file_are_those_of_skimage_on_the_saved_labels(shape, seed, grain):
+    """In CSV, with decimal commas, and in GeoJSON; of the label image as it is read from its own file."""
+    labels, plane = some_labels(shape, seed, grain), some_planes(shape, seed)["intensity"]
+    table = measure(labels, plane, (0.5, 0.5), ring=3)
+    saved = tifffile.imread(io.BytesIO(label_tiff(labels, (0.5, 0.5)))).reshape(shape)
+    props = regionprops(saved.astype(np.int32), plane)
+    plain = csv.DictReader(io.StringIO(table_csv(table).decode()))
+    comma = csv.DictReader(io.StringIO(table_csv(table, ",").decode("utf-8-sig")), delimiter=";")
+    in_files = [
+        list(plain),
+        [{name: cell.replace(",", ".") for name, cell in row.items()} for row in comma],
+        [
+            {"label": f["properties"]["name"], **f["properties"]["measurements"]}
+            for f in sorted(json.loads(geojson(labels, table))["features"], key=lambda f: int(f["properties"]["name"]))
+        ],
+    ]
+    around = np.where(saved > 0, 0, expand_labels(saved, 3))
+    for rows in in_files:
+        assert [int(row["label"]) for row in rows] == [p.label for p in props]
+        for row, p in zip(rows, props, strict=True):
+            expected = {"area_px": p.area, "area_um2": p.area / 4, "diameter_px": p.equivalent_diameter_area}
+            expected |= {"y_px": p.centroid[0] + 0.5, "x_px": p.centroid[1] + 0.5, "solidity": p.solidity}
+            expected |= {"mean_intensity": p.intensity_mean, "max_intensity": p.intensity_max}
+            if (ring := plane[around == p.label]).size:
+                expected["ring_intensity"] = ring.mean()
+            for name, value in expected.items():
+                assert float(row[name]) == pytest.approx(value, rel=1e-5), name
 
 
 @settings(max_examples=25, deadline=None)

@@ -26,6 +26,7 @@ LABELS, PER_NUCLEUS, CELLPOSE, ROIS, GEOJSON = "labels", "a mask a nucleus", "Ce
 _ENDINGS = {".npy": CELLPOSE, ".zip": ROIS, ".roi": ROIS, ".geojson": GEOJSON, ".json": GEOJSON}
 _MARK = re.compile(r"[_-](cp_masks|masks?|labels?|seg|rois?|roiset|qupath|gt|ground_truth)$", re.I)
 _NETWORK = re.compile(r"_(unet|unetpp|both)$")  # the page's files: x_unetpp_labels.tif
+_PICTURE = re.compile(r"[_-](img|image|raw)$", re.I)  # Cellpose's 000_img.png with 000_masks.png
 _FORMAT = re.compile(r"\.(ome|nd2|czi|lif)$", re.I)  # within a stem: x.ome.tif
 _DERIVED = re.compile(r"_(overlay|coloured|flows|cp_output|outlines|cp_outlines|probabilities)$", re.I)
 ZARR = ".zarr"
@@ -83,8 +84,8 @@ def find_pairs(folder: str | Path) -> Found:
     taken |= _from_elsewhere([i for i in images if i not in taken], truths, taken, root, found.notes)
     if not taken:
         raise DataError(
-            f"{root} holds {len(images)} image(s) and {len(truths)} file(s) of truth, but no image with its truth: "
-            f"{EXPECTED}."
+            f"{root} holds {_some(images, 'image')} and {_some([t.path for t in truths], 'file')} of truth, but no "
+            f"image with its truth: {EXPECTED}."
         )
     names = _names(images, root)
     found.pairs = sorted((Pair(names[i], i, *truth) for i, truth in taken.items()), key=lambda pair: pair.id)
@@ -140,16 +141,21 @@ def _keys(stem: str) -> tuple[str, ...]:
 
 
 def _files(root: Path) -> Iterator[Path]:
-    for at, folders, names in os.walk(root):
+    seen = set()  # links are followed, and may lead in a circle
+    for at, folders, names in os.walk(root, followlinks=True):
         here = Path(at)
+        if (identity := here.resolve()) in seen:
+            folders[:] = []
+            continue
+        seen.add(identity)
         yield from (here / name for name in sorted(names) if not name.startswith("."))
         yield from (here / name for name in sorted(folders) if name.endswith(ZARR))
-        folders[:] = sorted(f for f in folders if not f.startswith(".") and not f.endswith(ZARR))
+        folders[:] = sorted(f for f in folders if not f.startswith((".", "__MACOSX")) and not f.endswith(ZARR))
 
 
 def _asked(image: Path) -> list[str]:
     """The keys by which an image's truth may be found."""
-    names = (_stem(image), image.stem, f"{image.stem}_{image.suffix[1:]}", image.name)
+    names = (_stem(image), image.stem, f"{image.stem}_{image.suffix[1:]}", image.name, _PICTURE.sub("", _stem(image)))
     return list(dict.fromkeys(name.casefold() for name in names))
 
 
@@ -160,12 +166,16 @@ def _near(images: list[Path], truths: list[_Truth], root: Path, notes: list[str]
         for key in truth.keys:
             by_place[truth.path.parent][key.casefold()].append(truth)
     taken = {}
+    stems = {(image.parent, _stem(image).casefold()) for image in images if not _PICTURE.search(_stem(image))}
     for image in images:
         if whole := _bowl(image, root):
             taken[image] = whole, PER_NUCLEUS
             continue
         places = [p for p in (image.parent, *_truth_folders(image, root)) if p in by_place]
-        candidates = [t for place in places for key in _asked(image) for t in by_place[place].get(key, [])]
+        keys = _asked(image)
+        if (image.parent, keys[-1]) in stems:  # x_img.tif, where there is an x.tif
+            keys = keys[:-1]
+        candidates = [t for place in places for key in keys for t in by_place[place].get(key, [])]
         if candidates := [t for t in dict.fromkeys(candidates) if t.path != image]:
             taken[image] = _best(image, candidates, root, notes)
     return taken
@@ -266,6 +276,11 @@ def _left_out(root: Path, paths: list[Path], what: str) -> list[str]:
         return []
     listed = ", ".join(_told(path, root) for path in paths[:5]) + (", .." if len(paths) > 5 else "")
     return [f"{len(paths)} {what}: {listed}."]
+
+
+def _some(paths: list[Path], what: str) -> str:
+    """How many, and the first."""
+    return f"{len(paths)} {what}(s)" + (f" ({paths[0].name}{', ..' if paths[1:] else ''})" if paths else "")
 
 
 def _told(path: Path, root: Path) -> str:

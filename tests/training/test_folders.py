@@ -203,6 +203,21 @@ def test_a_truth_that_may_be_that_of_two_images_is_nobodys(tmp_path):
     assert whose == {"c/y": "b"} and "the truth found may be another's" in notes and "a/x.tif, b/x.tif" in notes
 
 
+def test_a_picture_beside_the_image_of_its_name_has_no_truth(tmp_path):
+    lay(tmp_path, "_labels")
+    save(tmp_path / "a_raw.tif", FIELDS["b"][0])
+    whose, notes = read_ids(tmp_path)
+    assert whose == {"a": "a", "b": "b"} and "1 image(s) without truth are left out: a_raw.tif." in notes
+
+
+def test_links_to_folders_are_followed_once(tmp_path):
+    lay(tmp_path / "elsewhere", "images and labels")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/data").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere/again").symlink_to(tmp_path / "mine")
+    assert read_ids(tmp_path / "mine")[0] == {"data/images/a": "a", "data/images/b": "b"}
+
+
 @pytest.mark.parametrize(
     ("image", "truth"),
     [
@@ -212,6 +227,7 @@ def test_a_truth_that_may_be_that_of_two_images_is_nobodys(tmp_path):
         ("x.png", "x.png_both_labels.tif"),  # what the page writes where both networks agree
         ("images/x_label.tif", "labels/x_label.tif"),
         ("X.TIF", "x_labels.tif"),
+        ("000_img.png", "000_masks.png"),  # as Cellpose has them
     ],
 )
 def test_names_that_belong_together(tmp_path, image, truth):
@@ -241,7 +257,7 @@ def test_a_folder_that_holds_no_pair_is_told_what_is_expected(tmp_path):
     with pytest.raises(DataError, match=r"nowhere is no folder"):
         read_folder(tmp_path / "nowhere")
     save(tmp_path / "a.tif", FIELDS["a"][0])
-    with pytest.raises(DataError, match=r"1 image\(s\) and 0 file\(s\) of truth.*expected images/ with labels/"):
+    with pytest.raises(DataError, match=r"1 image\(s\) \(a\.tif\) and 0 file\(s\) .*expected images/ with labels/"):
         read_folder(tmp_path)
 
 

@@ -3,15 +3,15 @@
     python -m tests.campaign --short                  # about a minute, as in CI
     python -m tests.campaign --out docs/trust.md      # nightly: 20,000 cases, a crowd for minutes, 500 images, kills
     python -m tests.campaign --only fuzz --first 20000  # 20,000 other cases
+    python -m tests.campaign --only visits --log FILE # a stage that goes on where it was stopped
     python -m tests.campaign --repeat FILE            # one case that was saved
 
 It ends with exit code 1 if anything was lost.
 """
 
 import argparse
-import re
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,28 +26,11 @@ from .fuzz import fuzz, repeat
 from .kill import kill
 from .load import crowd, leavers, leftovers, long_run, pictures
 from .server import Server
+from .table import ORDER, Row, in_portions, other_rows, table, written
 from .visit_machine import try_visits
 
-MARKS = ("<!-- campaign -->", "<!-- end -->")
-ORDER = ("fuzz", "load", "soak", "kill", "visits", "batch", "ways")
 GROWTH = 50  # MB, above which memory isn't flat
 SLOWER = 3  # times as long as alone is more than nobody's run costs
-
-
-@dataclass
-class Row:
-    """A line of the table.
-
-    Attributes:
-        tried, lost: Cases, requests, runs.
-        note: What else was measured.
-    """
-
-    stage: str
-    what: str
-    tried: int
-    lost: int
-    note: str
 
 
 @dataclass
@@ -91,14 +74,17 @@ def fuzz_rows(size: Size, findings: Path, first: int) -> list[Row]:
     return rows
 
 
-def visit_rows(size: Size, first: int) -> list[Row]:
+def visit_rows(cases: int, first: int) -> list[Row]:
     """Two visitors on the page, with tiny networks, in any order of events."""
     with tempfile.TemporaryDirectory(prefix="campaign-") as folder:
         networks = Networks(save_networks(Path(folder)))
         write_files(Path(folder))
-        tried = try_visits(networks, Path(folder), size.visits, seed=first)
-    note = f"{tried.events:,} events, {tried.results:,} results and {tried.downloads:,} downloads compared"
-    return [Row("visits", "sequences of what two visitors do on the page", tried.sequences, len(tried.wrong), note)]
+        tried = try_visits(networks, Path(folder), cases, seed=first)
+    counts = {"events": tried.events, "mends": tried.mends}
+    counts |= {"results compared": tried.results, "downloads compared": tried.downloads}
+    return [
+        Row("visits", "sequences of what two visitors do on the page", tried.sequences, len(tried.wrong), "", counts)
+    ]
 
 
 def load_rows(size: Size, sources: dict[str, str]) -> list[Row]:
@@ -145,7 +131,7 @@ def soak_rows(size: Size, sources: dict[str, str]) -> list[Row]:
             run.tried - run.right + (not alive) + (run.growth > GROWTH),
             f"memory {mb:.0f} MB, grown by {run.growth:.1f} MB from the {run.settled + 1}th to the {after + 1}th",
         ),
-        Row("soak", "files on the server's disk after the stated time", left.before, left.after, ""),
+        Row("soak", "files on the server's disk after the stated time", left.before, left.after),
     ]
 
 
@@ -154,54 +140,33 @@ def kill_rows(size: Size) -> list[Row]:
     for what, part in kill(size.moments, size.every).items():
         for problem in part.problems:
             print(f"{what}: {problem}")
-        rows.append(Row("kill", what, part.tried, len(part.problems), ""))
+        rows.append(Row("kill", what, part.tried, len(part.problems)))
     return rows
 
 
-def batch_rows(size: Size, first: int) -> list[Row]:
+def batch_rows(cases: int, first: int) -> list[Row]:
     """Sequences of what people do to a folder of results."""
-    tried, runs, wrong = batches(size.sequences, first)
+    tried, runs, wrong = batches(cases, first)
     for problem in wrong:
         print(problem)
     what = "sequences of changes, runs, corrections and kills in a folder of results"
-    return [Row("batch", what, tried, len(wrong), f"{runs:,} runs of `nuclei segment`; 0 wrong is what is asked for")]
+    return [Row("batch", what, tried, len(wrong), "", {"runs of `nuclei segment`": runs})]
 
 
-def ways_rows(size: Size, first: int) -> list[Row]:
+def ways_rows(cases: int, first: int) -> list[Row]:
     """Images by every way there is."""
-    found = differential(size.ways, print, first).items()
-    return [Row("ways", f"the library's nuclei and numbers, {way}", part.tried, part.wrong, "") for way, part in found]
-
-
-def table(rows: list[Row], others: Sequence[str] = ()) -> str:
-    """As Markdown, with lines of other stages."""
-    lines = [f"| {r.stage} | {r.what} | {r.tried:,} | {r.tried - r.lost:,} | {r.lost} | {r.note} |" for r in rows]
-    lines = sorted([*lines, *others], key=lambda line: ORDER.index(line.split()[1]))
-    return "\n".join(["| stage | what | tried | survived | lost | |", "|---|---|---:|---:|---:|---|", *lines])
-
-
-def other_rows(document: str, stages: Sequence[str]) -> list[str]:
-    """The lines of a document's table that are of other stages than these."""
-    lines = document.split(MARKS[0], 1)[-1].split(MARKS[1], 1)[0].splitlines()
-    return [line for line in lines if line.startswith("| ") and line.split()[1] in set(ORDER) - set(stages)]
-
-
-def written(document: str, text: str, marks: tuple[str, str] = MARKS) -> str:
-    """A document with the text between its marks. Raises ValueError if it has none."""
-    start, end = map(re.escape, marks)
-    changed, n = re.subn(rf"(?s)({start}\n).*?({end})", lambda m: f"{m[1]}{text}\n{m[2]}", document, count=1)
-    if not n:
-        raise ValueError(f"The document has no {marks[0]} .. {marks[1]} to write the table between.")
-    return changed
+    found = differential(cases, print, first).items()
+    return [Row("ways", f"the library's nuclei and numbers, {way}", part.tried, part.wrong) for way, part in found]
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--short", action="store_true", help="few cases, and tiny networks for the page")
     parser.add_argument("--only", choices=ORDER, help="one stage; the others' lines stay")
-    parser.add_argument("--cases", type=int, help="of the stages fuzz, batch and ways")
+    parser.add_argument("--cases", type=int, help="of the stages fuzz, visits, batch and ways")
     parser.add_argument("--first", type=int, default=0, help="number of the first case; another one tries other cases")
     parser.add_argument("--findings", type=Path, default=Path("runs/campaign"), help="folder for failing cases")
+    parser.add_argument("--log", type=Path, help="of portions of visits, batch and ways; one that was stopped goes on")
     parser.add_argument("--out", type=Path, help="document to write the table into")
     parser.add_argument("--repeat", type=Path, help="a saved case")
     args = parser.parse_args(arguments)
@@ -211,7 +176,7 @@ def main(arguments: list[str] | None = None) -> int:
         return int(verdict.is_finding)
     size = SHORT if args.short else FULL
     if args.cases:
-        size.cases = size.sequences = size.ways = args.cases
+        size.cases = size.visits = size.sequences = size.ways = args.cases
 
     def on_page(rows_of: Callable[[Size, dict[str, str]], list[Row]]) -> list[Row]:
         if not args.short:
@@ -224,9 +189,9 @@ def main(arguments: list[str] | None = None) -> int:
         "load": lambda: on_page(load_rows),
         "soak": lambda: on_page(soak_rows),
         "kill": lambda: kill_rows(size),
-        "visits": lambda: visit_rows(size, args.first),
-        "batch": lambda: batch_rows(size, args.first),
-        "ways": lambda: ways_rows(size, args.first),
+        "visits": lambda: in_portions("visits", size.visits, args.first, visit_rows, args.log),
+        "batch": lambda: in_portions("batch", size.sequences, args.first, batch_rows, args.log),
+        "ways": lambda: in_portions("ways", size.ways, args.first, ways_rows, args.log),
     }
     rows = [row for name, stage in stages.items() if args.only in (None, name) for row in stage()]
     print(table(rows))

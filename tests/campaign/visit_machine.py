@@ -141,11 +141,13 @@ class Tried:
 
     Attributes:
         events, results, downloads: How many were sent, compared with the library, and downloaded and compared.
+        mends: How many times a nucleus was mended.
         wrong: What was wrong, with the shortest sequence that ends in it, printed as it can be read.
     """
 
     sequences: int = 0
     events: int = 0
+    mends: int = 0
     results: int = 0
     downloads: int = 0
     wrong: list[str] = field(default_factory=list)

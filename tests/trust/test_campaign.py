@@ -11,7 +11,7 @@ from nuclei_models.page import handlers
 from nuclei_models.page.state import Analysis
 from nuclei_models.page.visitors import Visitors
 from tests.campaign import visit_machine, worker
-from tests.campaign.__main__ import SHORT, Row, load_rows, other_rows, soak_rows, table, written
+from tests.campaign.__main__ import SHORT, load_rows, soak_rows
 from tests.campaign.arrays import recipes
 from tests.campaign.badly import behave
 from tests.campaign.batches import batches, cli
@@ -19,6 +19,7 @@ from tests.campaign.differential import differential, differs, foreground, numbe
 from tests.campaign.expected import write_files
 from tests.campaign.fuzz import Part, fuzz, made_up, repeat
 from tests.campaign.mutations import mutated
+from tests.campaign.table import Row, in_portions, other_rows, table, written
 from tests.campaign.visit_machine import try_visits
 from tests.campaign.worker import Worker
 
@@ -165,3 +166,23 @@ def test_the_table_goes_between_its_marks():
     assert "| 1,300 | 1,300 | 0 |" in again and "| kill | runs | 9 | 9 | 0 |" in again and "1,200" not in again
     with pytest.raises(ValueError, match="has no <!-- campaign -->"):
         written("nothing", "table")
+
+
+def test_a_campaign_that_was_stopped_goes_on(tmp_path, monkeypatch):
+    asked = []
+
+    def rows_of(cases: int, first: int) -> list[Row]:
+        if first == 300:
+            raise KeyboardInterrupt
+        asked.append(first)
+        return [Row("batch", "runs", cases, first == 200, "", {"steps": 7})]
+
+    with pytest.raises(KeyboardInterrupt):
+        in_portions("batch", 350, 100, rows_of, tmp_path / "log")
+    assert asked == [100, 200]
+    (row,) = in_portions("batch", 200, 100, rows_of, tmp_path / "log")
+    assert asked == [100, 200] and (row.tried, row.lost, row.counts) == (200, 1, {"steps": 14})
+    assert str(row) == "| batch | runs | 200 | 199 | 1 | 14 steps |"
+    monkeypatch.setattr("tests.campaign.table.code_tried", lambda: "another")
+    in_portions("batch", 100, 100, rows_of, tmp_path / "log")
+    assert asked == [100, 200, 100]  # what other code did is no proof

@@ -26,6 +26,9 @@ from .teaching import pair
 GONE = "This image is no longer held in memory. Choose it again and press Segment; your mends are kept in this browser."
 
 
+MENDING = ("act", "undo", "redo", "repeat")
+
+
 class Desk:
     """Answers the viewers of all visitors."""
 
@@ -47,7 +50,8 @@ class Desk:
         """The answer to a request, or {"error": sentence}.
 
         Every answer of mending has the `geometry` of the nuclei that are new or changed, the numbers that are `gone`,
-        and the numbers of all that are `mended`.
+        the numbers of all that are `mended`, and the `version` of the mends, which grows with each; what was drawn of
+        an earlier one is out of date.
 
         Args:
             request: A dictionary of `what`, `token`, `cut` and what else it takes.
@@ -61,7 +65,8 @@ class Desk:
             analysis = self.store.get(str(request.get("token")))  # of a set: "key of the set/name of the result"
             if not isinstance(analysis, Analysis):
                 raise Forgotten
-            return self._answers[what](analysis, self.cut(request.get("cut")), request)
+            answer = self._answers[what](analysis, self.cut(request.get("cut")), request)
+            return answer | {"version": analysis.mends.version} if what in MENDING else answer
         except Forgotten:
             return {"error": GONE}
         except ValueError as error:

@@ -23,7 +23,7 @@ from .inputs import cut_of, pair_of, pixel_size_of, run_settings, written
 from .lessons import Lessons
 from .limits import CUTS
 from .networks import STANDARD, Cancelled, Networks
-from .questions import Question
+from .questions import Question, Turn
 from .several import Several
 from .state import Analysis, Picture
 from .store import Store
@@ -162,7 +162,7 @@ class Page:
             return (SKIP,) * 7
         cut, pixel_size = self.controls(*controls)
         analysis = self.analysis(key, pixel_size)
-        value = pictures.render(analysis, cut, list(controls[:3])) | {"of": key, "turn": turn.number}
+        value = self.drawn(turn, analysis, cut, controls[:3])
         images = {"image": pictures.image(analysis, pictures.Look())}
         if not turn.is_last(PICTURE):
             return (SKIP,) * 7
@@ -175,8 +175,15 @@ class Page:
         with self._cutting:
             if turn is None or not turn.is_last(PICTURE):
                 return SKIP
-            value = pictures.render(self.analysis(key, pixel_size), cut, list(controls[:3]))
-        return gr.HTML(value=value | {"of": key, "turn": turn.number}, mark=None) if turn.is_last(PICTURE) else SKIP
+            value = self.drawn(turn, self.analysis(key, pixel_size), cut, controls[:3])
+        return gr.HTML(value=value, mark=None) if turn.is_last(PICTURE) else SKIP
+
+    def drawn(self, turn: Turn, analysis: Analysis, cut: Cut, sliders: tuple) -> dict:
+        """What the viewer shows of a result, see `pictures.render`."""
+        value = pictures.render(analysis, cut, list(sliders)) | {"of": turn.result, "turn": turn.number}
+        if turn.is_last(PICTURE):
+            turn.visitor.drawn = sliders
+        return value
 
     def diameter(self, event: gr.EventData) -> float:
         """-> the typical diameter, from a line that was drawn over a nucleus."""
@@ -193,7 +200,12 @@ class Page:
         table = gr.HTML(value={"rows": rows}, mark=None)
         told = doubts.as_html(doubts.doubts(analysis, cut, self.domain))
         summary, histogram = numbers.summary(analysis, cut), numbers.histogram(analysis, cut)
-        values = summary, histogram, table, PICK, told, gr.HTML(numbers=rows)
+        viewer = gr.HTML(numbers=rows)
+        if turn.visitor.drawn != controls[:3] and turn.is_last(
+            PICTURE
+        ):  # sliders moved while the result was on its way
+            viewer = gr.HTML(value=self.drawn(turn, analysis, cut, controls[:3]), numbers=rows)
+        values = summary, histogram, table, PICK, told, viewer
         return values if turn.is_last(NUMBERS) else (SKIP,) * 6
 
     def pick(self, event: gr.EventData, request: gr.Request, number: float, key: str | None, *controls) -> tuple:

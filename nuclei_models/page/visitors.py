@@ -227,7 +227,7 @@ class Visitors:
                 self.forget(old)
             setattr(visitor, name, key)
             if name == "result":
-                visitor.turns = {}
+                visitor.turns, visitor.drawn = {}, ()
 
     def _visitor(self, session: str) -> Visitor:
         now = time.monotonic()

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import tifffile
 
+from nuclei_models.analysis.edits import Edit
+from nuclei_models.analysis.history import History
 from nuclei_models.analysis.measurements import measure
 from nuclei_models.images.reader import read
 from nuclei_models.inference.network import Network
@@ -25,6 +27,7 @@ from nuclei_models.page.networks import Networks
 from nuclei_models.page.state import Analysis, Picture
 from tests.support.page import as_type, blobs
 
+from .viewer import Edits
 from .visitor import Visitor
 
 FILES = {"old.tif": (1.0, 1.0), "new.tif": (0.1, 0.1), "oblong.tif": (0.5, 0.25), "stack.tif": None}
@@ -87,8 +90,10 @@ class Library:
         labels = segment(pixels, network.at(level), network.processor, **given).labels
         return labels, measure(labels, pixels, size)
 
-    def wanted(self, picture: Picture, settings: tuple, v: dict, key: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Labels and measurements as the library has them, for these values of the controls."""
+    def wanted(
+        self, picture: Picture, settings: tuple, v: dict, key: str, edits: Edits
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Labels and measurements as the library has them, for these values of the controls, mended."""
         assert picture.source is not None
         file = Path(picture.source.path).name
         planes = [(z, c) for z in range(3) for c in range(2)] if file == STACK else [(None, None)]
@@ -96,7 +101,16 @@ class Library:
         cut = tuple(None if v[name] == self.fitted[name] else v[name] for name in SLIDERS)
         stored, typed = FILES[file], v["pixel_size"]
         size = None if not typed else stored if stored and typed == stored[1] else (typed, typed)
-        return self._measured(file, plane, settings, cut, key, size)
+        labels, table = self._measured(file, plane, settings, cut, key, size)
+        done = edits.get(key, ([], []))[0]
+        if not done:
+            return labels, table
+        history = History.begin(labels, [Edit.from_json(edit, labels.shape) for edit in done])
+        numbers = np.setdiff1d(history.labels, 0)
+        dense = np.searchsorted(numbers, history.labels) + 1
+        table = measure(np.where(history.labels > 0, dense, 0).astype(np.int32), picture.pixels, size)
+        mended = np.isin(numbers, list(history.mended)).astype(np.uint8)
+        return history.labels, table | {"label": numbers, "mended": mended}
 
 
 def check(visitor: Visitor, held: dict[str, tuple]) -> None:
@@ -138,7 +152,7 @@ def check_quiet(visitor: Visitor, held: dict[str, tuple], library: Library) -> b
     used = settings_of(shown)
     assert used == visitor.asked[-1] if visitor.is_sure else used in visitor.asked
     for i, key in enumerate(("unet", "unetpp")):
-        labels, table = library.wanted(picture, used, v, key)
+        labels, table = library.wanted(picture, used, v, key, visitor.edits_of(v["result"]))
         assert seen["networks"][i]["key"] == key
         assert seen["networks"][i]["geometry"] == packed(labels), "other nuclei are drawn"
         check_table(json.loads(v["table"]["rows"]), i, table, bool(v["pixel_size"]))
@@ -163,17 +177,18 @@ def file_of(visitor: Visitor, held: dict[str, tuple]) -> str | None:
     return Path(source[1].path).name if source else None
 
 
-def check_zip(data: bytes, shown: Analysis, v: dict, library: Library) -> None:
-    """The zip of everything, for these values of the controls."""
+def check_zip(data: bytes, shown: Analysis, v: dict, library: Library, edits: Edits) -> None:
+    """The zip of everything, for these values of the controls and what was mended."""
     used, stem = settings_of(shown), shown.picture.name
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         readme = archive.read("README.txt").decode()
         for key in ("unet", "unetpp"):
-            labels, table = library.wanted(shown.picture, used, v, key)
+            labels, table = library.wanted(shown.picture, used, v, key, edits)
             assert np.array_equal(tifffile.imread(io.BytesIO(archive.read(f"{stem}_{key}_labels.tif"))), labels)
             rows = list(csv.DictReader(io.StringIO(archive.read(f"{stem}_{key}_measurements.csv").decode())))
             assert [int(row["label"]) for row in rows] == table["label"].tolist()
             assert np.allclose([float(row["area_px"]) for row in rows], table["area_px"])
+            assert [int(row.get("mended", 0)) for row in rows] == table.get("mended", np.zeros(len(rows))).tolist()
             if "area_um2" in table:
                 assert np.allclose([float(row["area_um2"]) for row in rows], table["area_um2"], rtol=1e-4)
             else:

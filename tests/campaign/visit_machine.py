@@ -102,6 +102,24 @@ class Visits(RuleBasedStateMachine):
     def download(self, who):
         self.world.download(self.world.visitors[who])
 
+    @rule(
+        who=who,
+        what=st.sampled_from(["act", "act", "act", "undo", "redo"]),
+        network=st.sampled_from(["unet", "unetpp"]),
+        act=st.sampled_from(["delete", "delete", "draw", "split", "find", "take"]),
+        number=st.integers(0, 20),
+        at=st.tuples(st.sampled_from([0.1, 0.3, 0.5, 0.8]), st.sampled_from([0.2, 0.4, 0.7])),
+    )
+    def mend(self, who, what, network, act, number, at):
+        self.world.mend(self.world.visitors[who], what, network, act, number, at)
+
+    @rule(who=who, number=st.integers(0, 20), at=st.integers(0, 3), choices=st.lists(st.integers(0, 5)))
+    def mend_and_move_a_slider(self, who, number, at, choices):
+        self.move_a_slider(who, "threshold", at)
+        self.mend(who, "act", "unet", "delete", number, (0, 0))
+        for choice in choices:
+            self.world.step(self.world.visitors[who], choice)
+
     @rule(who=who)
     def leave(self, who):
         self.world.leave(who)
@@ -131,6 +149,7 @@ class Visits(RuleBasedStateMachine):
         finally:
             self.world.close()
             self.tried.events += self.world.sent
+            self.tried.mends += self.world.mended
             self.tried.results += self.world.compared
             self.tried.downloads += self.world.downloaded
 
@@ -153,7 +172,7 @@ class Tried:
     wrong: list[str] = field(default_factory=list)
 
 
-def try_visits(networks: Networks, folder: Path, sequences: int, steps: int = 30, seed: int = 0) -> Tried:
+def try_visits(networks: Networks, folder: Path, sequences: int, steps: int = 20, seed: int = 0) -> Tried:
     """Try so many sequences, always the same ones for a seed. It ends at the first that goes wrong, made short.
 
     Args:

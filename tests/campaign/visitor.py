@@ -12,6 +12,8 @@ import gradio as gr
 from nuclei_models.page.choosing import Opened
 from nuclei_models.page.levels import WHOLE
 
+from .viewer import Edits, Viewer
+
 
 class Event:
     """One event on its way: from the browser, through a handler that stops at every gate, and back."""
@@ -92,7 +94,7 @@ class Visitor:
     fitted: dict[str, float]
     values: dict[str, Any] = field(default_factory=dict)
     viewer: dict[str, Any] = field(default_factory=lambda: {"value": {}, "bases": {}, "of": ""})
-    seen: dict | None = None
+    desk: Viewer = field(default_factory=Viewer)
     file: str | None = None  # the last that was chosen
     asked: list[tuple] = field(default_factory=list)  # settings of the runs since then
     is_sure: bool = False  # that the last run's result must come
@@ -117,8 +119,17 @@ class Visitor:
         return SimpleNamespace(session_hash=self.session)
 
     @property
+    def seen(self) -> dict | None:
+        """What is drawn."""
+        return self.desk.seen
+
+    def edits_of(self, result: str) -> Edits:
+        """What was mended of a result; nothing of one that isn't drawn yet."""
+        return self.desk.edits if self.seen and self.seen["of"] == result else {}
+
+    @property
     def is_quiet(self) -> bool:
-        return not (self.events or self.inbox or self.posts or self.deferred)
+        return not (self.events or self.inbox or self.posts or self.deferred or self.desk.first or self.desk.wishes)
 
     def apply(self, names: tuple[str, ...], answer: Any) -> None:
         """Give an answer's values to the components, as Gradio's script does."""
@@ -131,14 +142,4 @@ class Visitor:
                 self.viewer |= {k: v for k, v in changes.items() if k in self.viewer}
             elif "value" in changes:
                 self.values[name] = changes["value"]
-        self.look()
-
-    def look(self) -> None:
-        """What static/viewer/main.js draws."""
-        value = self.viewer["value"]
-        if not value:
-            self.seen = None
-        elif value["of"] == self.viewer["of"] and not (
-            self.seen and self.seen["of"] == value["of"] and value["turn"] < self.seen["turn"]
-        ):
-            self.seen = value
+        self.desk.take(self.viewer["value"], self.viewer["of"])

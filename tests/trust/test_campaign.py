@@ -16,11 +16,13 @@ from tests.campaign.arrays import recipes
 from tests.campaign.badly import behave
 from tests.campaign.batches import batches, cli
 from tests.campaign.differential import differential, differs, foreground, numbers, renumbered
-from tests.campaign.expected import write_files
+from tests.campaign.expected import Library, write_files
 from tests.campaign.fuzz import Part, fuzz, made_up, repeat
 from tests.campaign.mutations import mutated
 from tests.campaign.table import Row, in_portions, other_rows, table, written
+from tests.campaign.viewer import Viewer
 from tests.campaign.visit_machine import try_visits
+from tests.campaign.visits import World
 from tests.campaign.worker import Worker
 
 
@@ -64,6 +66,24 @@ def test_what_is_seen_and_saved_is_what_the_library_gives_for_exactly_that_image
     assert tried.results > 20 and tried.downloads > 3
 
 
+def test_a_slider_that_is_moved_while_a_result_comes_is_followed(nets, visited):
+    world = World(Library(nets, visited))
+    visitor = world.visitors[0]
+    try:
+        world.choose(visitor, "old.tif")
+        world.settle()
+        world.run(visitor)
+        while not any(event.name == "show" and event.began for event in visitor.events):
+            world.step(visitor, 0)
+        visitor.values["threshold"] = 0.9
+        world.send(visitor, "cut")  # about the result before, of which there is none
+        world.settle()
+        world.check_quiet(visitor)
+        assert world.compared == 1
+    finally:
+        world.close()
+
+
 def answered_late(self, session, question, **shown):
     with self._changed:
         visitor = self._visitor(session)
@@ -77,19 +97,22 @@ def of_the_page_now(typed, stored):
     return (typed, typed) if typed else None
 
 
-# faults that the page had or could have: each must be found
+# faults that the page had or could have, each with a seed by which it is found soon
 FAULTS = {
-    "late answers are shown": (Visitors, "answer", answered_late),
-    "the stored pixel size is forgotten": (handlers, "pixel_size_of", of_the_page_now),
-    "settings of one network for both": (Analysis, "cut_values", lambda self, network, cut: (0.5, 0.5, 0.0)),
+    "late answers are shown": (Visitors, "answer", answered_late, 4),
+    "the stored pixel size is forgotten": (handlers, "pixel_size_of", of_the_page_now, 3),
+    "a mend is drawn over other nuclei": (Viewer, "is_late", lambda *_: False, 8),
+    "what was drawn before a mend stays": (Viewer, "is_behind", lambda *_: False, 4),
+    "settings of one network for both": (Analysis, "cut_values", lambda self, network, cut: (0.5, 0.5, 0.0), 3),
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_page_that_mixes_things_up_is_noticed(nets, visited, monkeypatch, fault):
-    monkeypatch.setattr(*FAULTS[fault])
+    *changed, seed = FAULTS[fault]
+    monkeypatch.setattr(*changed)
     monkeypatch.setattr(visit_machine, "PHASES", (Phase.generate,))  # found, not made short
-    assert try_visits(nets, visited, 100, seed=3).wrong != []  # the first few find it
+    assert try_visits(nets, visited, 100, steps=30, seed=seed).wrong != []
 
 
 def test_a_folder_of_results_is_never_wrong_whatever_is_done_to_it():

@@ -27,7 +27,7 @@ function button(text, label, action, extra = {}) {
 class Desk {
   constructor() {
     this.view = { x: 0, y: 0, scale: 0 };
-    Object.assign(this, { value: null, tool: "look", radius: 4, swipe: 50, nets: {}, stages: [], layers: new Map(), queue: Promise.resolve() });
+    Object.assign(this, { value: null, tool: "look", radius: 4, swipe: 50, nets: {}, stages: [], layers: new Map(), queue: Promise.resolve(), version: 0 });
     this.look = { view: "side", paint: "outline", opacity: 0.45, white: 99.65, gamma: 1, circles: true };
     this.images = {};
     this.drawn = 0;
@@ -83,6 +83,7 @@ class Desk {
     Object.assign(this, { value, nets, agreement: null });
     if (before?.of !== value.of) {
       this.order = [];
+      this.version = value.version || 0;
       this.tiles.clear();
       this.images = { image: this.images.image };
     }
@@ -90,7 +91,8 @@ class Desk {
     if (!value.networks.length) this.choose("look", true);
     if (!same || Number(root.dataset.zoom) < 1.01) this.view.scale = 0; // the whole image stays whole
     this.build();
-    if (value.networks.length && before?.of !== value.of) await this.restore();
+    if (value.networks.length && before?.of !== value.of) await (this.restoring = this.restore());
+    else if (value.version < this.version) await (this.restoring = this.again()); // drawn before the last mend
     this.refresh();
   }
 

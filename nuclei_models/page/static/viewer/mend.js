@@ -50,16 +50,21 @@ Object.assign(Desk.prototype, {
 
   // one request after the other; `which` says the network once it is this one's turn
   enqueue(network, what, more, then, which = () => network) {
+    const of = this.value?.of;
     const turn = this.queue.then(async () => {
-      const key = which(), { of } = this.value || {};
-      if (!key || !this.nets[key]) return;
+      await this.restoring; // what was kept comes first
+      const key = which(), { value } = this;
+      if (!key || value?.of !== of || !this.nets[key]) return; // another image by now
       root.dataset.busy = "true";
       try {
         const answer = await this.ask(what, { network: key, ...more });
-        if (this.value?.of !== of) return; // another image by now
-        await this.changed(key, answer);
+        if (this.value?.of !== of) return;
+        this.version = Math.max(this.version, answer.version);
+        const isLate = this.value !== value; // other nuclei are drawn by now, with other numbers
+        if (!isLate) await this.changed(key, answer);
         then(this.nets[key], answer);
         this.keep();
+        if (isLate) await (this.restoring = this.again());
         this.buttons();
         this.edited();
       } catch (error) {
@@ -116,30 +121,39 @@ Object.assign(Desk.prototype, {
     }
   },
 
+  async again() { // all nuclei with all mends as they are now; -> edits that do nothing, or null if there is another image
+    const { value } = this;
+    let idle = 0;
+    for (const [key, { done, undone }] of Object.entries(this.nets)) {
+      if (!done.length && !undone.length && !this.version) continue;
+      for (let i = 0; i === 0 || i < done.length; i += 300) { // a request has a limit
+        const last = i + 300 >= done.length;
+        const answer = await this.ask("repeat", { network: key, first: i === 0, done: done.slice(i, i + 300), undone: last ? undone : [] })
+          .catch((error) => this.say(error.message));
+        if (!answer || this.value?.of !== value.of) return null;
+        this.version = Math.max(this.version, answer.version);
+        if (this.value !== value) return this.again(); // drawn at other settings meanwhile
+        if (!last) continue;
+        await this.changed(key, answer);
+        idle += answer.idle;
+      }
+    }
+    return idle;
+  },
+
   async restore() { // what this browser kept of the image that is shown now
     let kept = null;
     try {
       kept = JSON.parse(localStorage.getItem(KEPT + this.value.image));
     } catch { /* nothing of ours */ }
-    const { of } = this.value;
     if (kept?.nets) {
-      let idle = 0;
       for (const [key, net] of Object.entries(this.nets)) {
         const { done = [], undone = [] } = kept.nets[key] || {};
-        if (!done.length && !undone.length) continue;
-        for (let i = 0; i === 0 || i < done.length; i += 300) { // a request has a limit
-          const last = i + 300 >= done.length;
-          const answer = await this.ask("repeat", { network: key, first: i === 0, done: done.slice(i, i + 300), undone: last ? undone : [] })
-            .catch((error) => this.say(error.message));
-          if (!answer || this.value?.of !== of) return;
-          if (last) {
-            await this.changed(key, answer);
-            idle += answer.idle;
-          }
-        }
         Object.assign(net, { done, undone });
       }
       this.order = kept.order || [];
+      const idle = await this.again();
+      if (idle === null) return;
       const n = this.doneInAll(), none = idle ? ` ${idle} of them do nothing with these settings.` : "";
       this.say(`${n === 1 ? "1 mend" : `${n} mends`} of ${new Date(kept.time).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" })} are back.${none}`);
       trigger("edit", {});

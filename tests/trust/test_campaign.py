@@ -102,7 +102,7 @@ FAULTS = {
     "late answers are shown": (Visitors, "answer", answered_late, 4),
     "the stored pixel size is forgotten": (handlers, "pixel_size_of", of_the_page_now, 3),
     "a mend is drawn over other nuclei": (Viewer, "is_late", lambda *_: False, 8),
-    "what was drawn before a mend stays": (Viewer, "is_behind", lambda *_: False, 4),
+    "what was drawn before a mend stays": (Viewer, "is_behind", lambda *_: False, 8),
     "settings of one network for both": (Analysis, "cut_values", lambda self, network, cut: (0.5, 0.5, 0.0), 3),
 }
 

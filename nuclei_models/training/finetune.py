@@ -79,8 +79,6 @@ def finetune(
     """
     args = arguments(out, recipe, model.device)
     set_seed(recipe.seed)
-    if getattr(model.config, "padding", None) == "valid":
-        model.config.padding = "mirror"  # the same weights, whose logits have the size of the crop
     cast(Any, model).to(memory_format=torch.channels_last)
     budget = Budget(seconds, recipe.steps, recipe.validations, patient=not held_out)
     budget.report = report and (lambda share, step, loss: report(share, step, loss, budget.curve))

@@ -93,6 +93,9 @@ def train(
     processes.join(choose_device(device))
     network = load_network(model, device=device)
     check_network(network)
+    if getattr(network.model.config, "padding", None) == "valid":
+        network.model.config.padding = "mirror"  # the same weights
+        data.notes.append("The network is unpadded and would lose the edge of an image: the image is mirrored there.")
     divided = split_given(data.samples, apart.samples) if apart else split(data.samples, group, recipe.seed)
     samples = data.samples + (_renamed(apart) if apart else [])
     identity = result.identity(network, data, apart, minutes, group, recipe)

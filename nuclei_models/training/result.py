@@ -173,9 +173,6 @@ def save(
         if trained is None:
             _copy_start(tuning, folder)
         else:
-            padding = getattr(tuning.network.model.config, "padding", None)
-            if padding is not None:
-                trained.config.padding = padding
             trained.save_pretrained(folder)
         processor.save_pretrained(folder)
         made.record["weights_sha256"] = sha256(folder / WEIGHTS)
@@ -187,7 +184,7 @@ def save(
 
 
 def _copy_start(tuning: "Tuning", folder: Path) -> None:
-    """The start's own files; the weights are the same, byte for byte."""
+    """The start's own files; the weights are the same, byte for byte. An unpadded network becomes a mirrored one."""
     repository = Repository(parse_model_id(tuning.source)[0], revision=tuning.network.revision or None)
     for name in (CONFIG, WEIGHTS):
         path = repository.find(name)
@@ -195,6 +192,8 @@ def _copy_start(tuning: "Tuning", folder: Path) -> None:
         shutil.copy(path, folder / name)
     config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     config[HASH] = sha256(folder / WEIGHTS)
+    if "padding" in config:
+        config["padding"] = tuning.network.model.config.padding
     (folder / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 

@@ -175,13 +175,19 @@ def test_a_network_that_it_cant_train_is_refused_first(options, said, images, tm
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("names", [["nucleus"], ["background", "nucleus"], ["nucleus", "distance"]])
-def test_networks_of_other_channels_are_trained(names, few, tmp_path):
-    UNet(UNetConfig(channels=[2, 4], padding="same", id2label=dict(enumerate(names)))).save_pretrained(tmp_path / "one")
+@pytest.mark.parametrize(
+    ("names", "padding"),
+    [(["nucleus"], "same"), (["background", "nucleus"], "valid"), (["nucleus", "distance"], "mirror")],
+)
+def test_other_networks_are_trained(names, padding, few, tmp_path):
+    model = UNet(UNetConfig(channels=[2, 4], padding=padding, id2label=dict(enumerate(names))))
+    model.save_pretrained(tmp_path / "one")
     NucleiImageProcessor(channel_names=names).save_pretrained(tmp_path / "one")
     recipe = replace(SHORT, steps=1, batch=1, validations=1)
     result = train(few[0], tmp_path / "out", model=str(tmp_path / "one"), minutes=1, held_out=few[1], recipe=recipe)
-    assert TRAINED in result.figures and load(tmp_path / "out")[0].channel_names == names
+    made, processor = load(tmp_path / "out")
+    assert TRAINED in result.figures and made.channel_names == names
+    segment(draw(0, 48, 4)[0], made, processor)  # no edge is lost
 
 
 def test_a_training_that_harms_keeps_the_start(trained, few, tmp_path):

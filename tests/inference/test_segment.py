@@ -312,6 +312,12 @@ class TestMeasure:
         assert len(measure(np.zeros((9, 9), np.int32))["label"]) == 0
 
 
+@pytest.mark.parametrize("wrong", [{"min_area": np.inf}, {"threshold": 2}, {"separation": -1}])
+def test_a_setting_that_cannot_be_is_refused_before_the_network_works(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        segment(np.zeros((9, 9)), None, NucleiImageProcessor(), **wrong)
+
+
 def test_overlay_touches_only_nuclei():
     image, labels = discs()
     picture = np.ascontiguousarray(to_rgb(image))

@@ -2,17 +2,20 @@
 
     python -m benchmarks.page_benchmark
 
-Prints the time from opening the page to its being usable, from uploading a 256 x 256 image to both overlays of it, and
-from moving the threshold slider to the new picture at 1024 x 1024, with the share of it that is spent cutting maps
-into nuclei and drawing. What that takes depends on how many pixels of nuclei touch others, so the images are tiled with
-several examples: one of the commonest kind in the training data, 2.7 times as dense as the mean of it; one that is 6.5
-times as dense; and one that is nearly half covered by clusters. Needs what `screenshots` needs.
+Prints the time from opening the page to its being usable, from uploading a 256 x 256 image to both overlays of it,
+from moving the threshold slider to the new picture at 1024 x 1024 (with the share of it that is spent cutting maps into
+nuclei and drawing), from the end of a stroke to the picture of what came of it, and between frames while the picture is
+moved and zoomed; the last two at 1024 x 1024 and at 17 megapixels. What cutting takes depends on how many pixels of
+nuclei touch others, so the images are tiled with several examples: one of the commonest kind in the training data, 2.7
+times as dense as the mean of it; one that is 6.5 times as dense; and one that is nearly half covered by clusters. Needs
+what `screenshots` needs.
 """
 
+import argparse
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
@@ -102,6 +105,7 @@ SHOWN = """title => new Promise((done) => {
   observer.observe(document.body, { childList: true, subtree: true });
 })"""
 EXAMPLES = "fluorescence-small", "fluorescence-dense", "fluorescence-clustered"
+MENDED, SPARSE = "fluorescence-dense", "fluorescence-dim"
 
 
 def tiled(example: str, side: int) -> np.ndarray:
@@ -144,8 +148,16 @@ def timed(page_type: type, name: str) -> Iterator[list[float]]:
         setattr(page_type, name, handler)
 
 
-def measure(url: str, networks: Networks, folder: Path, cuts: list[float]) -> Iterator[tuple[str, float]]:
-    """What was measured, and its milliseconds, as it comes. `cuts`: see `timed`."""
+def measure(
+    url: str, networks: Networks, folder: Path, cuts: list[float], examples: Sequence[str], with_largest: bool
+) -> Iterator[tuple[str, float]]:
+    """What was measured, and its milliseconds, as it comes.
+
+    Args:
+        cuts: See `timed`.
+        examples: Of `EXAMPLES`, what images of 1024 x 1024 are tiled with.
+        with_largest: Whether to measure at 17 megapixels, too.
+    """
     small = folder / "small.tif"
     tifffile.imwrite(small, tiled(EXAMPLES[0], 256))
     with sync_playwright() as playwright, browser(playwright) as opened:
@@ -158,7 +170,7 @@ def measure(url: str, networks: Networks, folder: Path, cuts: list[float]) -> It
         both = median(segment(page, small) for _ in range(3))
         yield "first page", 1000 * first
         yield "upload to both overlays, 256 x 256", 1000 * both
-        for example in EXAMPLES:
+        for example in examples:
             large = folder / f"{example}.tif"
             tifffile.imwrite(large, tiled(example, 1024))
             page.locator("#file input[type=file]").set_input_files(large)
@@ -173,60 +185,77 @@ def measure(url: str, networks: Networks, folder: Path, cuts: list[float]) -> It
                 moves.append(page.evaluate(MOVE, f"{value:.2f}"))
             yield f"threshold slider to new picture, 1024 x 1024, {example}, {nuclei}", median(moves)
             yield "of it, cutting and drawing", median(cuts)
-            if example == EXAMPLES[0]:
+            if example == MENDED:
                 yield from mending(page, f"1024 x 1024, {nuclei}")
             page.get_by_role("button", name="Clear").first.click()
             page.locator(".nm-empty").wait_for()
-        yield from largest(page, networks, folder)
+        if with_largest:
+            yield from largest(page, networks, folder)
 
 
-def mending(page: Page, where: str) -> list[tuple[str, float]]:
-    """Each act, and frames while the picture is moved and zoomed."""
+def mending(page: Page, where: str, rest: float = 1500) -> Iterator[tuple[str, float]]:
+    """Each act, and frames while the picture is moved and zoomed.
+
+    Args:
+        rest: Milliseconds after each act until the numbers have followed.
+    """
     page.wait_for_timeout(1500)
     acts: dict[str, list[float]] = {"split": [], "merge": [], "undo": []}
     for what in ("split", "merge", "undo", "undo") * 3:
         acts[what].append(page.evaluate(ACT, what))
-        page.wait_for_timeout(700)  # until the numbers have followed
-    found = [(f"{what}, {where}", median(times)) for what, times in acts.items()]
+        page.wait_for_timeout(rest)
+    yield from ((f"{what}, {where}", median(times)) for what, times in acts.items())
     for what in ("pan", "zoom"):
         times = page.evaluate(FRAMES, what)
-        found.append((f"{what}, a frame, median, {where}", median(times)))
-        found.append((f"{what}, a frame, 95 of 100 within, {where}", float(np.percentile(times, 95))))
-    return found
+        yield f"{what}, a frame, median, {where}", median(times)
+        yield f"{what}, a frame, 95 of 100 within, {where}", float(np.percentile(times, 95))
 
 
-def largest(page: Page, networks: Networks, folder: Path) -> list[tuple[str, float]]:
-    """The same at 17 megapixels. The networks look at a sixteenth of the image; their maps are repeated."""
-    path, part, predict = folder / "largest.tif", tiled(EXAMPLES[2], 1024), networks.predict
-    tifffile.imwrite(path, np.tile(part, (4, 4)), compression="zlib")
+def largest(page: Page, networks: Networks, folder: Path) -> Iterator[tuple[str, float]]:
+    """The same at 17 megapixels with about 5,000 nuclei. The networks look at two parts; their maps are repeated."""
+    path, predict = folder / "largest.tif", networks.predict
+    few, many = tiled(SPARSE, 1024), tiled(EXAMPLES[2], 1024)
+
+    def spread(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        return np.tile(np.block([[one, one], [one, other]]), (2, 2))
 
     def repeated(key, pixels, *arguments):
-        maps = predict(key, part, *arguments)
-        assert maps.distance is not None
-        probability, distance = np.tile(maps.probability, (4, 4)), np.tile(maps.distance, (4, 4))
-        return maps._replace(probability=probability, distance=distance)
+        first, second = (predict(key, part, *arguments) for part in (few, many))
+        assert first.distance is not None and second.distance is not None
+        probability = spread(first.probability, second.probability)
+        return first._replace(probability=probability, distance=spread(first.distance, second.distance))
 
+    tifffile.imwrite(path, spread(few, many), compression="zlib")
     networks.predict = repeated  # type: ignore[method-assign]
     try:
+        start = time.perf_counter()
         page.locator("#file input[type=file]").set_input_files(path)
         page.evaluate(SHOWN, "Your image")
+        yield "upload to preview, 4096 x 4096", 1000 * (time.perf_counter() - start)
         page.locator("#run").click()
         page.evaluate(SHOWN, "U-Net++")
         nuclei = page.locator(".nm-title span").last.inner_text()
-        page.locator(".nm-summary").wait_for()
-        return mending(page, f"4096 x 4096, {nuclei}")
+        start = time.perf_counter()
+        page.locator(".nm-summary").wait_for(timeout=120_000)
+        yield f"from the picture to its numbers, 4096 x 4096, {nuclei}", 1000 * (time.perf_counter() - start)
+        yield from mending(page, f"4096 x 4096, {nuclei}", 5000)
     finally:
         networks.predict = predict  # type: ignore[method-assign]
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--examples", nargs="*", default=EXAMPLES, choices=EXAMPLES, help="for 1024 x 1024 pixels")
+    parser.add_argument("--without-largest", action="store_true", help="leave out 17 megapixels")
+    asked = parser.parse_args()
     with timed(Pages, "cut") as cuts:
         networks = Networks()
         blocks = build(networks)
         _, url, _ = launch(blocks, prevent_thread_lock=True, quiet=True)
         try:
             with tempfile.TemporaryDirectory() as folder:
-                for what, milliseconds in measure(url, networks, Path(folder), cuts):
+                found = measure(url, networks, Path(folder), cuts, asked.examples, not asked.without_largest)
+                for what, milliseconds in found:
                     print(f"{what}: {milliseconds:.0f} ms", flush=True)
         finally:
             blocks.close()

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ REPORTED = {
     "cultures": ["fluorescence-clustered", "fluorescence-dense", "fluorescence-speckled"],
     "tissue": ["histology-pink", "purple-small", "white-ground", "brightfield"],
 }
+SEVERAL = "fluorescence-small", "fluorescence-clustered", "fluorescence-sharp", "purple-small", "histology-pink"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
@@ -90,6 +91,23 @@ def mend(page: Page) -> None:
         )
     page.locator("button[data-tool=split]").click()
     page.wait_for_timeout(1500)
+
+
+def run_several(page: Page, kinds: Sequence[str] = SEVERAL) -> None:
+    """Drop some examples and an empty field, run all, and open one."""
+    page.locator("#run").wait_for()
+    with tempfile.TemporaryDirectory() as name:
+        empty = Path(name, "empty-field.png")
+        Image.fromarray(np.random.default_rng(0).normal(12, 2, (256, 320)).astype(np.uint8)).save(empty)
+        given = [*(EXAMPLES / f"{kind}.png" for kind in kinds), empty]
+        page.locator("#file input[type=file]").set_input_files(given)
+        page.locator(".nm-card").last.wait_for()
+    page.locator("#run-all").click()
+    page.get_by_text(f"Done: {len(given)} of {len(given)} images").wait_for(timeout=300_000)
+    page.locator(".nm-card").nth(1).click()
+    page.locator("#status", has_text="Done: U-Net").wait_for()
+    page.locator(".nm-summary").wait_for()
+    page.wait_for_timeout(1000)
 
 
 def save(data: bytes, path: Path, width: int | None = None) -> Path:
@@ -166,6 +184,10 @@ def take(url: str, out: Path, example: int, in_the_dark: int) -> list[Path]:
             page.get_by_role("tab", name=TABS[name]).click()
             page.wait_for_timeout(400)
             shoot(page, name, part="#results")
+        page = opened.new_page(viewport=WIDE)
+        page.goto(url)
+        run_several(page)
+        shoot(page, "several")
         page = opened.new_page(viewport=WIDE)
         try_example(page, f"{url}?__theme=dark", in_the_dark)
         page.evaluate("window.scrollTo(0, 0)")

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Page
 
-from benchmarks.screenshots import PHONE, WIDE, browser
+from benchmarks.screenshots import PHONE, WIDE
 from nuclei_models.page.examples import find_examples
 from nuclei_models.page.layout import build, launch
 from tests.support.browser import TIMEOUT, run, upload
@@ -22,12 +22,6 @@ def url(nets) -> Iterator[str]:
     _, url, _ = launch(blocks, prevent_thread_lock=True, quiet=True, server_port=None)
     yield url
     blocks.close()
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright, browser(playwright) as opened:
-        yield opened
 
 
 def serious(page: Page) -> list[str]:

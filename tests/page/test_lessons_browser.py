@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import expect
 
-from benchmarks.screenshots import WIDE, browser
+from benchmarks.screenshots import WIDE
 from nuclei_models.page.layout import build, launch
 from nuclei_models.page.lessons import Lessons
 from nuclei_models.page.networks import Networks
@@ -27,12 +27,6 @@ def url(tmp_path) -> Iterator[str]:
     _, url, _ = launch(blocks, prevent_thread_lock=True, quiet=True, server_port=None)
     yield url
     blocks.close()
-
-
-@pytest.fixture
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright, browser(playwright) as opened:
-        yield opened
 
 
 def test_the_teaching_set_is_trained_stopped_and_compared(chromium, url, tmp_path: Path):

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from benchmarks.screenshots import PHONE, WIDE, browser
+from benchmarks.screenshots import PHONE, WIDE
 from nuclei_models.analysis.consensus import agreed, sureness
 from nuclei_models.analysis.history import History, edits_from_json
 from nuclei_models.inference.segmentation import segment
@@ -42,12 +42,6 @@ def url(nets: Networks) -> Iterator[str]:
     _, url, _ = launch(blocks, prevent_thread_lock=True, quiet=True, server_port=None)
     yield url
     blocks.close()
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright, browser(playwright) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
-from benchmarks.screenshots import WIDE, browser
+from benchmarks.screenshots import WIDE
 from nuclei_models.inference.segmentation import segment
 from nuclei_models.page.examples import Example
 from nuclei_models.page.layout import build, launch
@@ -32,12 +32,6 @@ def folder(tmp_path_factory) -> Path:
     named = {"axes": "CYX", "Channel": {"Name": ["![x](http://127.0.0.1:9/told.png)", "<img src=//127.0.0.1:9/a>"]}}
     tifffile.imwrite(folder / "named.ome.tif", stack[:2], metadata=named, photometric="minisblack")
     return folder
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright, browser(playwright) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

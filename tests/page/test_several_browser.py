@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from benchmarks.screenshots import PHONE, WIDE, browser
+from benchmarks.screenshots import PHONE, WIDE
 from nuclei_models.inference.segmentation import segment
 from nuclei_models.model.confidence import FEATURES, measured
 from nuclei_models.page.layout import build, launch
@@ -41,12 +41,6 @@ def url(doubting) -> Iterator[str]:
     _, url, _ = launch(blocks, prevent_thread_lock=True, quiet=True, server_port=None)
     yield url
     blocks.close()
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright, browser(playwright) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -100,7 +100,9 @@ Object.assign(Desk.prototype, {
 
   draw(now) {
     this.settle();
-    const ratio = Math.min(window.devicePixelRatio || 1, 3), deadline = performance.now() + BUDGET;
+    const ratio = Math.min(window.devicePixelRatio || 1, 3), seen = `${this.view.x} ${this.view.y} ${this.view.scale}`;
+    if (seen !== this.lastSeen) [this.lastSeen, this.movedAt] = [seen, now];
+    const deadline = performance.now() + (now - this.movedAt < 250 ? BUDGET.moving : BUDGET.still);
     let whole = true;
     for (const stage of this.stages) {
       const size = this.size0(), { context, canvas } = stage;

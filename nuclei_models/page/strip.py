@@ -48,7 +48,7 @@ def buttons(images: ImageSet) -> tuple:
     """-> values of the buttons that run and save all."""
     n = len(images.items)
     text = "1 image" if n == 1 else f"all {n} images"
-    this = gr.update(value="Segment this one", variant="secondary")
+    this = gr.update(value="Only this", variant="secondary")
     return this, gr.update(value=f"Segment {text}", visible=True), gr.update(visible=True)
 
 

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from benchmarks.screenshots import PHONE, WIDE
 from nuclei_models.page.examples import find_examples
 from nuclei_models.page.layout import build, launch
-from tests.support.browser import TIMEOUT, run, upload
+from tests.support.browser import TIMEOUT
 from tests.support.page import CELLS
 
 # in Gradio's own components, which the page can't change
@@ -47,10 +47,15 @@ def test_no_serious_finding(chromium, url, tmp_path, size, theme):
     page.goto(f"{url}?__theme={theme}")
     page.locator("#run").wait_for()
     assert serious(page) == []
-    path = tmp_path / "cells.tif"
-    path.write_bytes(CELLS)
-    upload(page, path)
-    run(page)
+    paths = [tmp_path / name for name in ("cells.tif", "same.tif", "broken.tif")]
+    for path in paths:
+        path.write_bytes(b"no image" if path.stem == "broken" else CELLS)
+    page.locator("#file input[type=file]").set_input_files(paths)  # so that the strip is there
+    page.locator("#run-all").click()
+    expect(page.locator("#status")).to_have_text("Done: 2 of 2 images.")
+    page.locator(".nm-summary").wait_for()
+    page.locator(".nm-refused summary").click()
+    page.locator(".nm-teach summary").click()
     page.locator(".nm-look summary").click()
     page.locator(".nm-keys summary").click()
     page.get_by_role("tab", name="Every nucleus").click()

@@ -39,7 +39,7 @@ from nuclei_models.page.networks import Networks
 from nuclei_models.page.state import Picture
 from tests.support.page import save_networks
 
-from .batches import quiet
+from .batches import SHM, quiet
 from .expected import once
 
 cli = import_module("nuclei_cli.segment")
@@ -47,7 +47,7 @@ MOST = 48  # pixels of a side; the smaller, the more can be tried
 TYPES = ("u1", "u2", "u4", "i2", "f4", "rgb", "rgba", "png", "png16", "jpg", "bmp")
 BLOCK = 32
 PREDICT = Network.predict
-IN_A_ROW = 4  # cases with the same network, which is loaded again after another
+IN_A_ROW = 20  # cases with the same network, which is loaded again after another
 QUIET = {  # what a cluster does by the clock takes longer than the work
     "distributed.admin.tick.interval": "1h",
     "distributed.admin.system-monitor.interval": "1h",
@@ -216,7 +216,8 @@ def numbers(wanted: dict[str, np.ndarray], found: dict[str, np.ndarray]) -> str:
 @contextmanager
 def ways() -> Iterator[Ways]:
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="campaign-")))
+        memory = SHM if SHM.is_dir() else None
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="campaign-", dir=memory)))
         options: dict[str, Any] = {"threads_per_worker": 1, "dashboard_address": ":0", "silence_logs": logging.CRITICAL}
         stack.enter_context(dask.config.set(QUIET))
         cluster = stack.enter_context(LocalCluster(n_workers=1, processes=False, **options))

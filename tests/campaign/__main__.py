@@ -28,6 +28,7 @@ from .load import crowd, leavers, leftovers, long_run, pictures
 from .server import Server
 from .table import ORDER, Row, in_portions, other_rows, table, written
 from .visit_machine import try_visits
+from .walk import try_walks
 
 GROWTH = 50  # MB, above which memory isn't flat
 SLOWER = 3  # times as long as alone is more than nobody's run costs
@@ -45,6 +46,7 @@ class Size:
         moments: Runs killed at random moments.
         every: Of the steps of a run, every so-manieth is one at which it is killed.
         visits: Sequences of events on the page.
+        walks: Of what visitors do in a browser.
         sequences: Of what is done to a folder of results.
         ways: Images that go every way there is.
     """
@@ -58,12 +60,13 @@ class Size:
     moments: int
     every: int
     visits: int
+    walks: int
     sequences: int
     ways: int
 
 
-SHORT = Size(500, 6, 30, 3, 3, 30, 3, 10, 12, 6, 6)
-FULL = Size(20_000, 20, 180, 10**9, 10, 500, 300, 1, 2000, 2000, 2000)
+SHORT = Size(500, 6, 30, 3, 3, 30, 3, 10, 12, 5, 6, 6)
+FULL = Size(20_000, 20, 180, 10**9, 10, 500, 300, 1, 2000, 200, 2000, 2000)
 
 
 def fuzz_rows(size: Size, findings: Path, first: int) -> list[Row]:
@@ -85,6 +88,14 @@ def visit_rows(cases: int, first: int) -> list[Row]:
     return [
         Row("visits", "sequences of what two visitors do on the page", tried.sequences, len(tried.wrong), "", counts)
     ]
+
+
+def walk_rows(cases: int, first: int) -> list[Row]:
+    """Two visitors in Chromium."""
+    with tempfile.TemporaryDirectory(prefix="campaign-") as folder:
+        networks = Networks(save_networks(Path(folder)))
+        acts, wrong = try_walks(networks, Path(folder), cases, first)
+    return [Row("walk", "sequences of what two visitors do in Chromium", cases, len(wrong), "", {"acts": acts})]
 
 
 def load_rows(size: Size, sources: dict[str, str]) -> list[Row]:
@@ -163,10 +174,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--short", action="store_true", help="few cases, and tiny networks for the page")
     parser.add_argument("--only", choices=ORDER, help="one stage; the others' lines stay")
-    parser.add_argument("--cases", type=int, help="of the stages fuzz, visits, batch and ways")
+    parser.add_argument("--cases", type=int, help="of the stages fuzz, visits, walk, batch and ways")
     parser.add_argument("--first", type=int, default=0, help="number of the first case; another one tries other cases")
     parser.add_argument("--findings", type=Path, default=Path("runs/campaign"), help="folder for failing cases")
-    parser.add_argument("--log", type=Path, help="of portions of visits, batch and ways; one that was stopped goes on")
+    parser.add_argument("--log", type=Path, help="of portions of the last four stages; one that was stopped goes on")
     parser.add_argument("--out", type=Path, help="document to write the table into")
     parser.add_argument("--repeat", type=Path, help="a saved case")
     args = parser.parse_args(arguments)
@@ -176,7 +187,7 @@ def main(arguments: list[str] | None = None) -> int:
         return int(verdict.is_finding)
     size = SHORT if args.short else FULL
     if args.cases:
-        size.cases = size.visits = size.sequences = size.ways = args.cases
+        size.cases = size.visits = size.walks = size.sequences = size.ways = args.cases
 
     def on_page(rows_of: Callable[[Size, dict[str, str]], list[Row]]) -> list[Row]:
         if not args.short:
@@ -190,6 +201,7 @@ def main(arguments: list[str] | None = None) -> int:
         "soak": lambda: on_page(soak_rows),
         "kill": lambda: kill_rows(size),
         "visits": lambda: in_portions("visits", size.visits, args.first, visit_rows, args.log),
+        "walk": lambda: in_portions("walk", size.walks, args.first, walk_rows, args.log),
         "batch": lambda: in_portions("batch", size.sequences, args.first, batch_rows, args.log),
         "ways": lambda: in_portions("ways", size.ways, args.first, ways_rows, args.log),
     }

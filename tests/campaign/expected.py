@@ -32,6 +32,7 @@ from .visitor import Visitor
 
 FILES = {"old.tif": (1.0, 1.0), "new.tif": (0.1, 0.1), "oblong.tif": (0.5, 0.25), "stack.tif": None}
 STACK, BROKEN = "stack.tif", "broken.tif"
+Answer = tuple[np.ndarray, dict[str, np.ndarray]]  # labels and measurements
 SLIDERS = ("threshold", "separation", "min_area")
 
 
@@ -90,14 +91,21 @@ class Library:
         labels = segment(pixels, network.at(level), network.processor, **given).labels
         return labels, measure(labels, pixels, size)
 
-    def wanted(
-        self, picture: Picture, settings: tuple, v: dict, key: str, edits: Edits
-    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Labels and measurements as the library has them, for these values of the controls, mended."""
+    def wanted(self, picture: Picture, settings: tuple, v: dict, key: str, edits: Edits) -> Answer:
+        """For these values of the controls, mended."""
         assert picture.source is not None
         file = Path(picture.source.path).name
         planes = [(z, c) for z in range(3) for c in range(2)] if file == STACK else [(None, None)]
         plane = next(p for p in planes if np.array_equal(self.pixels(file, p), picture.pixels))
+        return self.answer(file, plane, settings, v, key, edits)
+
+    def answer(self, file: str, plane: tuple, settings: tuple, v: dict, key: str, edits: Edits) -> Answer:
+        """For these values of the controls, mended.
+
+        Args:
+            plane: Z plane and channel.
+            settings: See `settings_of`.
+        """
         cut = tuple(None if v[name] == self.fitted[name] else v[name] for name in SLIDERS)
         stored, typed = FILES[file], v["pixel_size"]
         size = None if not typed else stored if stored and typed == stored[1] else (typed, typed)
@@ -108,7 +116,7 @@ class Library:
         history = History.begin(labels, [Edit.from_json(edit, labels.shape) for edit in done])
         numbers = np.setdiff1d(history.labels, 0)
         dense = np.searchsorted(numbers, history.labels) + 1
-        table = measure(np.where(history.labels > 0, dense, 0).astype(np.int32), picture.pixels, size)
+        table = measure(np.where(history.labels > 0, dense, 0).astype(np.int32), self.pixels(file, plane), size)
         mended = np.isin(numbers, list(history.mended)).astype(np.uint8)
         return history.labels, table | {"label": numbers, "mended": mended}
 
@@ -177,13 +185,17 @@ def file_of(visitor: Visitor, held: dict[str, tuple]) -> str | None:
     return Path(source[1].path).name if source else None
 
 
-def check_zip(data: bytes, shown: Analysis, v: dict, library: Library, edits: Edits) -> None:
-    """The zip of everything, for these values of the controls and what was mended."""
-    used, stem = settings_of(shown), shown.picture.name
+def check_zip(data: bytes, stem: str, used: tuple, answers: dict[str, Answer]) -> None:
+    """The zip of everything that is made of an image.
+
+    Args:
+        stem: Of the names in it.
+        used: See `settings_of`.
+        answers: The library's, by network.
+    """
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         readme = archive.read("README.txt").decode()
-        for key in ("unet", "unetpp"):
-            labels, table = library.wanted(shown.picture, used, v, key, edits)
+        for key, (labels, table) in answers.items():
             assert np.array_equal(tifffile.imread(io.BytesIO(archive.read(f"{stem}_{key}_labels.tif"))), labels)
             rows = list(csv.DictReader(io.StringIO(archive.read(f"{stem}_{key}_measurements.csv").decode())))
             assert [int(row["label"]) for row in rows] == table["label"].tolist()

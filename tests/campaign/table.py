@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.support import ROOT
 
 MARKS = ("<!-- campaign -->", "<!-- end -->")
-ORDER = ("fuzz", "load", "soak", "kill", "visits", "batch", "ways")
+ORDER = ("fuzz", "load", "soak", "kill", "visits", "walk", "batch", "ways")
 PORTION = 100
 
 

@@ -254,5 +254,7 @@ class World:
         shown = self.page.store.get(v["result"])
         assert isinstance(shown, Analysis)
         assert name == f"{shown.picture.name}_nuclei.zip"
-        expected.check_zip(saved[name], shown, v, self.library, visitor.edits_of(v["result"]))
+        used, edits = settings_of(shown), visitor.edits_of(v["result"])
+        answers = {key: self.library.wanted(shown.picture, used, v, key, edits) for key in ("unet", "unetpp")}
+        expected.check_zip(saved[name], shown.picture.name, used, answers)
         self.downloaded += 1

@@ -64,7 +64,8 @@ class Visitor:
 
     Attributes:
         question: The last one, while it has no answer.
-        number, cancelled: Of the last event that asked something, and of the last that cancelled a run.
+        number, opened, cancelled: Of the last event that asked something, of the last that gave a file, and of the last
+            that cancelled a run.
         source, picture, result: Keys of what the page shows: the file, the image and, if there is one, the result.
         images: Key of the set of images in the strip, if there is one.
         set_question: The last one about a set, while it has no answer; opening an image of the set doesn't drop it.
@@ -77,6 +78,7 @@ class Visitor:
 
     question: Question | None = None
     number: int = 0
+    opened: int = 0
     cancelled: int = 0
     source: str = ""
     picture: str = ""

@@ -36,7 +36,8 @@ class Visitors:
         Args:
             session: The visitor's.
             number: Of the event, as the visitor's browser counts. Events may arrive in another order than they were
-                sent: a question that was sent before the last one isn't taken.
+                sent: a question that was sent before the last one isn't taken. A new file is, unless a newer one is
+                there: what was asked after it can only have been about the file before.
             question: To open an image, and then nothing is shown until the answer is there; or to run the networks.
             about: The key of the file that it is about, or of the image, if it is to run the networks; if the page
                 doesn't show that any more, the question isn't taken.
@@ -47,12 +48,14 @@ class Visitors:
         with self._changed:
             visitor = self._visitor(session)
             runs = question.picture is not None
-            if number < visitor.number or (runs and number < visitor.cancelled):
+            opens = not runs and about is None
+            if number < (visitor.opened if opens else visitor.number) or (runs and number < visitor.cancelled):
                 return False
             if about is not None and about != (visitor.picture if runs else visitor.source):
                 return False
             dropped = self._drop_question(visitor)
-            visitor.question, visitor.number = question, int(number)
+            visitor.question, visitor.number = question, max(visitor.number, int(number))
+            visitor.opened = int(number) if opens else visitor.opened
             if not runs:
                 self._show(visitor, source=visitor.source if about else "", picture="", result="")
         if dropped:

@@ -13,8 +13,10 @@ import pytest
 from nuclei_models.page import limits, networks
 from nuclei_models.page.cleaning import keep_clean, sweep
 from nuclei_models.page.layout import build, launch
+from nuclei_models.page.questions import Question
 from nuclei_models.page.state import Analysis, Picture
 from nuclei_models.page.store import Forgotten, Store
+from nuclei_models.page.visitors import Visitors
 from tests.campaign.load import crowd, pictures
 from tests.campaign.server import Caller
 from tests.support.page import CELLS
@@ -145,3 +147,14 @@ def test_an_image_is_forgotten_after_the_stated_time():
     for key in (first, second):
         with pytest.raises(Forgotten):
             store.get(key)
+
+
+def test_a_new_file_is_taken_though_a_plane_of_the_one_before_came_first():
+    visitors = Visitors(lambda key: None)
+    first = Question()
+    assert visitors.ask("me", 1, first) and visitors.answer("me", first, source="old", picture="old plane")
+    plane, file = Question(), Question()
+    assert visitors.ask("me", 3, plane, about="old")
+    assert visitors.ask("me", 2, file)  # sent before, arrives after
+    assert not visitors.answer("me", plane, picture="another plane") and visitors.answer("me", file, source="new")
+    assert not visitors.ask("me", 1, Question())

@@ -201,7 +201,7 @@ def mending(page: Page, where: str, rest: float = 1500) -> Iterator[tuple[str, f
     """
     page.wait_for_timeout(1500)
     acts: dict[str, list[float]] = {"split": [], "merge": [], "undo": []}
-    for what in ("split", "merge", "undo", "undo") * 3:
+    for what in ("split", "merge", "undo", "undo") * 2:
         acts[what].append(page.evaluate(ACT, what))
         page.wait_for_timeout(rest)
     yield from ((f"{what}, {where}", median(times)) for what, times in acts.items())
@@ -238,7 +238,7 @@ def largest(page: Page, networks: Networks, folder: Path) -> Iterator[tuple[str,
         start = time.perf_counter()
         page.locator(".nm-summary").wait_for(timeout=120_000)
         yield f"from the picture to its numbers, 4096 x 4096, {nuclei}", 1000 * (time.perf_counter() - start)
-        yield from mending(page, f"4096 x 4096, {nuclei}", 5000)
+        yield from mending(page, f"4096 x 4096, {nuclei}", 4000)
     finally:
         networks.predict = predict  # type: ignore[method-assign]
 

@@ -114,7 +114,7 @@ def test_stop_keeps_the_best_so_far_and_only_one_trains_at_once(lessons, archive
     ("127.0.0.1", {"host": "localhost", "X-Forwarded-For": "10.0.0.7"}, False),
     ("127.0.0.1", {"host": "localhost"}, True),
 ])  # fmt: skip
-def test_nobody_trains_on_another_persons_machine(lessons, archive, monkeypatch, client, headers, on_space):
+def test_nobody_trains_a_network_from_another_machine(lessons, archive, monkeypatch, client, headers, on_space):
     monkeypatch.setattr(limits, "ON_SPACE", on_space)
     request = SimpleNamespace(client=SimpleNamespace(host=client), headers=headers)
     assert why_not(request)

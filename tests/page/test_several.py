@@ -45,7 +45,8 @@ def unpacked(folder: Path, *given: Path, files: int = 10, nbytes: int = 10**7) -
 # unpacking
 
 
-def test_a_zip_gives_its_images_and_says_by_name_what_it_leaves(tmp_path):
+def test_a_path_in_a_zip_leads_nowhere_but_into_its_folder(tmp_path):
+    """And what a zip holds beside images is told by name."""
     good = {"day 1/a.tif": tiff(IMAGES["a"]), "day 2/a.tif": tiff(IMAGES["b"]), "z.png": b"that is for the reader"}
     bad = {
         "../out.tif": "leads out",

@@ -196,7 +196,8 @@ class Page:
             return (SKIP,) * 6
         cut, pixel_size = self.controls(*controls)
         analysis = self.analysis(key, pixel_size)
-        rows = json.dumps(numbers.rows(analysis, cut))  # Gradio copies every value again and again: one text is fast
+        # Gradio copies every value again and again: one text is fast
+        rows = json.dumps(numbers.rows(analysis, cut), allow_nan=False)
         table = gr.HTML(value={"rows": rows}, mark=None)
         told = doubts.as_html(doubts.doubts(analysis, cut, self.domain))
         summary, histogram = numbers.summary(analysis, cut), numbers.histogram(analysis, cut)

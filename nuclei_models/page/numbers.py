@@ -55,7 +55,8 @@ def _figures(analysis: Analysis, key: str, cut: Cut) -> dict[str, str]:
         density = f"{count / mm2:,.0f} per mm²"
 
     def middle(values: np.ndarray) -> str:
-        return _short(float(np.median(values))) if len(values) else "–"
+        known = values[np.isfinite(values)]
+        return _short(float(np.median(known))) if len(known) else "–"
 
     diameter = analysis.diameters.get(key)
     figures = {"Nuclei": f"{count:,}"}
@@ -92,10 +93,12 @@ def rows(analysis: Analysis, cut: Cut) -> dict:
     return {"columns": columns, "networks": networks, "limit": TABLE_ROWS, "doubtful": DOUBTFUL}
 
 
-def _rounded(values: np.ndarray) -> list[float]:
-    """To five significant digits, for a shorter message."""
-    scale = 10.0 ** (4 - np.floor(np.log10(np.maximum(np.abs(values), 1e-12))))
-    return (np.round(values * scale) / scale).tolist()
+def _rounded(values: np.ndarray) -> list[float | None]:
+    """To five significant digits, for a shorter message; `None` for what is no number, which JSON doesn't know."""
+    known = np.isfinite(values)
+    scale = 10.0 ** (4 - np.floor(np.log10(np.maximum(np.abs(np.where(known, values, 1)), 1e-12))))
+    rounded = (np.round(values * scale) / scale).tolist()
+    return [value if is_known else None for value, is_known in zip(rounded, known, strict=True)]
 
 
 def histogram(analysis: Analysis, cut: Cut) -> str:

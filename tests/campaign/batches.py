@@ -1,8 +1,6 @@
 """The batch stage: random sequences of what people do to a folder of results, and whether anything in it is wrong.
 
-After each step every file in the folder must be what its record says: of that image, network, code and settings; or a
-person's, untouched. After a run that came to its end, the folder is what a fresh run makes, but for what people
-changed.
+What must hold after each step is in `results.py`.
 """
 
 import json
@@ -16,40 +14,29 @@ from pathlib import Path
 from typing import Any
 
 import hypothesis.strategies as st
-import tifffile
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
-    invariant,
     precondition,
     rule,
     run_state_machine_as_test,
 )
 
 from nuclei_cli import console
-from nuclei_models.batch.records import FAILURES, OVERVIEWS, STAGE, known_names, read_records
-from nuclei_models.inference.loading import PROCESSOR
-from nuclei_models.jobs.durable import PART
-from nuclei_models.model.repository import CONFIG, WEIGHTS
 from nuclei_models.output.files import KINDS
 
-from .world import Cluster, Disk, Killed, Process, image_of, in_process, nuclei, stand_ins, write_image
+from .results import FILES, IMAGES, Results, Wrong
+from .world import Cluster, Disk, Killed, Process, in_process, stand_ins, write_image
 
 cli = import_module("nuclei_cli.segment")  # the package has a function of this name, too
-IMAGES = ("a.tif", "b.tif", "c.png.tif")
-FILES = {"weights": WEIGHTS, "config": CONFIG, "processor": PROCESSOR}
 SHM = Path("/dev/shm")
 kinds = st.sampled_from([("labels",), ("csv",), ("labels", "csv"), ("labels", "roi", "overlay")])
 thresholds = st.sampled_from([None, 0.3, 0.7])
 numbers = st.integers(0, 2)
 
 
-class Wrong(AssertionError):
-    """Something that a person would be misled by, or would miss."""
-
-
-class Folder(RuleBasedStateMachine):
+class Folder(Results, RuleBasedStateMachine):
     """A folder of images, a network, and a folder of results, which may be the same folder."""
 
     disk: Disk  # of the whole campaign, for an audit hook is for good
@@ -185,118 +172,6 @@ class Folder(RuleBasedStateMachine):
         for path in self.made():
             self.write(path, b"mended")
 
-    # what must hold
-
-    @invariant()
-    def what_people_made_is_there(self) -> None:
-        for path, data in self.theirs.items():
-            if not path.exists() or path.read_bytes() != data:
-                raise Wrong(f"{path.name}, which a person made, is {'another' if path.exists() else 'gone'}")
-
-    @invariant()
-    def results_are_what_their_records_say(self) -> None:
-        for record in read_records(self.out).values():
-            if record.older is not None:
-                continue  # a run was killed just then; nothing is said of them
-            for name, made in record.files.items():
-                path = self.out / name
-                if path in self.theirs or not path.exists():
-                    continue
-                if not made.is_at(path):
-                    raise Wrong(f"{name} isn't as its record says")
-                self.look(path, record.facts, record.settings, record.sha256)
-
-    def look(self, path: Path, facts: dict[str, Any], by: dict[str, Any], image: str) -> None:
-        """Whether a result is of that image, by that network, code and settings."""
-        numbers = [self.number_of(name, by[f"{name}_sha256"]) for name in FILES]
-        version = int(by["nuclei_models"].rsplit(".", 1)[1])
-        labels = nuclei(image_of(self.known_images()[image]), *numbers, by["threshold"], version)
-        if facts["nuclei"] != labels.max():
-            raise Wrong(f"{path.name}: {facts['nuclei']} nuclei are recorded, of what it says there are {labels.max()}")
-        if path.name.endswith("labels.tif") and not (tifffile.imread(path) == labels).all():
-            raise Wrong(f"{path.name} is of other nuclei than its record says")
-        if path.suffix == ".csv" and len(path.read_text().splitlines()) != labels.max() + 1:
-            raise Wrong(f"{path.name} has another number of nuclei than its record says")
-
-    def known_images(self) -> dict[str, int]:
-        if not hasattr(Folder, "_images"):
-            with tempfile.TemporaryDirectory(dir=self.disk.root) as folder:
-                Folder._images = {}
-                for content in range(5):
-                    write_image(Path(folder, "x.tif"), content)
-                    Folder._images[cli_hash(Path(folder, "x.tif"))] = content
-        return Folder._images
-
-    def number_of(self, name: str, sha: str) -> int:
-        if not hasattr(Folder, "_numbers"):
-            Folder._numbers = {sha_of(json.dumps(n).encode()): n for n in range(3)}
-        return Folder._numbers[sha]
-
-    def ended(self, code: int, whole: bool = True) -> None:
-        """After a run that came to its end: the folder is that of a fresh run, but for what people made."""
-        if code not in (console.OK, console.SOME_FAILED):
-            return
-        left = [p for p in self.root.rglob("*") if p.name.endswith((PART, STAGE)) and p.exists()]
-        if left:
-            raise Wrong(f"{left[0].name} is left behind")
-        records = read_records(self.out)
-        sources = {Path(record.source).name for record in records.values()}
-        if not sources <= set(IMAGES):
-            raise Wrong(f"{sorted(sources - set(IMAGES))} was taken for an image")
-        failures = (self.out / FAILURES).read_text() if (self.out / FAILURES).exists() else ""
-        if whole and (code == console.SOME_FAILED) != bool(failures):
-            raise Wrong(f"it ended with {code}, and failures are {failures!r}")
-        for name in IMAGES:
-            mine = [p for p in self.theirs if p.name.startswith(f"{name[:-4]}_")]
-            if name in failures:
-                if whole and not mine:
-                    raise Wrong(f"{name} failed: {failures}")
-                continue
-            if whole:
-                self.is_fresh(name, records)
-        known = {self.out / file for record in records.values() for file in known_names(record)}
-        known |= {self.out / name for name in OVERVIEWS} | {self.images / name for name in IMAGES}
-        strange = [p for p in self.out.iterdir() if p.is_file() and p not in known and p not in self.theirs]
-        if strange:
-            raise Wrong(f"{strange[0].name} is there, and nothing tells why")
-
-    def is_fresh(self, name: str, records: dict[str, Any]) -> None:
-        """All that was asked for is there, by what holds now."""
-        record = records.get(name[:-4])
-        if record is None:
-            raise Wrong(f"{name} has no record, and didn't fail")
-        numbers, threshold = list(self.network.values()), 0.5 if self.threshold is None else self.threshold
-        wanted = nuclei(image_of(self.content[name]), *numbers, threshold, self.client.version)
-        for kind in self.save:
-            path = self.result(name, kind)
-            if not path.exists():
-                raise Wrong(f"{path.name} was asked for, and isn't there")
-            is_theirs = path in self.theirs
-            if kind == "labels" and not is_theirs and not (tifffile.imread(path) == wanted).all():
-                raise Wrong(f"{path.name} isn't what a fresh run makes")
-        if record.facts["nuclei"] != wanted.max():
-            raise Wrong(f"{name}: {record.facts['nuclei']} nuclei are told of, a fresh run finds {wanted.max()}")
-        if sorted(record.files) != sorted({*record.files, *(self.result(name, kind).name for kind in self.save)}):
-            raise Wrong(f"{name}: its record doesn't tell of all that was asked for")
-
-    # how
-
-    def result(self, name: str, kind: str) -> Path:
-        return self.out / f"{name[:-4]}_{KINDS[kind].ending}"
-
-    def made(self) -> list[Path]:
-        """Results that are there."""
-        return sorted(p for p in (self.result(name, kind) for name in IMAGES for kind in KINDS) if p.exists())
-
-    def write(self, path: Path, data: bytes) -> None:
-        """What a person makes of a file."""
-        path.write_bytes(data)
-        self.theirs[path] = data
-
-    def state(self) -> dict[str, bytes]:
-        files = [p for p in sorted(self.root.rglob("*")) if p.is_file() and p.name != "lock"]
-        return {str(p): p.read_bytes() for p in files}
-
     def command(self, spread: bool, overwrite: bool = False, meanwhile: Any = None) -> int:
         """`nuclei segment`. -> exit code."""
         Folder.runs += 1
@@ -345,18 +220,6 @@ def one_by_one(work: Any, jobs: Any) -> Iterator[tuple[Any, Any]]:
         except Exception as error:
             outcome = error
         yield job, outcome
-
-
-def cli_hash(path: Path) -> str:
-    from nuclei_models.jobs.stamps import hashed
-
-    return hashed(path)
-
-
-def sha_of(data: bytes) -> str:
-    from hashlib import sha256
-
-    return sha256(data).hexdigest()
 
 
 @contextmanager

@@ -178,7 +178,7 @@ def test_ctrl_c_ends_cleanly(nuclei, images, model, tmp_path, monkeypatch, segme
     assert segmented == ["x0", "x1", "x2"]
 
 
-def test_two_runs_at_once(nuclei, images, model, tmp_path):
+def test_a_second_run_into_a_folder_is_refused(nuclei, images, model, tmp_path):
     with durable.locked(tmp_path / "out", tmp_path / "out" / ".nuclei" / "lock"):
         code, printed = nuclei("segment", "images", "--out", "out", "--model", model)
     assert code == 3 and "Another run is writing" in printed

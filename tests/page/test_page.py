@@ -2,8 +2,10 @@
 
 import csv
 import io
+import json
 import re
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
@@ -86,6 +88,16 @@ def test_numbers_are_those_of_the_labels(analysis):
     assert f"<td>{labels.max()}</td>" in numbers.summary(analysis, Cut())
     assert "per mm²" in numbers.summary(analysis, Cut())
     assert numbers.histogram(analysis, Cut()).count("<rect") == 2 * numbers.BINS + 2
+
+
+def test_what_is_no_number_is_none_in_the_table(analysis):
+    pixels = analysis.picture.pixels.astype(np.float32)
+    pixels[analysis.labels("unet", Cut()) == 2] = np.nan
+    blind = replace(analysis, picture=replace(analysis.picture, pixels=pixels), _last={})
+    found = json.loads(json.dumps(numbers.rows(blind, Cut()), allow_nan=False))
+    at = found["columns"].index("mean intensity")
+    assert [row[at] is None for row in found["networks"][0]["rows"][:3]] == [False, True, False]
+    assert "nan" not in numbers.summary(blind, Cut())
 
 
 def test_numbers_without_a_nucleus(analysis):

@@ -22,13 +22,14 @@ function make(tag, attributes = {}, ...children) {
 }
 
 function format(x) {
+  if (x === null) return "–"; // what isn't known: of pixels that are no numbers, say
   if (Number.isInteger(x)) return x.toLocaleString("en");
   return Math.abs(x) >= 1000 ? Math.round(x).toLocaleString("en") : String(Number(x.toPrecision(4)));
 }
 
 function sorted(network) {
   const sign = order.down ? -1 : 1, i = order.column;
-  return [...network.rows].sort((a, b) => sign * (a[i] - b[i]) || a[0] - b[0]);
+  return [...network.rows].sort((a, b) => sign * ((a[i] ?? -Infinity) - (b[i] ?? -Infinity)) || a[0] - b[0]);
 }
 
 function isDoubtful(row) { // its confidence is low

@@ -118,7 +118,7 @@ class Desk {
 
   about(key, label) { // what the table says of a nucleus
     const row = this.rows(key).find((cells) => cells[0] === label);
-    return row && this.table.columns.slice(1).map((column, i) => `${column} ${Number(row[i + 1].toPrecision(4)).toLocaleString("en")}`);
+    return row && this.table.columns.slice(1).map((column, i) => `${column} ${row[i + 1] === null ? "–" : Number(row[i + 1].toPrecision(4)).toLocaleString("en")}`);
   }
 
   doubted(key) {

@@ -9,7 +9,6 @@ from hypothesis import Phase
 from nuclei_models.batch import records
 from nuclei_models.page import handlers
 from nuclei_models.page.state import Analysis
-from nuclei_models.page.visitors import Visitors
 from tests.campaign import visit_machine, worker
 from tests.campaign.__main__ import SHORT, load_rows, soak_rows
 from tests.campaign.arrays import recipes
@@ -20,7 +19,6 @@ from tests.campaign.expected import Library, write_files
 from tests.campaign.fuzz import Part, fuzz, made_up, repeat
 from tests.campaign.mutations import mutated
 from tests.campaign.table import Row, in_portions, other_rows, table, written
-from tests.campaign.viewer import Viewer
 from tests.campaign.visit_machine import try_visits
 from tests.campaign.visits import World
 from tests.campaign.worker import Worker
@@ -84,25 +82,13 @@ def test_a_slider_that_is_moved_while_a_result_comes_is_followed(nets, visited):
         world.close()
 
 
-def answered_late(self, session, question, **shown):
-    with self._changed:
-        visitor = self._visitor(session)
-        visitor.question = None if visitor.question is question else visitor.question
-        self._show(visitor, **shown)
-        self._changed.notify_all()
-        return True
-
-
 def of_the_page_now(typed, stored):
     return (typed, typed) if typed else None
 
 
 # faults that the page had or could have, each with a seed by which it is found soon
 FAULTS = {
-    "late answers are shown": (Visitors, "answer", answered_late, 4),
     "the stored pixel size is forgotten": (handlers, "pixel_size_of", of_the_page_now, 3),
-    "a mend is drawn over other nuclei": (Viewer, "is_late", lambda *_: False, 8),
-    "what was drawn before a mend stays": (Viewer, "is_behind", lambda *_: False, 8),
     "settings of one network for both": (Analysis, "cut_values", lambda self, network, cut: (0.5, 0.5, 0.0), 3),
 }
 

@@ -113,7 +113,9 @@ class World:
         if expected.file_of(visitor, self.held) != STACK:
             return  # there is nothing to choose
         visitor.values |= {"z": z, "channel": channel}
-        visitor.asked, visitor.is_sure = [], False
+        visitor.is_sure = False
+        if not any(event.name == "open" for event in visitor.events):  # or it is about the file before that one
+            visitor.asked = []
         self.send(visitor, "plane")
 
     def run(self, visitor: Visitor) -> None:

@@ -1,6 +1,7 @@
 """Settings said once: those of a job are those of the network and of the cut, and reach both."""
 
 from dataclasses import asdict
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from nuclei_models.inference.network import load_network
 from nuclei_models.inference.segmentation import segment
 from nuclei_models.inference.settings import Cut, RunSettings
+from nuclei_models.jobs import settings as settings_module
 from nuclei_models.jobs.settings import Settings, settings_for
 from tests.support.page import blobs
 
@@ -44,3 +46,18 @@ def test_an_unknown_precision_is_refused_before_any_image(sources, nuclei, tmp_p
     (tmp_path / "x.png").write_bytes(b"")
     code, printed = nuclei("segment", "x.png", "--out", "o", "--model", sources["unet"], "--precision", "half")
     assert code == 2 and "precision='half': expected one of auto, float32, bfloat16" in printed
+
+
+def test_a_model_on_the_hub_is_resolved_once_to_a_commit(sources, monkeypatch):
+    commits, asked = iter(["one", "two"]), []
+    network_for = settings_module.network_for
+
+    def remembered(model, device=None):
+        asked.append(model)
+        return network_for(sources["unet"], device)
+
+    monkeypatch.setattr(settings_module, "network_for", remembered)
+    monkeypatch.setattr(settings_module, "repository_at", lambda *_, **__: SimpleNamespace(commit=next(commits)))
+    settings = settings_for("org/unet")
+    assert settings.model == "org/unet@one" and set(asked) == {"org/unet@one"}
+    assert next(commits) == "two"  # main has moved on meanwhile, and nobody asked again

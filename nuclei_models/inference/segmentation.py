@@ -83,6 +83,7 @@ def segment(
     Raises:
         ValueError: The image is of another shape or empty, or a setting is out of range.
     """
+    check_pair(model, processor)
     nothing = np.zeros((1, 1), np.float32)
     processor.instances(Maps(nothing, nothing), threshold, separation, min_area)  # refused before the network works
     maps = predict(

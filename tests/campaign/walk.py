@@ -7,6 +7,8 @@ stands on the page.
 import json
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -246,13 +248,25 @@ def walk(
     return len(done)
 
 
-def try_walks(networks: Networks, folder: Path, sequences: int, first: int = 0) -> tuple[int, list[str]]:
-    """Walks on a page of its own, until one goes wrong. -> how many acts there were, and what was wrong."""
+@contextmanager
+def _opened() -> Iterator[Browser]:
+    with sync_playwright() as playwright, browser(playwright) as opened:
+        yield opened
+
+
+def try_walks(
+    networks: Networks, folder: Path, sequences: int, first: int = 0, chromium: Browser | None = None
+) -> tuple[int, list[str]]:
+    """Walks on a page of its own, until one goes wrong. -> how many acts there were, and what was wrong.
+
+    Args:
+        chromium: The browser, if one is open: Playwright bears one in a process.
+    """
     write_files(folder)
     blocks = build(networks, [Example(folder / "new.tif", "New")])
     try:
         _, url, _ = launch(blocks, prevent_thread_lock=True, quiet=True, server_port=None)
-        with sync_playwright() as playwright, browser(playwright) as opened:
+        with nullcontext(chromium) if chromium else _opened() as opened:
             return walk(opened, url, Library(networks, folder), sequences, first), []
     except Exception as error:
         wrong = "\n".join([repr(error), *getattr(error, "__notes__", [])])

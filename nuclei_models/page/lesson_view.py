@@ -2,7 +2,7 @@
 
 from html import escape
 
-from ..training.result import REPORT
+from ..training.card import REPORT
 from .lessons import Lesson
 
 

@@ -313,9 +313,11 @@ class TestMeasure:
 
 
 @pytest.mark.parametrize("wrong", [{"min_area": np.inf}, {"threshold": 2}, {"separation": -1}])
-def test_a_setting_that_cannot_be_is_refused_before_the_network_works(wrong):
+def test_a_setting_that_cannot_be_is_refused_before_the_network_works(wrong, monkeypatch):
+    model = small_network("same")
+    monkeypatch.setattr(UNet, "forward", lambda *_, **__: pytest.fail("it works"))
     with pytest.raises(ValueError, match=next(iter(wrong))):
-        segment(np.zeros((9, 9)), None, NucleiImageProcessor(), **wrong)
+        segment(np.zeros((9, 9)), model, NucleiImageProcessor(), **wrong)
 
 
 def test_overlay_touches_only_nuclei():

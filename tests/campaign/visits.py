@@ -123,7 +123,8 @@ class World:
             return
         v = visitor.values
         visitor.asked.append((v["diameter"] or None, v["tta"], None if v["level"] == WHOLE else int(v["level"][1])))
-        visitor.is_sure = True
+        # pressed while a file is on its way, it may come before there is anything to segment
+        visitor.is_sure = not any(event.name == "open" for event in visitor.events)
         self.send(visitor, "ask")
 
     def cancel(self, visitor: Visitor) -> None:

@@ -19,7 +19,7 @@ def set_own_threads(number: int) -> None:
 
     `torch.set_num_threads` also changes the number of threads that are started later, or first use torch later. With
     several runs in one process they would stay with the small number of one run. So a thread that begins now, which has
-    the number of all later ones, puts it back.
+    the number of all later ones, puts it back. A thread that first uses torch just between keeps it.
     """
     noted, changed = threading.Event(), threading.Event()
 

@@ -244,30 +244,29 @@ class TestWork:
 
     def test_the_number_of_threads_stays_though_several_run_at_once(self):
         """Also for a thread that first uses torch while others run: it would keep their number for good."""
-        before, seen, first = torch.get_num_threads(), [], threading.Event()
+        before, seen, go_on = torch.get_num_threads(), [], threading.Event()
         torch.set_num_threads(3)
 
-        def run(wait: threading.Event | None, report: threading.Event) -> None:
+        def run(report: threading.Event) -> None:
             def told(done: int, rows: int) -> None:
                 report.set()
-                if wait is not None:
-                    wait.wait(10)
+                go_on.wait(10)
 
             Runtime(network("same"))(image(64, 64), told)
             seen.append(torch.get_num_threads())
 
         try:
-            second, meanwhile = threading.Event(), []
-            threads = [threading.Thread(target=run, args=(second, first))]
-            threads[0].start()
-            first.wait(10)  # one is in the middle of its run
-            threads += [
-                threading.Thread(target=run, args=(None, second)),
-                threading.Thread(target=lambda: meanwhile.append(torch.get_num_threads())),
-            ]
-            for thread in threads[1:]:
-                thread.start()
-            for thread in threads:
+            runs, meanwhile = [], []
+            for _ in range(2):
+                begun = threading.Event()
+                runs.append(threading.Thread(target=run, args=(begun,)))
+                runs[-1].start()
+                begun.wait(10)
+            between = threading.Thread(target=lambda: meanwhile.append(torch.get_num_threads()))
+            between.start()  # both are in the middle of their runs
+            between.join()
+            go_on.set()
+            for thread in runs:
                 thread.join()
             late = threading.Thread(target=lambda: meanwhile.append(torch.get_num_threads()))
             late.start()

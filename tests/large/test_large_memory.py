@@ -2,7 +2,6 @@
 
 import math
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,14 +9,7 @@ import tifffile
 
 from nuclei_models.jobs.settings import network_for
 from nuclei_models.large.memory import available, block_size
-from tests.support.large import blobs, seeing
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("model")
-    seeing(folder)
-    return folder
+from tests.support.large import blobs
 
 
 def test_blocks_follow_memory(model):

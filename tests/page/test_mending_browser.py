@@ -14,14 +14,14 @@ import pytest
 import tifffile
 from playwright.sync_api import Browser, Page, expect
 
-from benchmarks.screenshots import PHONE, WIDE
+from benchmarks.screenshots import PHONE
 from nuclei_models.analysis.consensus import agreed, sureness
 from nuclei_models.analysis.history import History, edits_from_json
 from nuclei_models.inference.segmentation import segment
 from nuclei_models.page.layout import build, launch
 from nuclei_models.page.networks import Networks
 from nuclei_models.training.folders import find_pairs
-from tests.support.browser import TIMEOUT, run, upload
+from tests.support.browser import open_page, run, upload
 from tests.support.page import as_type, blobs
 
 Point = tuple[float, float]
@@ -52,13 +52,8 @@ def base(nets, image) -> np.ndarray:
     return labels
 
 
-def open_page(chromium: Browser, url: str, image: Path, **context) -> Page:
-    opened = chromium.new_context(**({"viewport": WIDE, "accept_downloads": True} | context))
-    opened.set_default_timeout(TIMEOUT)
-    page = opened.new_page()
-    page.on("pageerror", lambda error: pytest.fail(str(error)))
-    page.goto(url)
-    page.locator("#run").wait_for()
+def open_with(chromium: Browser, url: str, image: Path, **context) -> Page:
+    page = open_page(chromium, url, **context)
     upload(page, image)
     run(page)
     return page
@@ -217,8 +212,8 @@ def story(base: np.ndarray) -> list[tuple[str, list[Point]]]:
 
 def open_for(hand: type, chromium: Browser, url: str, image: Path) -> Page:
     if hand is Fingers:
-        return open_page(chromium, url, image, viewport=PHONE, has_touch=True, is_mobile=True)
-    return open_page(chromium, url, image)
+        return open_with(chromium, url, image, viewport=PHONE, has_touch=True, is_mobile=True)
+    return open_with(chromium, url, image)
 
 
 @pytest.mark.parametrize("hand", [Mouse, Keyboard, Fingers])
@@ -252,7 +247,7 @@ def test_every_act_and_back_to_the_first_state(chromium, url, image, base, hand)
 
 
 def test_a_reload_and_a_lost_connection_lose_nothing(chromium, url, image, base):
-    page = open_page(chromium, url, image)
+    page = open_with(chromium, url, image)
     person = Mouse(page)
     for act, points in story(base)[:3]:
         person.act(act, *points)
@@ -280,7 +275,7 @@ def test_a_reload_and_a_lost_connection_lose_nothing(chromium, url, image, base)
 
 
 def test_two_visitors_mend_the_same_image_each_their_own(chromium, url, image, base):
-    first, second = (open_page(chromium, url, image) for _ in range(2))
+    first, second = (open_with(chromium, url, image) for _ in range(2))
     (one, points), (other, places) = story(base)[0], story(base)[2]
     Mouse(first).act(one, *points)
     Mouse(second).act(other, *places)
@@ -293,7 +288,7 @@ def test_two_visitors_mend_the_same_image_each_their_own(chromium, url, image, b
 
 
 def test_sliders_repeat_the_mends_on_other_nuclei(chromium, url, image, base, nets):
-    page = open_page(chromium, url, image)
+    page = open_with(chromium, url, image)
     Mouse(page).act("delete", *story(base)[2][1])
     page.locator("#threshold input[type=range]").fill("0.8")
     network = nets["unet"]
@@ -316,7 +311,7 @@ def test_a_ring_deletes_what_lies_in_it(chromium, url, image, base, hand):
 
 
 def test_what_both_agree_on_is_saved(chromium, url, image, base, nets):
-    page = open_page(chromium, url, image)
+    page = open_with(chromium, url, image)
     found = [segment(tifffile.imread(image), n.model, n.processor) for n in nets]
     sure = [sureness(f.labels, f.maps.probability) for f in found]
     wanted = agreed(found[0].labels, found[1].labels, *sure)
@@ -331,7 +326,7 @@ def test_what_both_agree_on_is_saved(chromium, url, image, base, nets):
 
 
 def test_a_line_over_a_nucleus_sets_the_diameter(chromium, url, image):
-    page = open_page(chromium, url, image)
+    page = open_with(chromium, url, image)
     hand = Mouse(page)
     hand.tool("measure")
     hand.draw((20, 30), (20, 54))
@@ -341,7 +336,7 @@ def test_a_line_over_a_nucleus_sets_the_diameter(chromium, url, image):
 
 
 def test_pinching_and_the_wheel_zoom(chromium, url, image):
-    page = open_page(chromium, url, image, viewport=PHONE, has_touch=True, is_mobile=True)
+    page = open_with(chromium, url, image, viewport=PHONE, has_touch=True, is_mobile=True)
     hand = Fingers(page)
     left, right = hand.at((50, 64)), hand.at((78, 64))
     hand.touch("touchStart", left, right)
@@ -353,7 +348,7 @@ def test_pinching_and_the_wheel_zoom(chromium, url, image):
 
 
 def test_a_teaching_set_is_kept_and_is_what_training_reads(chromium, url, image, base, tmp_path):
-    page = open_page(chromium, url, image)
+    page = open_with(chromium, url, image)
     Mouse(page).act("delete", *story(base)[2][1])
     wanted = made_of(page, base).labels
     page.locator(".nm-teach summary").click()

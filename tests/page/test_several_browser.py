@@ -10,12 +10,12 @@ import pytest
 import tifffile
 from playwright.sync_api import Browser, Page, expect
 
-from benchmarks.screenshots import PHONE, WIDE
+from benchmarks.screenshots import PHONE
 from nuclei_models.inference.segmentation import segment
 from nuclei_models.model.confidence import FEATURES, measured
 from nuclei_models.page.layout import build, launch
 from nuclei_models.page.networks import Networks
-from tests.support.browser import TIMEOUT
+from tests.support.browser import open_page
 from tests.support.page import as_type, blobs, tiff
 
 IMAGES = {f"{name}.tif": as_type(blobs(64, 96, seed=seed), np.uint16) for seed, name in enumerate("abc")}
@@ -62,13 +62,8 @@ def counts(nets: Networks) -> list[list[int]]:
     return [[segment(i, n.model, n.processor).count for n in nets] for i in IMAGES.values()]
 
 
-def open_page(chromium: Browser, url: str, files: list[Path], **context) -> Page:
-    opened = chromium.new_context(**({"viewport": WIDE, "accept_downloads": True} | context))
-    opened.set_default_timeout(TIMEOUT)
-    page = opened.new_page()
-    page.on("pageerror", lambda error: pytest.fail(str(error)))
-    page.goto(url)
-    page.locator("#run").wait_for()
+def open_with(chromium: Browser, url: str, files: list[Path], **context) -> Page:
+    page = open_page(chromium, url, **context)
     page.locator("#file input[type=file]").set_input_files(files)
     expect(page.locator(".nm-card")).to_have_count(3)
     return page
@@ -89,7 +84,7 @@ def press(page: Page, hand: str, target: str) -> None:
 @pytest.mark.parametrize("hand", ["mouse", "keyboard", "touch"])
 def test_several_images_are_run_opened_and_saved_and_doubtful_nuclei_found(chromium, url, files, doubting, hand):
     touch = {"viewport": PHONE, "has_touch": True, "is_mobile": True} if hand == "touch" else {}
-    page, wanted = open_page(chromium, url, files, **touch), counts(doubting)
+    page, wanted = open_with(chromium, url, files, **touch), counts(doubting)
     expect(page.locator(".nm-refused summary")).to_have_text("2 files were not taken")
     expect(page.locator(".nm-card").first).to_have_attribute("aria-current", "true")
     press(page, hand, "#run-all")
@@ -134,7 +129,7 @@ def test_several_images_are_run_opened_and_saved_and_doubtful_nuclei_found(chrom
 
 
 def test_mends_that_a_browser_kept_are_in_the_zip_before_an_image_is_opened(chromium, url, files, doubting):
-    page, wanted = open_page(chromium, url, files), counts(doubting)
+    page, wanted = open_with(chromium, url, files), counts(doubting)
     press(page, "mouse", "#run-all")
     expect(page.locator("#status")).to_have_text("Done: 3 of 3 images.")
     page.locator(".nm-card").nth(1).click()

@@ -7,13 +7,26 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from playwright.sync_api import Page, expect
+import pytest
+from playwright.sync_api import Browser, Page, expect
 
+from benchmarks.screenshots import WIDE
 from nuclei_models.inference.segmentation import segment
 from nuclei_models.page.networks import Networks
 
 TIMEOUT = int(os.environ.get("PAGE_TIMEOUT", 60_000))  # milliseconds; the machine may be busy
 expect.set_options(timeout=TIMEOUT)
+
+
+def open_page(chromium: Browser, url: str, **context) -> Page:
+    """The page in a context of its own, to be closed by its user; an error of a script fails the test."""
+    opened = chromium.new_context(**({"viewport": WIDE, "accept_downloads": True} | context))
+    opened.set_default_timeout(TIMEOUT)
+    page = opened.new_page()
+    page.on("pageerror", lambda error: pytest.fail(str(error)))
+    page.goto(url)
+    page.locator("#run").wait_for()
+    return page
 
 
 def upload(page: Page, path: Path) -> None:

@@ -121,3 +121,8 @@ def stored(maps: np.ndarray) -> np.ndarray:
 def cut_whole(maps: np.ndarray, min_area: float = 0.0) -> np.ndarray:
     maps = stored(maps)
     return find_instances(maps[0], maps[1] if len(maps) > 1 else None, **CUT | {"min_area": min_area})
+
+
+def wanted(model: Path, **options) -> Settings:
+    """The settings of a run with this model; labels, table and outlines unless `save` is given."""
+    return settings_for(str(model), **{"save": ("labels", "csv", "geojson")} | options)

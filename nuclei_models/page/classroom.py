@@ -24,7 +24,7 @@ class Classroom:
         return gr.HTML(training=why_not(request) or "yes")
 
     def train(self, event: gr.EventData, request: gr.Request) -> Iterator[tuple]:
-        """-> lesson, stop, first, second, again and again: a teaching set that was uploaded."""
+        """-> lesson, stop, first, second, network, again and again: a teaching set that was uploaded."""
         if why := why_not(request):
             raise gr.Error(why, print_exception=False)
         given = event._data
@@ -34,7 +34,7 @@ class Classroom:
     def go_on(self, request: gr.Request) -> Iterator[tuple]:
         """-> as `train`: after a reload."""
         if self.lessons.lesson is None or why_not(request):
-            yield (SKIP,) * 4
+            yield (SKIP,) * 5
             return
         yield from self.told()
 
@@ -44,12 +44,12 @@ class Classroom:
             yield lesson_view.as_html(lesson), gr.update(visible=not lesson.is_over), *self.choosers(lesson)
 
     def choosers(self, lesson: Lesson) -> tuple:
-        """A new network is compared with the one that it began as."""
+        """A new network is compared with the one that it began as, and its files can be downloaded."""
         if not lesson.is_over or len(self.lessons.networks.by_key) == len(STANDARD):
-            return SKIP, SKIP
+            return SKIP, SKIP, SKIP
         choices = self.lessons.networks.choices()
         pair = (lesson.start, lesson.key) if lesson.key else STANDARD
-        return tuple(gr.update(choices=choices, value=key, visible=True) for key in pair)
+        return *(gr.update(choices=choices, value=key, visible=True) for key in pair), self.to_download(*pair)
 
     def stop(self, request: gr.Request) -> None:
         """Ask the training to end."""
@@ -58,8 +58,8 @@ class Classroom:
         gr.Info(self.lessons.stop())
 
     def to_download(self, first: str, second: str) -> Any:
-        """-> the networks whose files can be downloaded."""
+        """-> network: those whose files can be downloaded."""
         titles = {key: title for title, key in self.lessons.networks.choices()}
-        chosen = [(titles[key], key) for key in (first, second) if key in titles]
+        chosen = [(titles[key], key) for key in dict.fromkeys((first, second)) if key in titles]
         value = DEFAULT_KEY if DEFAULT_KEY in (first, second) else first
         return gr.update(choices=[*chosen, ("What both agree on", BOTH)], value=value)

@@ -111,14 +111,14 @@ def connect_lessons(blocks: gr.Blocks, c: SimpleNamespace, page: Page) -> None:
     """Events of a training, and of the networks that come of it."""
     lessons = Classroom(page.lessons)
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    seen = [c.lesson, c.stop, c.first, c.second]
+    seen = [c.lesson, c.stop, c.first, c.second, c.network]
     begun = c.viewer.upload(lessons.train, None, seen, concurrency_limit=4, concurrency_id="lesson", **private)
     begun.failure(lambda: gr.update(visible=False), None, c.stop, **private)
     blocks.load(lessons.offered, None, c.viewer, **private)
     blocks.load(lessons.go_on, None, seen, concurrency_limit=4, concurrency_id="lesson", **private)
     c.stop.click(lessons.stop, None, None, queue=False, **private)
-    chosen = [c.first.change, c.second.change]
-    gr.on(chosen, lessons.to_download, [c.first, c.second], c.network, **private)
+    chosen = [c.first.input, c.second.input]  # by the visitor: what a training chooses it tells of itself
+    gr.on(chosen, lessons.to_download, [c.first, c.second], c.network, trigger_mode="always_last", **private)
 
 
 def public(api: Api) -> None:

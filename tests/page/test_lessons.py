@@ -72,7 +72,7 @@ def test_a_training_is_told_and_its_network_is_offered_beside_the_others(network
         updates.append(update)
         if "step 7, loss 0.250" in update[0] and "0.500 at first, 0.600 now" in update[0]:
             lessons.stop()  # the stub goes on only then
-    html, stop, first, second = updates[-1]
+    html, stop, first, second, network = updates[-1]
     assert (
         "Trained: better." in html
         and "0.600" in html
@@ -80,6 +80,7 @@ def test_a_training_is_told_and_its_network_is_offered_beside_the_others(network
     )
     assert stop["visible"] is False and (first["value"], second["value"]) == ("unet", "own1")
     assert [key for _, key in first["choices"]] == ["unet", "unetpp", "own1"]
+    assert [key for _, key in network["choices"]] == ["unet", "own1", "both"]
     assert [network.key for network in networks] == ["unet", "unetpp"]  # what the sliders stand for
 
     page = Page(networks, [])

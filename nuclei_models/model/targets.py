@@ -26,9 +26,10 @@ def make_targets(labels: np.ndarray, names: list[str]) -> np.ndarray:
     """
     labels = labels.astype(np.int32)
     mask = labels > 0
-    border = mask & (edge_distance(labels) <= BORDER_WIDTH) if "border" in names else np.zeros_like(mask)
+    distance = edge_distance(labels) if {"border", "distance"} & set(names) else np.zeros(labels.shape, np.float32)
+    border = mask & (distance <= BORDER_WIDTH) if "border" in names else np.zeros_like(mask)
     maps = {"background": lambda: ~mask, "nucleus": lambda: mask & ~border, "border": lambda: border}
-    maps["distance"] = lambda: normalised_distance(labels)
+    maps["distance"] = lambda: normalised(distance, labels)
     targets = np.stack([maps[name]() for name in names]).astype(np.float32)
     targets[:, labels == UNLABELLED] = IGNORED
     return targets
@@ -122,8 +123,9 @@ def edge_distance(labels: np.ndarray) -> np.ndarray:
     return np.where(labels > 0, ndimage.distance_transform_edt(inner) + 1, 0).astype(np.float32)
 
 
-def normalised_distance(labels: np.ndarray) -> np.ndarray:
+def normalised(distance: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """`edge_distance` divided by its maximum within each nucleus: 1 at the centre. (H, W) float32."""
-    distance = edge_distance(labels)
-    top = ndimage.maximum(distance, labels, index=np.arange(labels.max(initial=0) + 1))
-    return distance / np.maximum(np.asarray(top, np.float32)[np.maximum(labels, 0)], 1e-6)
+    numbers = np.maximum(labels, 0)
+    top = np.zeros(numbers.max(initial=0) + 1, np.float32)
+    np.maximum.at(top, numbers.ravel(), distance.ravel())
+    return distance / np.maximum(top[numbers], 1e-6)

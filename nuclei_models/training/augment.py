@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from scipy import ndimage
 from skimage.color import hed2rgb, rgb2hed
 
 from ..model.intensity import intensity_range, normalise, to_rgb
@@ -54,6 +55,7 @@ class Crops:
         area = np.bincount(np.maximum(sample.labels, 0).ravel())[1:]
         self.diameter = median_diameter(sample.labels)
         self.nuclei = np.flatnonzero(area) + 1
+        self.boxes = ndimage.find_objects(np.maximum(sample.labels, 0))
 
     def draw(self, rng: np.random.Generator, config: AugmentConfig) -> tuple[np.ndarray, np.ndarray]:
         """A random crop.
@@ -90,20 +92,39 @@ class Crops:
         map_x = (x + mirror * (cos * grid_x - sin * grid_y)).astype(np.float32)
         map_y = (y + sin * grid_x + cos * grid_y).astype(np.float32)
 
-        rgb = np.ascontiguousarray(self.rgb)
-        if scale < 0.7:  # against aliasing
-            rgb = cv2.GaussianBlur(rgb, (0, 0), 0.45 / scale)
+        sigma = 0.45 / scale if scale < 0.7 else 0.0  # against aliasing
+        rows, columns = self._seen(map_y, 0, sigma), self._seen(map_x, 1, sigma)
+        pixels = np.ascontiguousarray(self.rgb[rows, columns] if self.is_colour else self.rgb[rows, columns, 0])
+        if sigma:
+            pixels = cv2.GaussianBlur(pixels, (0, 0), sigma)
+        map_x, map_y = map_x - columns.start, map_y - rows.start
         mode = cv2.BORDER_REFLECT_101
-        image = cv2.remap(rgb, map_x, map_y, cv2.INTER_LINEAR, borderMode=mode)
-        labels = cv2.remap(self.labels.astype(np.float32), map_x, map_y, cv2.INTER_NEAREST, borderMode=mode)
-        return image, labels.astype(np.int32)
+        image = cv2.remap(pixels, map_x, map_y, cv2.INTER_LINEAR, borderMode=mode)
+        numbers = self.labels[rows, columns].astype(np.float32)
+        labels = cv2.remap(numbers, map_x, map_y, cv2.INTER_NEAREST, borderMode=mode)
+        return image if self.is_colour else np.dstack([image] * 3), labels.astype(np.int32)
+
+    def _seen(self, places: np.ndarray, axis: int, sigma: float) -> slice:
+        """The rows or columns that a crop is made of; beyond an edge the image is mirrored."""
+        end = self.labels.shape[axis]
+        margin = 2 + int(np.ceil(5 * sigma))
+        first, last = int(np.floor(places.min())) - margin, int(np.ceil(places.max())) + margin
+        low = 0 if first < 0 else first
+        high = end if last >= end else last + 1
+        if first < 0:
+            high = min(end, max(high, 1 - first))
+        if last >= end:
+            low = max(0, min(low, 2 * (end - 1) - last))
+        return slice(low, high)
 
     def _centre(self, rng: np.random.Generator, on_nucleus: float) -> tuple[float, float]:
         height, width = self.labels.shape
         if len(self.nuclei) and rng.random() < on_nucleus:
-            ys, xs = np.nonzero(self.labels == rng.choice(self.nuclei))
+            number = rng.choice(self.nuclei)
+            box = self.boxes[number - 1]
+            ys, xs = np.nonzero(self.labels[box] == number)
             k = rng.integers(len(ys))
-            return float(ys[k]), float(xs[k])
+            return float(ys[k] + box[0].start), float(xs[k] + box[1].start)
         return rng.uniform(0, height - 1), rng.uniform(0, width - 1)
 
 

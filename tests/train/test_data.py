@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nuclei_models.model.targets import edge_distance, make_targets, normalised_distance
+from nuclei_models.model.targets import edge_distance, make_targets, normalised
 from nuclei_models.training import packed
 from nuclei_models.training.augment import AugmentConfig, Crops, median_diameter
 from nuclei_models.training.likeness import modality, near_duplicates
@@ -225,7 +225,7 @@ class TestTargets:
     def test_touching_nuclei_are_apart(self):
         labels = np.zeros((20, 40), int)
         labels[5:15, 5:20], labels[5:15, 20:35] = 1, 2
-        distance = normalised_distance(labels)
+        distance = normalised(labels)
         assert distance[9, 19] < 0.3 and distance[9, 20] < 0.3
         for number in (1, 2):
             assert distance[labels == number].max() == pytest.approx(1)

@@ -225,7 +225,7 @@ class TestTargets:
     def test_touching_nuclei_are_apart(self):
         labels = np.zeros((20, 40), int)
         labels[5:15, 5:20], labels[5:15, 20:35] = 1, 2
-        distance = normalised(labels)
+        distance = normalised(edge_distance(labels), labels)
         assert distance[9, 19] < 0.3 and distance[9, 20] < 0.3
         for number in (1, 2):
             assert distance[labels == number].max() == pytest.approx(1)

@@ -26,6 +26,7 @@ from .wiring import connect, public
 
 VIEWER = (
     "geometry",
+    "strokes",
     "paint",
     "tools",
     "main",

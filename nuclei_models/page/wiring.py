@@ -16,6 +16,7 @@ from .waiting import leaver
 NUMBER = "(number, ...values) => [window.nmNumber = (window.nmNumber || 0) + 1, ...values]"
 WAIT = "await new Promise((done) => setTimeout(done, 150))"  # until the picture is seen
 LATER = f"async (...values) => {{ const sent = ({NUMBER})(...values); {WAIT}; return sent }}"
+STRIP_LATER = f"async (...values) => {{ {WAIT}; return values }}"
 CLICK = "() => document.querySelector('#{}').click()"
 
 
@@ -60,7 +61,7 @@ def connect(blocks: gr.Blocks, c: SimpleNamespace, page: Page) -> None:
     cut = [c.threshold.change, c.separation.change, c.min_area.change]
     moved = gr.on(cut, page.cut, shown, c.viewer, queue=False, js=NUMBER, **live)
     moved.success(page.count, shown, [*counted, c.viewer], js=LATER, **live)
-    moved.success(several.strip_now, controls[:3], c.strip, **live)
+    moved.success(several.strip_now, controls[:3], c.strip, js=STRIP_LATER, **live)
     gr.on([c.viewer.edit, c.strip.edit], several.strip_now, controls[:3], c.strip, **live)
     gr.on([c.pixel_size.change, c.viewer.edit], page.count, shown, [*counted, c.viewer], js=NUMBER, **live)
     picked = [c.viewer, c.table, c.picked]

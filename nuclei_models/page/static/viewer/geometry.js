@@ -41,17 +41,20 @@ function nucleiOf(values, width) { // Int32Array of gaps, lengths and steps of n
   });
 }
 
+let scratch = new Uint8Array(0);
+
 function traced(nucleus) { // -> its outlines, each [x, y, x, y, ...] through the middles of the edges of pixels
-  const { x0, y0, w, h, mask } = nucleus, W = w + 2;
-  const inside = new Uint8Array(W * (h + 2)), seen = new Uint8Array(W * (h + 2)), rings = [];
+  const { x0, y0, w, h, mask } = nucleus, W = w + 2, size = W * (h + 2), rings = [];
+  if (scratch.length < size) scratch = new Uint8Array(2 * size);
+  const inside = scratch.fill(0, 0, size); // 1, and 2 where the top edge of the pixel has been followed
   for (let y = 0; y < h; y++) inside.set(mask.subarray(y * w, (y + 1) * w), (y + 1) * W + 1);
   for (let y = 1; y <= h; y++) {
     for (let x = 1; x <= w; x++) {
-      if (!inside[y * W + x] || inside[(y - 1) * W + x] || seen[y * W + x]) continue;
+      if (inside[y * W + x] !== 1 || inside[(y - 1) * W + x]) continue;
       const turns = [], middles = [];
       let vx = x, vy = y, d = 0; // along the top edge of this pixel, the nucleus on the right-hand side
       do {
-        if (d === 0) seen[vy * W + vx] = 1;
+        if (d === 0) inside[vy * W + vx] = 2;
         turns.push(d);
         middles.push(vx + DX[d] / 2, vy + DY[d] / 2);
         vx += DX[d];

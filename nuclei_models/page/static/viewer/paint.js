@@ -2,7 +2,7 @@
 // margin around what is in view: moving copies from it, zooming stretches it until the hand rests and it is drawn anew.
 
 const BRIGHT = ["#ffb000", "#5cc4ff", "#2fe6a8", "#ff8a4d", "#f09ad0", "#9db8ff", "#f4ea4a"];
-const MENDED = "#ffffff", DARK = "rgba(0, 0, 0, 0.75)";
+const MENDED = "#ffffff", DARKNESS = 0.75, DARK = `rgba(0, 0, 0, ${DARKNESS})`;
 const TILE = 1024, TILES = 24; // pixels of the image; how many are kept
 const REST = 70; // milliseconds without zooming, after which it is drawn anew
 
@@ -104,7 +104,7 @@ class Layer { // two canvases: one is shown while the other is drawn, some milli
     this.job = null;
     if (!this.front || !this.fresh) return;
     const { context, region } = this.front, pad = 4 / this.front.scale;
-    const part = { x0: Math.max(box.x0 - pad, region.x0), y0: Math.max(box.y0 - pad, region.y0), x1: Math.min(box.x1 + pad, region.x1), y1: Math.min(box.y1 + pad, region.y1), zoom: region.zoom };
+    const part = { x0: Math.max(box.x0 - pad, region.x0), y0: Math.max(box.y0 - pad, region.y0), x1: Math.min(box.x1 + pad, region.x1), y1: Math.min(box.y1 + pad, region.y1), zoom: region.zoom, part: true };
     if (part.x0 >= part.x1 || part.y0 >= part.y1) return;
     context.save();
     context.beginPath();
@@ -149,10 +149,11 @@ function pathOf(nucleus, step) { // many short paths are drawn faster than a lon
 }
 
 // style: (nucleus) => {fill, stroke, dashed}; yields now and then
-function* paintNuclei(context, region, nuclei, style, opacity) {
+function* paintNuclei(context, region, nuclei, style, opacity) { // `region.part`: the context is clipped to it
   const shown = nuclei.within(region.x0, region.y0, region.x1, region.y1).map((nucleus) => [nucleus, style(nucleus)]);
   const step = region.zoom >= 1 ? 0 : 2 ** Math.floor(Math.log2(1.5 / region.zoom));
   const px = Math.min(window.devicePixelRatio || 1, 3) / region.zoom, width = region.zoom < 0.7 ? 1.2 : 1.7;
+  const many = !region.part && shown.length > MANY;
   context.lineJoin = "miter";
   context.miterLimit = 2;
   const passes = [
@@ -164,7 +165,7 @@ function* paintNuclei(context, region, nuclei, style, opacity) {
       context.stroke(path);
     }],
   ];
-  for (const [concerns, begin, draw] of passes) {
+  for (const [concerns, begin, draw] of many ? passes.slice(0, 1) : passes) {
     const list = shown.filter(concerns);
     for (let i = 0; i < list.length; i++) {
       if (i % 16 === 0) {
@@ -177,6 +178,14 @@ function* paintNuclei(context, region, nuclei, style, opacity) {
     context.setLineDash([]);
     yield;
   }
+  if (!many) return;
+  const ratio = px * region.zoom, strokes = new Strokes(context, width * ratio, (width + 1.7) * ratio, DARKNESS, [4 * ratio, 3 * ratio]);
+  for (let i = 0; i < shown.length; i++) {
+    const [nucleus, how] = shown[i];
+    if (how.stroke) strokes.add(outline(nucleus, step), how.stroke, how.dashed);
+    if (i % 100 === 99) yield;
+  }
+  yield* strokes.draw();
 }
 
 function strokeTwice(context, path, bright, width = 2) { // seen on any ground

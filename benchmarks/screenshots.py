@@ -1,7 +1,10 @@
 """Pictures of the page and of a run's report for the docs, taken in a real browser.
 
     python -m benchmarks.screenshots --out docs/screenshots [--example 0] [--in-the-dark 9]
+    python -m benchmarks.screenshots --out docs/screenshots --several
     python -m benchmarks.screenshots --out docs/screenshots --report
+
+The second takes only the picture of several images, the third only that of a report.
 
 Needs `pip install playwright` and Chromium (`playwright install chromium`, or a system package).
 """
@@ -147,6 +150,14 @@ def take_report(out: Path) -> Path:
             return save(page.screenshot(), out / "report.png", width=900)
 
 
+def take_several(opened: Any, url: str, out: Path) -> Path:
+    """Several images, all segmented."""
+    page = opened.new_page(viewport=WIDE)
+    page.goto(url)
+    run_several(page)
+    return save(page.screenshot(), out / "several.png")
+
+
 def take(url: str, out: Path, example: int, in_the_dark: int) -> list[Path]:
     """Every picture; their paths."""
     taken: list[Path] = []
@@ -184,10 +195,7 @@ def take(url: str, out: Path, example: int, in_the_dark: int) -> list[Path]:
             page.get_by_role("tab", name=TABS[name]).click()
             page.wait_for_timeout(400)
             shoot(page, name, part="#results")
-        page = opened.new_page(viewport=WIDE)
-        page.goto(url)
-        run_several(page)
-        shoot(page, "several")
+        taken.append(take_several(opened, url, out))
         page = opened.new_page(viewport=WIDE)
         try_example(page, f"{url}?__theme=dark", in_the_dark)
         page.evaluate("window.scrollTo(0, 0)")
@@ -205,6 +213,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("docs/screenshots"), help="folder for the PNG files")
     parser.add_argument("--example", type=int, default=0, help="which example is shown, from 0")
     parser.add_argument("--in-the-dark", type=int, default=9, help="which is shown in dark mode")
+    parser.add_argument("--several", action="store_true", help="of several images only")
     parser.add_argument("--report", action="store_true", help="of a run's report, not of the page")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -214,6 +223,10 @@ def main() -> None:
     blocks = build(Networks())
     _, url, _ = launch(blocks, prevent_thread_lock=True, quiet=True)
     try:
+        if arguments.several:
+            with sync_playwright() as playwright, browser(playwright) as opened:
+                print(take_several(opened, url, arguments.out))
+            return
         for path in take(url, arguments.out, arguments.example, arguments.in_the_dark):
             print(path)
     finally:

@@ -10,7 +10,7 @@ import numpy as np
 from skimage.measure import regionprops_table
 
 from ..model.confidence import roundness
-from ..model.regions import join, shape_sums
+from ..model.regions import Sums, join, shape_sums
 from .intensity import Planes, background_of, background_sample, intensity_columns, intensity_sums, planes_of
 
 Table = dict[str, np.ndarray]
@@ -27,6 +27,7 @@ def measure(
     channels: Planes | None = None,
     ring: float = 0,
     confidence: np.ndarray | None = None,
+    shape: Sums | None = None,
 ) -> Table:
     """Measure every nucleus.
 
@@ -38,6 +39,7 @@ def measure(
         channels: More channels to measure by name, (H, W) each, native values.
         ring: Width, pixels, of a ring around each nucleus in which all channels are measured, too; 0 is none.
         confidence: (n,), from `NucleiImageProcessor.confidence`.
+        shape: `shape_sums` of the labels, where they are known.
 
     Returns:
         Columns of equal length, as docs/measurements.md lists them: `label`, `y_px`, `x_px` (centroid), `area_px`,
@@ -55,7 +57,7 @@ def measure(
     if not 0 <= ring < 1000:
         raise ValueError(f"ring={ring}: expected its width in pixels, 0 to 1000.")
     n = int(labels.max(initial=0))
-    parts = [shape_sums(labels), *(intensity_sums(labels, planes, ring) if planes else ())]
+    parts = [shape_sums(labels) if shape is None else shape, *(intensity_sums(labels, planes, ring) if planes else ())]
     background = background_of([background_sample(labels, planes, labels.shape)])
     table = columns(join(parts, n), list(planes), background, pixel_size)
     if solidity:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .regions import join, map_sums, shape_sums
+from .regions import Sums, join, map_sums, shape_sums
 
 FEATURES = (
     "probability",
@@ -81,14 +81,24 @@ def features(sums: Mapping[str, np.ndarray], pixel_area: float) -> np.ndarray:
     return np.stack(columns, axis=1)
 
 
-def measured(labels: np.ndarray, probability: np.ndarray, distance: np.ndarray | None, pixel_area: float) -> np.ndarray:
+def measured(
+    labels: np.ndarray,
+    probability: np.ndarray,
+    distance: np.ndarray | None,
+    pixel_area: float,
+    shape: Sums | None = None,
+) -> np.ndarray:
     """`features` of the nuclei of an image that is held whole: (n, len(FEATURES)).
 
     Args:
         labels: (H, W), integers; 0 is background, 1 .. n one number a nucleus.
         probability, distance, pixel_area: See `Maps`.
+        shape: `shape_sums` of the labels, where they are known.
     """
-    parts = [shape_sums(labels), *map_sums(labels, probability, distance, reach_of(pixel_area))]
+    parts = [
+        shape_sums(labels) if shape is None else shape,
+        *map_sums(labels, probability, distance, reach_of(pixel_area)),
+    ]
     return features(join(parts, int(labels.max(initial=0))), pixel_area)
 
 
@@ -101,7 +111,9 @@ def agreement(labels: np.ndarray, other: np.ndarray) -> np.ndarray:
     areas, others = np.bincount(labels.ravel()), np.bincount(other.ravel())
     at = np.flatnonzero((labels > 0) & (other > 0))
     pairs = labels.ravel()[at].astype(np.int64) * len(others) + other.ravel()[at]
-    pair, overlap = np.unique(pairs, return_counts=True)
+    runs = np.flatnonzero(np.diff(pairs, prepend=-1))  # of one pair: there are far fewer of them than of pixels
+    pair, which = np.unique(pairs[runs], return_inverse=True)
+    overlap = np.bincount(which, np.diff(runs, append=len(pairs)), len(pair))
     mine, theirs = np.divmod(pair, len(others))
     best = np.zeros(len(areas))
     np.maximum.at(best, mine, overlap / (areas[mine] + others[theirs] - overlap))

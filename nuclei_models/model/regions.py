@@ -200,16 +200,17 @@ def _rims(labels: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _surroundings(labels: np.ndarray, reach: int) -> np.ndarray:
     """Background pixels within so many steps of a nucleus, with its number; of two as near, with the higher one."""
-    padded = np.pad(labels.astype(np.int64), 1, constant_values=-1)
+    kind = np.int32 if labels.dtype == np.int32 else np.int64
+    padded = np.pad(labels.astype(kind, copy=False), 1, constant_values=-1)
     near, width = padded.ravel(), padded.shape[1]
     frontier = np.flatnonzero(near > 0)
     frontier = frontier[np.logical_or.reduce([near[frontier + dy * width + dx] == 0 for dy, dx in _SIDES])]
-    for _ in range(reach):
+    for left in range(reach, 0, -1):
         at = np.concatenate([frontier + dy * width + dx for dy, dx in _SIDES])
         number = np.tile(near[frontier], len(_SIDES))
         free = near[at] == 0
         at, number = at[free], number[free]
         np.maximum.at(near, at, number)
-        frontier = np.unique(at)
+        frontier = np.unique(at) if left > 1 else at
     grown = near.reshape(padded.shape)[1:-1, 1:-1]
     return np.where(labels > 0, 0, grown)

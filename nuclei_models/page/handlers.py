@@ -196,6 +196,7 @@ class Page:
             return (SKIP,) * 6
         cut, pixel_size = self.controls(*controls)
         analysis = self.analysis(key, pixel_size)
+        analysis.each(lambda network: analysis.table(network, cut))
         # Gradio copies every value again and again: one text is fast
         rows = json.dumps(numbers.rows(analysis, cut), allow_nan=False)
         table = gr.HTML(value={"rows": rows}, mark=None)

@@ -24,6 +24,7 @@ from ..inference.segmentation import median_diameter
 from ..inference.settings import Cut, RunSettings
 from ..model.image_processing_nuclei import Maps, NucleiImageProcessor
 from ..model.instances import drop_small
+from ..model.regions import shape_sums
 from .mends import Mends, Step
 
 UNKNOWN_DIAMETER = 26.0  # pixels, the middle of what the networks know
@@ -245,8 +246,9 @@ class Analysis:
         def make() -> Table:
             found, number = without_gaps(labels)
             other = next((without_gaps(self.labels(one, cut))[0] for one in self.maps if one != network), None)
-            sure = self.processors[network].confidence(self.maps[network], found, other)
-            table = measure(found, pixels, self.pixel_size, solidity, confidence=sure)
+            shape = shape_sums(found)
+            sure = self.processors[network].confidence(self.maps[network], found, other, shape)
+            table = measure(found, pixels, self.pixel_size, solidity, confidence=sure, shape=shape)
             mended = self.mended(network, cut)
             if mended:
                 table["mended"] = np.isin(number, list(mended)).astype(np.uint8)

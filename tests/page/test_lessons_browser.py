@@ -9,12 +9,12 @@ import pytest
 import tifffile
 from playwright.sync_api import expect
 
-from benchmarks.screenshots import WIDE
+from benchmarks.screenshots import PHONE, WIDE
 from nuclei_models.page.layout import build, launch
 from nuclei_models.page.lessons import Lessons
 from nuclei_models.page.networks import Networks
 from tests.page.test_lessons import STUB
-from tests.support.browser import TIMEOUT, run, upload
+from tests.support.browser import TIMEOUT, open_page, run, upload
 from tests.support.page import as_type, blobs, save_networks
 
 
@@ -65,3 +65,22 @@ def test_the_teaching_set_is_trained_stopped_and_compared(chromium, url, tmp_pat
         page.locator("#download-labels").click()
     assert waiting.value.suggested_filename == "cells_own1_labels.tif"
     page.close()
+
+
+def test_by_touch_on_a_phone(chromium, url, tmp_path: Path):
+    page = open_page(chromium, url, viewport=PHONE, has_touch=True, is_mobile=True)
+    path = tmp_path / "cells.tif"
+    tifffile.imwrite(path, as_type(blobs(64, 64), np.uint16))
+    upload(page, path)
+    run(page)
+    page.locator(".nm-teach summary").tap()
+    page.locator("[data-act=teach]").tap()
+    expect(page.locator(".nm-set")).to_contain_text("1 image")
+    page.locator("[data-act=train]").tap()
+    expect(page.locator("#lesson")).to_contain_text("step 7, loss 0.250")
+    page.locator("#stop-training").tap()
+    expect(page.locator("#lesson")).to_contain_text("Trained: better.")
+    page.locator("#lesson summary").tap()
+    expect(page.frame_locator("#lesson iframe").locator("p")).to_have_text("before & after")
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    page.context.close()

@@ -18,7 +18,6 @@ from nuclei_models.batch.records import (
     OVERVIEWS,
     REGIONS,
     SUMMARY,
-    Record,
     changed_by_hand,
     clean,
     read_records,
@@ -35,6 +34,7 @@ from nuclei_models.output.files import KINDS
 from . import console
 from .console import Bar, Usage, complain, explain, say
 
+OTHERWISE = 5  # lines on results of other settings
 TAKEN = ("is used.", "is used, for its name.")  # how the reader's notes on its own choices end
 
 
@@ -46,15 +46,14 @@ class Plan:
         pixels: Of a plane, by job; the jobs in order.
         skipped: Images that an earlier run has done.
         kept: How many of these have results that a person has changed since.
-        replaced: For each image that is to be segmented, the settings that earlier results of it were made with
-            otherwise.
+        otherwise: For each image with results of other settings, how they differ.
         failures: (image, what is wrong with it).
     """
 
     pixels: dict[Job, int] = field(default_factory=dict)
     skipped: int = 0
     kept: int = 0
-    replaced: list[set[str]] = field(default_factory=list)
+    otherwise: list[tuple[str, ...]] = field(default_factory=list)
     failures: list[tuple[str, str]] = field(default_factory=list)
 
     def jobs(self, large: bool) -> list[Job]:
@@ -166,6 +165,10 @@ class Run:
         for source, name in name_results(self.inputs, self.records, self.settings).items():
             job = Job(source, name, self.out, self.settings, self.overwrite)
             record = self.records.get(name)
+            differs = record.made_otherwise(self.out, self.settings.identity.to_dict()) if record else ()
+            if differs and not self.overwrite:
+                plan.otherwise.append(differs)
+                continue
             try:
                 changed = record.changed(self.out) if record and not self.overwrite else []
                 if not self.overwrite and is_done(job, record):
@@ -176,24 +179,23 @@ class Run:
                 if changed:
                     raise ImageError(changed_by_hand(changed))
                 info = inspect(source, self.settings.series)
-                plan.replaced.append(self.others(record))
             except ImageError as error:
                 self.failed(source, error)
                 continue
+            plan.otherwise += [differs] if differs else []
             plan.pixels[job] = pixels = info.width * info.height
             foreign += strangers(job, record, pixels)
+        if plan.otherwise and not self.overwrite:
+            raise Usage(
+                f"{made_otherwise(plan.otherwise)} in {self.out} would be replaced:\n"
+                f"{told_differences(plan.otherwise)}\n"
+                f"Give another --out to keep these results, or --overwrite to replace them. Nothing was changed."
+            )
         if foreign and not self.overwrite:
             raise Usage(
                 f"{len(foreign)} file(s) in {self.out} would be replaced that this command didn't make, the first is "
                 f"{foreign[0].name}: give another --out, or --overwrite."
             )
-
-    def others(self, record: Record | None) -> set[str]:
-        """Names of the settings that an image's results were made with otherwise, if it has any."""
-        if record is None or not record.files:
-            return set()
-        before, now = record.settings, self.settings.identity.to_dict()
-        return {name.replace("_", " ") for name in before.keys() | now.keys() if before.get(name) != now.get(name)}
 
     def work(self, mapper: Mapper) -> None:
         pixels = self.plan.pixels
@@ -255,12 +257,8 @@ class Run:
             if self.plan.kept:
                 done += f", of which {self.plan.kept:,} with results changed by hand, which are kept"
             say(f"{console.count(len(self.inputs.files), 'image')}{done}.{_left_out(self.inputs)}")
-            if names := sorted(set().union(*self.plan.replaced)):
-                n = sum(map(bool, self.plan.replaced))
-                say(
-                    f"{console.count(n, 'image')} segmented before with another {', '.join(names)}: the results are "
-                    f"replaced. Another --out keeps them."
-                )
+            if otherwise := self.plan.otherwise:
+                say(f"{made_otherwise(otherwise)} are replaced:\n{told_differences(otherwise)}")
         large = self.plan.jobs(large=True)
         if large and not self.quiet:
             say(f"{len(large):,} of them are larger than memory may hold: segmented part by part.")
@@ -301,6 +299,18 @@ def mapper_for(scheduler: str | None, stack: ExitStack) -> Mapper:
         return stack.enter_context(dask_mapper(scheduler))
     except (ValueError, OSError) as error:  # no such address, or nobody answers there
         raise Usage(f"--scheduler {scheduler}: {error}") from error
+
+
+def made_otherwise(differences: Sequence[tuple[str, ...]]) -> str:
+    """Whose results were made otherwise, see `Plan.otherwise`."""
+    return f"Results of {console.count(len(differences), 'image')} that were made with other settings"
+
+
+def told_differences(differences: Sequence[tuple[str, ...]]) -> str:
+    """A line for each way in which results were made otherwise, the most frequent first."""
+    found = Counter(differences).most_common()
+    lines = [f"  {console.count(n, 'image')}: {'; '.join(differs)}" for differs, n in found[:OTHERWISE]]
+    return "\n".join([*lines, "  and others"] if len(found) > OTHERWISE else lines)
 
 
 def _left_out(inputs: Inputs) -> str:

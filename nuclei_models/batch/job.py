@@ -25,7 +25,17 @@ from ..jobs.settings import MAX, Settings, network_of
 from ..jobs.stamps import hashed, stamp, work_folder
 from .inputs import LARGE_FOLDER
 from .making import LARGE_PIXELS, make
-from .records import Made, Record, known_names, publish, stage, target
+from .records import (
+    Made,
+    Record,
+    known_names,
+    publish,
+    read_record,
+    record_path,
+    refuse_other_settings,
+    stage,
+    target,
+)
 from .stacks import endings as endings_of
 
 
@@ -36,7 +46,7 @@ class Job:
     Attributes:
         source: The image, an absolute path.
         name: Of its results in the folder `out`, without endings: "day 1/well A1".
-        overwrite: Whether files that a person has made or changed are replaced.
+        overwrite: Whether results of other settings are replaced, and files that a person has made or changed.
         stage: Where its results are written before they get their names; `run` sets it.
     """
 
@@ -114,11 +124,12 @@ def segment_job(job: Job) -> Done:
     """Segment one image and write its results, without their names.
 
     Raises:
-        ImageError, ValueError, ..: This image can't be segmented.
+        ImageError, ValueError, ..: This image can't be segmented, or has results of other settings.
         RunStopped: No image can be: the disk is full, or the network isn't the one that the run began with.
         Unwanted: Nobody waits for it any more.
     """
     start = time.perf_counter()
+    check_settings(job)
     settings = job.settings
     network = network_of(settings)
     as_planned = stamp(job.source)
@@ -142,6 +153,13 @@ def staged(job: Job, identity: Identity, files: dict[str, bytes]) -> dict[str, t
     return {job.file(ending): (part, Made.at(part)) for ending, part in parts.items()}
 
 
+def check_settings(job: Job) -> None:
+    """Raise an ImageError if a job would replace results of other settings, and wasn't told to."""
+    if not job.overwrite:
+        old = read_record(record_path(job.out, job.name))
+        refuse_other_settings(job.out, old, job.settings.identity.to_dict())
+
+
 def segment_large_job(job: Job, mapper: Mapper, progress: Callable[[str, int, int], None]) -> Done:
     """As `segment_job`, for an image that is never held whole: the mapper spreads its blocks.
 
@@ -158,6 +176,7 @@ def segment_large_job(job: Job, mapper: Mapper, progress: Callable[[str, int, in
     if job.settings.is_stack or job.settings.z == MAX:
         name = display_name(job.source)
         raise ImageError(f"{name}: Of so large an image one plane is segmented at a time. Give its --z and --t.")
+    check_settings(job)
     as_planned = stamp(job.source)
     made_by = job.settings.identity.to_dict()
     record = Record(job.name, str(job.source), *as_planned, hashed(job.source), made_by, {}, {})

@@ -24,6 +24,14 @@ STAGE = ".nuclei-work"  # ends the name of the folder, beside the records, in wh
 
 SETTINGS, SUMMARY, FAILURES, REPORT = "settings.json", "summary.csv", "failures.csv", "report.html"
 REGIONS = "summary_regions.csv"
+SAID = {  # of settings whose names don't say it
+    "nuclei_models": "nuclei-models",
+    "weights_sha256": "weights",
+    "config_sha256": "network's configuration",
+    "processor_sha256": "processor's settings",
+    "tta": "test-time augmentation",
+    "linked": "linked planes",
+}
 OVERVIEWS = (
     README,
     SETTINGS,
@@ -106,6 +114,12 @@ class Record:
         known = (of.get(path.name) for of in (self.files, self.older or {}))
         return next((made for made in known if made and made.is_at(path)), None)
 
+    def made_otherwise(self, out: Path, settings: Mapping[str, Any]) -> tuple[str, ...]:
+        """How other settings than these made the results that are there: "threshold 0.5, now 0.3", and so on."""
+        folder = target(out, self.name)
+        is_there = any((folder / name).exists() for name in known_names(self))
+        return differences(self.settings, settings) if is_there else ()
+
     def is_of(self, source: Path) -> bool:
         """Whether the image still is what was segmented. Its content is read only where its date has changed.
 
@@ -116,6 +130,35 @@ class Record:
         if size != self.size:
             return False
         return (mtime_ns == self.mtime_ns and str(source) == self.source) or hashed(source) == self.sha256
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, ...]:
+    """Between settings as records have them, in words."""
+    old, new = _flat(before), _flat(now)
+    names = [name for name in old | new if old.get(name, ...) != new.get(name, ...)]
+    return tuple(f"{SAID.get(name, _plain(name))} {_said(old, name)}, now {_said(new, name)}" for name in names)
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """With the filters among the others."""
+    inner = {name: value for name, value in settings.items() if isinstance(value, Mapping)}
+    plain = {name: value for name, value in settings.items() if name not in inner}
+    return plain | {name: value for values in inner.values() for name, value in values.items()}
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _said(settings: Mapping[str, Any], name: str) -> str:
+    value = settings.get(name)
+    if value is None:
+        return "not given"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return value[:12] if name.endswith("_sha256") else str(value)
 
 
 def settings_id(settings: Mapping[str, Any]) -> str:
@@ -153,15 +196,18 @@ def publish(
         record: Without `files`.
         made: Where each result waits, and what it is, by its name to be.
         picture: A small one of the result, for the report.
-        overwrite: Whether files that a person has made or changed are replaced. None is removed without a new one.
+        overwrite: Whether results of other settings are replaced, and files that a person has made or changed. None of
+            a person's is removed without a new one.
 
     Raises:
-        ImageError: A file that would be replaced isn't as a run left it. Nothing has been changed.
+        ImageError: What would be replaced was made with other settings, or isn't as a run left it. Nothing has been
+            changed.
         RunStopped: The folder can't be written.
     """
     folder = target(out, record.name)
     old = read_record(record_path(out, record.name))
     if not overwrite:
+        refuse_other_settings(out, old, record.settings)
         refuse_changed(out, old, folder, list(made))
     there = {name: is_made for name in known_names(old) if old and (is_made := old.made(folder / name))}
     same = old is not None and (old.sha256, old.settings) == (record.sha256, record.settings)
@@ -175,6 +221,15 @@ def publish(
     durable.remove(*(folder / name for name in stale if name in there))
     durable.write_all({picture_path(out, record.name): picture})
     _write(out, replace(record, files=files, older=None))
+
+
+def refuse_other_settings(out: Path, old: Record | None, settings: Mapping[str, Any]) -> None:
+    """Raise an ImageError if an image has results of other settings, which its new ones would replace."""
+    if old and (differs := old.made_otherwise(out, settings)):
+        raise ImageError(
+            f"Its results in {out} were made with other settings ({'; '.join(differs)}). They are kept: give another "
+            f"--out, or replace them by --overwrite."
+        )
 
 
 def refuse_changed(out: Path, old: Record | None, folder: Path, names: list[str]) -> None:

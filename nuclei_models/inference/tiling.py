@@ -64,7 +64,8 @@ def predict_logits(
         model: It runs in evaluation mode and is left in its own. A U-Net with `padding="valid"` gives logits smaller
             than the image and is refused.
         pixel_values: (3, H, W), float32, from `NucleiImageProcessor.prepare`.
-        tile: Pixels; an image no larger than this in either direction is seen at once. `None`: as memory has it.
+        tile: Pixels; the network sees about tile x tile at once, and of an image that is narrower a longer part.
+            `None`: as memory has it.
         progress: Called at first, now and then, and in the end. To cancel, raise from it.
         precision: "auto", "float32" or "bfloat16"; see `Runtime`.
 
@@ -99,4 +100,8 @@ def _tile_size(size: tuple[int, int], tile: int | None, runtime: Runtime) -> tup
     if tile is None and runtime.streamed:
         return size[0], -(-size[1] // -(-size[1] // STRIP))  # strips of one width
     tile = tile or TILE
-    return (tile, tile) if max(size) > tile else size
+    if max(size) <= tile:
+        return size
+    narrow = min(tile, max(min(size), runtime.model.stride))  # a network sees no less than its stride
+    long = tile * tile // narrow
+    return (long, narrow) if size[0] > size[1] else (narrow, long)

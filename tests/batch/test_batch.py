@@ -181,7 +181,10 @@ def test_other_weights_make_it_anew(tmp_path, model):
 def test_what_an_older_run_made_goes(tmp_path, model):
     do(make_job(tmp_path, model))
     job = make_job(tmp_path, model, threshold=0.4, save=("labels",))
-    do(job)
+    with pytest.raises(ImageError, match=r"threshold 0\.5, now 0\.4.*--overwrite"):
+        do(job)
+    assert len([p for p in job.out.iterdir() if p.is_file()]) == 3
+    do(replace(job, overwrite=True))
     assert [p.name for p in job.out.iterdir() if p.is_file()] == ["x_labels.tif"]
 
 
@@ -293,5 +296,5 @@ def test_a_pixel_size_that_no_nucleus_fits_is_doubted(tmp_path: Path, model: str
         assert do(job).nuclei
         notes = " ".join(read_records(job.out)["x"].facts["notes"])
         assert ("pixel size is probably wrong" in notes) == doubted
-    job = replace(job, settings=replace(job.settings, pixel_size=0.65))
+    job = replace(job, settings=replace(job.settings, pixel_size=0.65), overwrite=True)
     assert do(job).nuclei and list(read_records(job.out)["x"].facts["pixel_size_um"]) == [0.65, 0.65]

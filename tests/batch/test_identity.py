@@ -11,10 +11,14 @@ import tifffile
 from PIL import Image
 
 from nuclei_models import NucleiImageProcessor
-from nuclei_models.batch.job import Job, is_done, run, segment_job
+from nuclei_models.batch import job as batch
+from nuclei_models.batch.job import Job, is_done, run, segment_job, segment_large_job
 from nuclei_models.batch.records import read_records, stage
+from nuclei_models.images.reader import ImageError
+from nuclei_models.inference.network import Network
 from nuclei_models.jobs import identity, settings
 from nuclei_models.jobs.durable import RunStopped
+from nuclei_models.jobs.mapper import one_by_one
 from nuclei_models.jobs.settings import network_of, settings_for
 from tests.support.page import as_type, blobs, save_networks
 
@@ -72,7 +76,9 @@ def test_a_processor_fitted_anew_is_used_and_recorded(images, model):
     refit(model, 0.9)
     job = job_for(images, model)
     assert job.settings.threshold == 0.9 and not is_done(job, read_records(job.out)["x0"])
-    second = do(job)
+    with pytest.raises(ImageError, match=r"other settings .*processor's settings \w{12}, now \w{12}"):
+        do(job)
+    second = do(replace(job, overwrite=True))
     assert 0 < (second > 0).sum() < (first > 0).sum()
     assert is_done(job, read_records(job.out)["x0"])
 
@@ -155,7 +161,7 @@ def test_the_code_version_is_of_the_code(tmp_path, monkeypatch):
 
 def test_work_that_outlives_its_run_has_nowhere_to_land(images, model):
     """A worker goes on with a job of a run that is over, while the next run has other settings."""
-    late = job_for(images, model, threshold=0.2)
+    late = replace(job_for(images, model, threshold=0.2), overwrite=True)
     with stage(late.out) as gone:
         late = replace(late, stage=gone)
     job = job_for(images, model, threshold=0.8)
@@ -182,14 +188,13 @@ def test_results_changed_by_hand_are_kept(nuclei, images, model, tmp_path):
     assert code == 0 and "of which 1 with results changed by hand, which are kept" in " ".join(printed.split())
     assert state(tmp_path / "out") == before
 
-    for other in (("--threshold", "0.3"), ("--save", "labels,csv,geojson")):
-        code, printed = nuclei(*given, *other)
-        assert code == 1 and "x0_labels.tif isn't as it was made" in printed and "--overwrite" in printed
-        after = state(tmp_path / "out")
-        assert {name: after[name] for name in before if "x0" in name} == {
-            name: data for name, data in before.items() if "x0" in name
-        }
-        assert "x0_qupath.geojson" not in after
+    code, printed = nuclei(*given, "--save", "labels,csv,geojson")
+    assert code == 1 and "x0_labels.tif isn't as it was made" in printed and "--overwrite" in printed
+    after = state(tmp_path / "out")
+    assert {name: after[name] for name in before if "x0" in name} == {
+        name: data for name, data in before.items() if "x0" in name
+    }
+    assert "x0_qupath.geojson" not in after
 
     assert nuclei(*given, "--overwrite")[0] == 0
     assert (tifffile.imread(mended) == 1).any()
@@ -207,13 +212,9 @@ def test_a_changed_result_of_a_changed_image_is_kept(nuclei, images, model, tmp_
 
 
 def test_asking_for_other_kinds_adds(nuclei, images, model, tmp_path):
-    said = []
-
     def asked(kinds: str, *more: str) -> list[str]:
         line = ("segment", "images/x0.tif", "--out", "out", "--model", model, "--save", kinds, *more)
-        code, printed = nuclei(*line)
-        assert code == 0
-        said.append(" ".join(printed.split()))
+        assert nuclei(*line)[0] == 0
         return sorted(p.name for p in (tmp_path / "out").glob("x0_*"))
 
     assert asked("labels") == ["x0_labels.tif"]
@@ -222,9 +223,74 @@ def test_asking_for_other_kinds_adds(nuclei, images, model, tmp_path):
     record = read_records(tmp_path / "out")["x0"]
     assert sorted(record.files) == ["x0_labels.tif", "x0_measurements.csv"] and record.is_whole(tmp_path / "out")
     # other settings: what they don't make again would tell of other nuclei
-    assert asked("csv", "--threshold", "0.3") == ["x0_measurements.csv"]
-    replaced = ["1 image segmented before with another threshold: the results are replaced" in text for text in said]
-    assert replaced == [False, False, False, True]
+    assert asked("csv", "--threshold", "0.3", "--overwrite") == ["x0_measurements.csv"]
+
+
+OTHER = {
+    "threshold 0.5, now 0.3": ("--threshold", 0.3),
+    "diameter not given, now 20": ("--diameter", 20),
+    "ring 0, now 3": ("--ring", 3),
+    "exclude edge no, now yes": ("--exclude-edge",),
+    "test-time augmentation no, now yes": ("--tta",),
+}
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    """Of all files but the lock."""
+    return {str(p): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file() and p.name != "lock"}
+
+
+def test_results_of_other_settings_are_not_replaced_unasked(nuclei, images, model, networks, tmp_path, monkeypatch):
+    given = ("segment", "images", "--out", "out", "--save", "labels,csv")
+    mine = (*given, "--model", model)
+    assert nuclei(*mine)[0] == 0
+    before = everything(tmp_path / "out")
+    with monkeypatch.context() as patched:
+        patched.setattr(Network, "segment", None)
+        for difference, options in OTHER.items():
+            code, printed = nuclei(*mine, *options)
+            assert code == 2 and f"  2 images: {difference}\n" in printed
+            assert "Give another --out to keep these results, or --overwrite to replace them." in printed
+        code, printed = nuclei(*given, "--model", networks["unet"])
+        assert code == 2 and "  2 images: weights " in printed and "network's configuration " in printed
+        code, printed = nuclei("segment", "images/x0.tif", *mine[2:], "--threshold", 0.3, "--quiet")
+        assert code == 2 and "Results of 1 image that were made with other settings" in printed
+        assert everything(tmp_path / "out") == before
+
+    code, printed = nuclei(*mine)
+    assert code == 0 and "2 done before and skipped" in printed
+    assert nuclei(*mine, "--threshold", 0.3, "--channel", 0)[0] == 0  # another channel goes beside
+    assert {p.name for p in (tmp_path / "out").glob("*.csv")} >= {"x0_measurements.csv", "x0_c0_measurements.csv"}
+    code, printed = nuclei(*mine, "--threshold", 0.3, "--overwrite")
+    assert code == 0 and "made with other settings are replaced:\n  2 images: threshold 0.5, now 0.3\n" in printed
+    assert nuclei(*mine, "--threshold", 0.3)[0] == 0
+    for path in (tmp_path / "out").glob("x?_[lm]*"):  # nothing is left that would be replaced
+        path.unlink()
+    assert nuclei(*mine)[0] == 0
+
+
+def test_images_in_a_folder_may_have_results_of_several_settings(nuclei, images, model):
+    for name, threshold in (("x0", 0.3), ("x1", 0.4)):
+        line = ("segment", f"images/{name}.tif", "--out", "out", "--model", model, "--threshold", threshold)
+        assert nuclei(*line)[0] == 0
+    code, printed = nuclei("segment", "images", "--out", "out", "--model", model, "--threshold", 0.4)
+    assert code == 2 and "Results of 1 image that" in printed and "  1 image: threshold 0.3, now 0.4\n" in printed
+    code, printed = nuclei("segment", "images", "--out", "out", "--model", model)
+    assert code == 2 and all(f"  1 image: threshold {n}, now 0.5\n" in printed for n in (0.3, 0.4))
+
+
+def test_results_of_a_large_image_are_not_replaced_unasked(nuclei, images, model, tmp_path, monkeypatch):
+    monkeypatch.setattr(batch, "LARGE_PIXELS", 64 * 64 - 1)
+    line = ("segment", "images/x0.tif", "--out", "out", "--model", model, "--save", "csv")
+    assert nuclei(*line)[0] == 0
+    before = everything(tmp_path / "out")
+    code, printed = nuclei(*line, "--threshold", 0.3)
+    assert code == 2 and "  1 image: threshold 0.5, now 0.3\n" in printed
+    job = replace(job_for(images, model, threshold=0.3), out=tmp_path / "out")
+    with pytest.raises(ImageError, match=r"threshold 0\.5, now 0\.3.*--overwrite"):
+        segment_large_job(job, one_by_one, lambda *_: None)
+    assert everything(tmp_path / "out") == before
+    assert nuclei(*line, "--threshold", 0.3, "--overwrite")[0] == 0
 
 
 def test_results_beside_the_images_are_never_segmented(nuclei, model, tmp_path):

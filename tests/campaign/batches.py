@@ -26,7 +26,7 @@ from hypothesis.stateful import (
 from nuclei_cli import console
 from nuclei_models.output.files import KINDS
 
-from .results import FILES, IMAGES, Results, Wrong
+from .results import FILES, IMAGES, Results, Wrong, numbers_of_files, version_of
 from .world import Cluster, Disk, Killed, Process, in_process, stand_ins, write_image
 
 cli = import_module("nuclei_cli.segment")  # the package has a function of this name, too
@@ -115,7 +115,7 @@ class Folder(Results, RuleBasedStateMachine):
 
     @rule(spread=st.booleans())
     def segment(self, spread: bool) -> None:
-        self.ended(self.command(spread))
+        self.ended(self.plain_command(spread))
 
     @rule(spread=st.booleans())
     def segment_over_everything(self, spread: bool) -> None:
@@ -131,19 +131,22 @@ class Folder(Results, RuleBasedStateMachine):
     def segment_and_be_killed(self, spread: bool, step: int) -> None:
         self.disk.left = step
         try:
-            code = self.command(spread)
+            code = self.plain_command(spread)
         except Killed:
             return
         finally:
             self.disk.left = None
         self.ended(code)
 
-    @rule(spread=st.booleans(), at=st.integers(0, 2), data=st.data())
-    def segment_while_something_happens(self, spread: bool, at: int, data: st.DataObject) -> None:
+    @rule(spread=st.booleans(), at=st.integers(0, 2), save=kinds, data=st.data())
+    def segment_while_something_happens(
+        self, spread: bool, at: int, save: tuple[str, ...], data: st.DataObject
+    ) -> None:
+        self.save = save
         happens = data.draw(
             st.sampled_from([self.another_run, self.network_changes, self.image_changes, self.person_corrects])
         )
-        self.ended(self.command(spread, meanwhile=(at, happens)), whole=False)
+        self.ended(self.plain_command(spread, (at, happens)), whole=False)
 
     @precondition(lambda self: self.cluster.late)
     @rule()
@@ -172,10 +175,22 @@ class Folder(Results, RuleBasedStateMachine):
         for path in self.made():
             self.write(path, b"mended")
 
+    def plain_command(self, spread: bool, meanwhile: Any = None) -> int:
+        """Without --overwrite; where it is refused for other settings, again with those of a result that is there."""
+        code = self.command(spread, meanwhile=meanwhile)
+        if code != console.WRONG_USAGE or not (made := self.settings_of_what_is_there()):
+            return code
+        made_by = next(iter(made.values()))
+        for name in FILES:
+            self.change_network(name, numbers_of_files()[made_by[f"{name}_sha256"]])
+        self.client, self.threshold = Process(version_of(made_by)), made_by["threshold"]
+        return self.command(spread, meanwhile=meanwhile)
+
     def command(self, spread: bool, overwrite: bool = False, meanwhile: Any = None) -> int:
         """`nuclei segment`. -> exit code."""
         Folder.runs += 1
         options = {"threshold": self.threshold, "save": self.save, "regions": None}
+        kept = {} if overwrite else self.settings_of_what_is_there()
         before, cli.mapper_for = cli.mapper_for, lambda scheduler, stack: self.mapper(spread, meanwhile)
         plain, cli.one_by_one = cli.one_by_one, self.mapper(spread, meanwhile)
         try:
@@ -184,6 +199,7 @@ class Folder(Results, RuleBasedStateMachine):
                 return cli.segment_images(*given)
         finally:
             cli.mapper_for, cli.one_by_one = before, plain
+            self.none_was_replaced(kept)
 
     def mapper(self, spread: bool, meanwhile: tuple[int, Callable[[], None]] | None) -> Any:
         def mapped(work: Any, jobs: Any) -> Iterator[tuple[Any, Any]]:
@@ -206,6 +222,7 @@ class Folder(Results, RuleBasedStateMachine):
             self.what_people_made_is_there()
             self.results_are_what_their_records_say()
             self.segment(False)
+            self.segment_over_everything(False)
         except Exception:
             Folder.is_wrong = True
             raise

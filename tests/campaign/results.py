@@ -74,11 +74,22 @@ class Results:
                     raise Wrong(f"{name} isn't as its record says")
                 self.look(path, record.facts, record.settings, record.sha256)
 
+    def settings_of_what_is_there(self) -> dict[str, dict[str, Any]]:
+        """Of images that have results."""
+        records = read_records(self.out).values()
+        return {r.name: r.settings for r in records if any((self.out / name).exists() for name in known_names(r))}
+
+    def none_was_replaced(self, before: dict[str, dict[str, Any]]) -> None:
+        """After a run that wasn't told to replace results: those that were there are of the settings that they had."""
+        now = {record.name: record.settings for record in read_records(self.out).values()}
+        for name, settings in before.items():
+            if now[name] != settings:
+                raise Wrong(f"{name}: results of {settings} were replaced by those of {now[name]}, unasked")
+
     def look(self, path: Path, facts: dict[str, Any], by: dict[str, Any], image: str) -> None:
         """Whether a result is of that image, by that network, code and settings."""
         numbers = [numbers_of_files()[by[f"{name}_sha256"]] for name in FILES]
-        version = int(by["nuclei_models"].rsplit(".", 1)[1])
-        labels = nuclei(image_of(contents()[image]), *numbers, by["threshold"], version)
+        labels = nuclei(image_of(contents()[image]), *numbers, by["threshold"], version_of(by))
         if facts["nuclei"] != labels.max():
             raise Wrong(f"{path.name}: {facts['nuclei']} nuclei are recorded, of what it says there are {labels.max()}")
         if path.name.endswith("labels.tif") and not (tifffile.imread(path) == labels).all():
@@ -159,6 +170,11 @@ def contents() -> dict[str, int]:
             write_image(Path(folder, "x.tif"), content)
             found[hashed(Path(folder, "x.tif"))] = content
     return found
+
+
+def version_of(made_by: dict[str, Any]) -> int:
+    """Of the code, by a record's settings."""
+    return int(made_by["nuclei_models"].rsplit(".", 1)[1])
 
 
 @cache

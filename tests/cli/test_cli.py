@@ -79,7 +79,8 @@ def test_other_settings_and_changed_images_are_done_again(nuclei, images, model,
     tifffile.imwrite(images / "x1.tif", as_type(blobs(96, 96, seed=7), np.uint16))
     _, printed = nuclei("segment", "images", "--out", "out", "--model", model)
     assert "2 done before and skipped" in printed and segmented[3:] == ["x1"]
-    nuclei("segment", "images/x0.tif", "--out", "out", "--model", model, "--threshold", "0.3", "--save", "labels,roi")
+    line = ("segment", "images/x0.tif", "--out", "out", "--model", model, "--threshold", "0.3", "--save", "labels,roi")
+    assert nuclei(*line)[0] == 2 and nuclei(*line, "--overwrite")[0] == 0
     assert segmented[4:] == ["x0"]
     assert sorted(p.name for p in (tmp_path / "out").glob("x0*")) == ["x0_labels.tif", "x0_rois.zip"]
     made = json.loads((tmp_path / "out" / "settings.json").read_text())

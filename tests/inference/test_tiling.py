@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nuclei_models.inference.runtime import Runtime
-from nuclei_models.inference.tiling import predict_logits
+from nuclei_models.inference.tiling import PARTS, predict_logits
 from nuclei_models.large.maps import widened
 from nuclei_models.model.modeling_nuclei import mirror_pad
 from tests.support.large import network
@@ -48,16 +48,26 @@ def test_any_size_of_image_and_tile(kind, size, tile, depth):
     [
         ((157, 181), 97),  # nothing a multiple of the stride
         ((128, 192), 64),  # everything
-        ((257, 1), 90),
-        ((1, 400), 399),
+        ((1200, 1), 90),
+        ((1, 400), 70),
         ((15, 15), 16),  # smaller than the stride
-        ((300, 20), 200),
+        ((300, 20), 50),
     ],
 )
 def test_sizes_at_the_limits(kind, size, tile):
     model = network(kind)
     x = picture(size)
     assert_same(predict_logits(model, x, tile=tile, precision="float32"), at_once(model, x))
+
+
+@pytest.mark.parametrize(
+    ("size", "tile", "parts"),
+    [((100_000, 1), 1300, 1), ((1, 4_000), 64, 4), ((2_000, 30), 64, 15), ((130, 130), 64, 9), ((64, 64), 64, 1)],
+)
+def test_a_part_of_a_narrow_image_has_as_many_pixels_as_a_tile(size, tile, parts):
+    told = []
+    predict_logits(network("unetpp", (4, 6, 8)), picture(size), tile=tile, progress=lambda *n: told.append(n))
+    assert told[-1] == (PARTS * parts, PARTS * parts)
 
 
 @pytest.mark.parametrize("tile", [80, 1000])

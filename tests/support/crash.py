@@ -173,7 +173,11 @@ class Trial:
         """Run to the end: what is done isn't done again, and all is as after a run that nothing happened to."""
         log = self.out.with_name("log")
         log.unlink(missing_ok=True)
-        if code := ended(start(self.out, *self.arguments, before=told_to(log))):
+        plain = [argument for argument in self.arguments if argument != OVERWRITE]
+        code = ended(start(self.out, *plain, before=told_to(log)))
+        if code == console.WRONG_USAGE and len(plain) < len(self.arguments):  # the results that were to be replaced
+            code = ended(start(self.out, *self.arguments, before=told_to(log)))  # are all there
+        if code:
             self.problems.append(f"{when}: the next run ended with {code}")
         self.problems += [f"{when}: {name} was done twice" for name in done & names_in(log)]
         if contents(self.out) != self.wanted:
@@ -240,6 +244,7 @@ def both(first: Callable[[], None], then: Callable[[], None]) -> Callable[[], No
 
 
 OLD = ("--threshold", "0.3", "--save", "labels,csv,overlay")
+OVERWRITE = "--overwrite"  # OLD by NEW
 NEW = ("--threshold", "0.6", "--save", "labels,csv")
 
 
@@ -255,6 +260,8 @@ def main(folder: Path, moments: int, every: int = 1) -> None:
         said[what] = {"tried": tried, "problems": trial.problems}
 
     def at_every_step(what: str, harm: Harm, code: int, arguments: tuple[str, ...], wanted: Contents, *, over=True):
+        if over:
+            arguments = (*arguments, OVERWRITE)
         trial = Trial(folder, arguments, wanted, *([old] if over else []))
         tell(what, trial, trial.at_every_step(harm, code, folder / "old" if over else None, every))
 

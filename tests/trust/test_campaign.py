@@ -120,6 +120,7 @@ FOLDER_FAULTS = {
         "is_done",
         lambda job, record: record is not None and all((job.out / name).exists() for name in record.files),
     ),
+    "results of other settings are replaced unasked": (records, "differences", lambda *_: ()),
     "what a person changed is written over": (records, "refuse_changed", lambda *_: None),
 }
 

@@ -25,12 +25,13 @@ data:           ## pack the data set: make data BOWL=folder-with-the-downloads
 	$(PYTHON) -m train.data --source $(BOWL)/stage1_train.zip $(BOWL)/stage1_test.zip \
 	    --truth $(BOWL)/stage1_solution.csv --out data/dsb2018
 
-train:          ## train both networks, one after the other, each in three runs
-	for run in unet unetpp unet-on unetpp-on unet-settle unetpp-settle; do \
+train:          ## train both networks, one after the other, each in four runs; the last wants a GPU
+	for run in unet unetpp unet-on unetpp-on unet-settle unetpp-settle unet-five unetpp-five; do \
 	    $(PYTHON) -m train.train --config train/configs/$$run.yaml || exit 1; done
 
 evaluate:       ## measure the bundled weights on the test lists
-	$(PYTHON) -m train.evaluation.evaluate --model weights/unet-nuclei weights/unetpp-nuclei --figure docs/results.png
+	$(PYTHON) -m train.evaluation.evaluate --model weights/unet-nuclei weights/unetpp-nuclei
+	$(PYTHON) -m train.evaluation.figures --weights weights/unet-nuclei weights/unetpp-nuclei --out docs/results.png
 
 golden:         ## store what the bundled weights say of an example image, for the tests and bioimage.io
 	$(PYTHON) -m train.release.golden

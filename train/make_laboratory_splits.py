@@ -9,9 +9,6 @@ organ, a patient or an experiment stay on one side. Each line is laboratory/name
   one image of MNFinder whose experiment is nowhere else.
 - five_validation: the Bowl's validation list, and of each other laboratory what `VALIDATION` names.
 - five_train: the rest.
-- five_train_first and five_validation_first: with the other laboratories' validation images among those that train. The
-  first run on the five (train/configs/unet-five-first.yaml) had these, so what five_validation says of weights that
-  began there is too good, but for the Bowl's part.
 """
 
 import argparse
@@ -68,9 +65,6 @@ def main() -> None:
             part = side(name, sample.id.partition("/")[2], bsst265_tests)
             key = f"{name}_test" if part == "test" else f"five_{part}"
             lists.setdefault(key, []).append(f"{sample.id} {stratum(sample.image)}")
-    bowl = f"{BOWL}/"
-    lists["five_train_first"] = lists["five_train"] + [i for i in lists["five_validation"] if not i.startswith(bowl)]
-    lists["five_validation_first"] = [i for i in lists["five_validation"] if i.startswith(bowl)]
     for name, lines in lists.items():
         (SPLITS / f"{name}.txt").write_text("".join(f"{line}\n" for line in lines))
         print(f"{name}: {len(lines)}")

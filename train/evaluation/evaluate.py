@@ -3,23 +3,20 @@
     python -m train.evaluation.evaluate --model weights/unet-nuclei weights/unetpp-nuclei \\
         --split stage1_test stardist_test
 
-prints a table and writes `evaluation.json` beside the weights (or to --out, for a model from the Hub) and, with
---figure, a picture of image, true mask and each network's nuclei. The file carries the SHA-256 of the weights it
-belongs to.
+prints a table and writes `evaluation.json` beside the weights (or to --out, for a model from the Hub). The file carries
+the SHA-256 of the weights it belongs to. `train.evaluation.figures` draws what is typical.
 """
 
 import argparse
 import json
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 from nuclei_models.inference.loading import load, parse_model_id
 from nuclei_models.inference.segmentation import segment
 from nuclei_models.model.repository import Repository, sha256
 from nuclei_models.training.samples import Sample
-from train.evaluation.figures import draw_comparison
 from train.evaluation.lists import LISTS, samples_of
 from train.evaluation.results import ImageResult, of_list, table
 
@@ -58,7 +55,6 @@ def main() -> None:
     parser.add_argument("--split", nargs="+", default=LISTS, help="lists in train/splits/")
     parser.add_argument("--data", default="data", help="folder of the packed folders, see train.data")
     parser.add_argument("--out", type=Path, help="folder for <model>.json instead of beside the weights")
-    parser.add_argument("--figure", type=Path, help="picture of the comparison to write")
     parser.add_argument("--diameter", type=float, help="nuclear diameter, pixels; default: as the processor says")
     parser.add_argument("--tta", action="store_true", help="test-time augmentation")
     args = parser.parse_args()
@@ -70,14 +66,12 @@ def main() -> None:
         samples[split], kinds = samples_of(args.data, split)
         strata |= kinds
     evaluations: dict[str, dict] = {}
-    found: dict[str, dict[str, np.ndarray]] = {}
     for name in args.model:
         model, processor = load(name)
         title = Path(name.partition("@")[0]).name
-        lists, found[title] = {}, {}
+        lists = {}
         for split in args.split:
-            lists[split], labels = evaluate(model, processor, samples[split], strata, **options)
-            found[title] |= labels
+            lists[split], _ = evaluate(model, processor, samples[split], strata, **options)
         settings = {k: getattr(processor, k) for k in ("threshold", "separation", "min_area", "diameter")}
         evaluations[title] = {
             "weights_sha256": weights_hash(name),
@@ -89,8 +83,6 @@ def main() -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(evaluations[title], indent=1) + "\n")
     print(table(evaluations))
-    if args.figure:
-        draw_comparison([s for split in samples.values() for s in split], strata, found, args.figure)
 
 
 if __name__ == "__main__":

@@ -116,19 +116,30 @@ def centre(sample: Sample, side: int) -> Sample:
     return Sample(sample.id, sample.image[window], sample.labels[window])
 
 
+def _range(text: str) -> tuple[float, float]:
+    least, greatest = map(float, text.split(":"))
+    return least, greatest
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", nargs="+", required=True, help="folders whose preprocessor_config.json is written")
     parser.add_argument("--data", default="data", help="folder of the packed folders, see train.data")
     parser.add_argument("--split", default="five_validation")
     parser.add_argument("--side", type=int, default=640, help="pixels: of larger images the centre")
-    parser.add_argument("--keep-range", action="store_true", help="of diameters, as the processor has it")
+    parser.add_argument(
+        "--ranges",
+        nargs="+",
+        type=_range,
+        default=RANGES,
+        metavar="LEAST:GREATEST",
+        help="of nuclear diameters at the network's scale, pixels, that are tried",
+    )
     args = parser.parse_args()
     samples = [centre(sample, args.side) for sample in samples_of(args.data, args.split)[0]]
     for folder in map(Path, args.weights):
         model, processor = load(folder)
-        ranges = ((processor.min_diameter, processor.max_diameter),) if args.keep_range else RANGES
-        report = fit(samples, partial(predicted, model, processor), processor, ranges)
+        report = fit(samples, partial(predicted, model, processor), processor, args.ranges)
         save_processor(processor, folder)
         (folder / "thresholds.json").write_text(json.dumps(report, indent=1) + "\n")
         print(f"{folder.name}: {report[0]}")

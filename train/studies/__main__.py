@@ -1,6 +1,6 @@
 """Run the studies on the validation list and write their tables.
 
-    python -m train.studies targets augmentation networks    small networks, some hours on two CPU cores
+    python -m train.studies targets augmentation networks laboratories    small networks, some hours on two CPU cores
     python -m train.studies scale tta                        the bundled weights, an hour
     python -m train.studies                                  only write docs/studies.md from what is there
 
@@ -10,7 +10,7 @@ Each run's figures go to `docs/studies/<study>/`; a run whose file is there is n
 import argparse
 from pathlib import Path
 
-from train.studies import inference
+from train.studies import inference, laboratories
 from train.studies.report import write
 from train.studies.schemes import SCHEMES
 from train.studies.small import run, save
@@ -63,6 +63,11 @@ def published(name: str, folder: Path) -> None:
         save(run(PUBLISHED, SCHEMES[PUBLISHED], [], seed, OUT / "targets") | {"name": name}, folder)
 
 
+def five() -> None:
+    """Small U-Nets on the Bowl alone and on all five laboratories."""
+    laboratories.run(SEEDS, OUT / "laboratories")
+
+
 def scale() -> None:
     """The bundled weights at other magnifications."""
     for weights in WEIGHTS:
@@ -75,7 +80,8 @@ def tta() -> None:
         inference.tta(weights, OUT / "tta")
 
 
-STUDIES = {"targets": targets, "augmentation": augmentation, "networks": networks, "scale": scale, "tta": tta}
+STUDIES = {"targets": targets, "augmentation": augmentation, "networks": networks, "laboratories": five}
+STUDIES |= {"scale": scale, "tta": tta}
 
 
 def main() -> None:

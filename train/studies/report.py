@@ -29,10 +29,6 @@ def table(folder: Path, ranked: bool = True) -> str:
     heads = [*COLUMNS, "Bowl mAP, colour", "Bowl mAP, other", *more]
     lines = ["| " + " | ".join(["run", "seeds", *heads]) + " |", "|---|---:" + "|---:" * len(heads) + "|"]
 
-    def cell(values: list[float]) -> str:
-        mean = sum(values) / len(values)
-        return f"{mean:.3f}" if len(values) == 1 else f"{mean:.3f} ({min(values):.3f} to {max(values):.3f})"
-
     def figures(records: list[dict]) -> list[list[float]]:
         whole = [[r["figures"]["all"][key] for r in records] for key in COLUMNS.values()]
         parts = [[r["figures"][part]["bowl_map"] for r in records] for part in ("colour", "other")]
@@ -42,8 +38,13 @@ def table(folder: Path, ranked: bool = True) -> str:
         return -sum(r["figures"]["all"]["bowl_map"] for r in records) / len(records)
 
     for name, records in sorted(runs.items(), key=lambda item: rank(item[1])) if ranked else runs.items():
-        lines.append("| " + " | ".join([name, str(len(records)), *map(cell, figures(records))]) + " |")
+        lines.append("| " + " | ".join([name, str(len(records)), *map(_with_range, figures(records))]) + " |")
     return "\n".join(lines)
+
+
+def _with_range(values: list[float]) -> str:
+    mean = sum(values) / len(values)
+    return f"{mean:.3f}" if len(values) == 1 else f"{mean:.3f} ({min(values):.3f} to {max(values):.3f})"
 
 
 def protocol96(folder: Path) -> str:
@@ -55,6 +56,20 @@ def protocol96(folder: Path) -> str:
         keys = ("nucleus_iou", "mean_iou", "dice", "nucleus_iou_pooled", "mean_iou_pooled")
         cells = [r["name"], f"{r['parameters']:,}", str(r["steps"]), f"{r['validation']['nucleus_iou']:.3f}"]
         lines.append("| " + " | ".join([*cells, *(f"{r['test'][key]:.3f}" for key in keys)]) + " |")
+    return "\n".join(lines)
+
+
+def laboratories(folder: Path) -> str:
+    """The runs of `train.studies.laboratories` as Markdown, the range of seeds where there are several."""
+    runs: dict[str, list[dict]] = {}
+    for file in sorted(folder.glob("*.json")):
+        record = json.loads(file.read_text())
+        runs.setdefault(record["name"], []).append(record["bowl_map"])
+    sets = list(next(iter(runs.values()))[0])
+    lines = ["| trained on | seeds | " + " | ".join(sets) + " |", "|---|---:" + "|---:" * len(sets) + "|"]
+    for name, records in runs.items():
+        cells = [_with_range([record[key] for record in records]) for key in sets]
+        lines.append("| " + " | ".join([name, str(len(records)), *cells]) + " |")
     return "\n".join(lines)
 
 
@@ -76,7 +91,7 @@ def write(out: Path) -> None:
     """Write the table of every study that has been run."""
     in_order = partial(table, ranked=False)
     makers: dict[str, Callable[[Path], str]] = {"protocol96": protocol96, "attempts": attempts}
-    makers |= {"scale": in_order, "tta": in_order}
+    makers |= {"scale": in_order, "tta": in_order, "laboratories": laboratories}
     folders = [folder for folder in sorted(out.iterdir()) if folder.is_dir()]
     blocks = {folder.name: makers.get(folder.name, table)(folder) for folder in folders}
     PAGE.write_text(

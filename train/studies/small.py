@@ -21,6 +21,7 @@ from nuclei_models.inference.tiling import predict_logits
 from nuclei_models.model.modeling_nuclei import NucleiPreTrainedModel
 from nuclei_models.training.dataset import TrainingCrops, collate
 from nuclei_models.training.likeness import modality
+from nuclei_models.training.measuring import known
 from nuclei_models.training.packed import load_packed
 from nuclei_models.training.samples import Sample
 from nuclei_models.training.trainer import Ema
@@ -67,9 +68,8 @@ def train_small(scheme: Scheme, overrides: list[str], seed: int) -> NucleiPreTra
     model, processor = experiment.build()
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-arg]
     samples = load_packed(experiment.data, read_split(experiment.train_split))
-    crops = SchemeCrops(
-        samples, processor, experiment.augment, args.max_steps * args.train_batch_size, seed, scheme=scheme
-    )
+    length = args.max_steps * args.train_batch_size
+    crops = SchemeCrops(samples, processor, experiment.augment, length, seed, experiment.shares, scheme=scheme)
     ema = Ema(experiment.ema_decay)
     own_loss = scheme.plain == list(scheme.names)  # the network's, over all its heads
 
@@ -120,7 +120,7 @@ def cross_fit(
     Returns:
         Figures image by image, and the two settings.
     """
-    results = [[judge(s.labels, decode(i, setting)) for setting in settings] for i, s in enumerate(samples)]
+    results = [[judge(*known(s, decode(i, setting))) for setting in settings] for i, s in enumerate(samples)]
     scores = np.array([[r["bowl_map"] + r["nucleus_iou"] for r in row] for row in results])
     best = [int(scores[1 - half :: 2].mean(0).argmax()) for half in (0, 1)]
     return [row[best[i % 2]] for i, row in enumerate(results)], [settings[b] for b in best]

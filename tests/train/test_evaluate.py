@@ -84,9 +84,9 @@ class TestBundledWeights:
         strata = {entry["name"]: entry["modality"] for entry, _, _ in examples}
         results = {entry["name"]: ImageResult.compare(truth, found.labels) for entry, truth, found in examples}
         figures = of_list(results, strata)
-        # .80 and .47 (U-Net), .80 and .46 (U-Net++) with the weights of 2026-11-26; pink histology: .57, .49
-        assert figures["nucleus_iou"] > 0.785 and figures["bowl_map"] > 0.45
-        assert min(f["nucleus_iou"] for f in figures["by_image"].values()) > 0.48
+        # .82 and .50 (both networks) with the weights trained on a GPU; the worst example: .65 (U-Net), .62 (U-Net++)
+        assert figures["nucleus_iou"] > 0.81 and figures["bowl_map"] > 0.48
+        assert min(f["nucleus_iou"] for f in figures["by_image"].values()) > 0.6
 
     def test_the_diameter_of_every_example_is_right_or_doubtful(self, examples):
         wrong = []

@@ -113,7 +113,7 @@ def test_the_values_in_every_file_are_those_of_skimage_on_the_saved_labels(shape
             if (ring := plane[around == p.label]).size:
                 expected["ring_intensity"] = ring.mean()
             for name, value in expected.items():
-                assert float(row[name]) == pytest.approx(value, rel=1e-5), name
+                assert float(row[name]) == pytest.approx(value, rel=1e-5, abs=1e-6), name
 
 
 @settings(max_examples=25, deadline=None)

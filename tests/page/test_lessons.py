@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+import time
 import sys
 import zipfile
 from pathlib import Path
@@ -195,9 +196,8 @@ def test_the_process_stops_at_a_word(monkeypatch):
     said = io.StringIO()
 
     def train(*_, **__):
-        import time
-
-        time.sleep(30)
+        for _ in range(3000):  # the word interrupts between two short naps, not within a long one
+            time.sleep(0.01)
 
     assert lesson_process.main(["in", "out", "m", "1"], io.StringIO("stop\n"), said, train) == 1
     assert json.loads(said.getvalue()) == {"error": "Stopped before there was a result."}

@@ -17,6 +17,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from nuclei_models.analysis.metrics import bowl_map, count_mask, iou_matrix
+from nuclei_models.inference.bundled import TITLES, key_of
 from nuclei_models.inference.loading import load
 from nuclei_models.inference.segmentation import segment
 from nuclei_models.model.intensity import to_rgb
@@ -103,7 +104,9 @@ def main() -> None:
     found: dict[str, dict[str, np.ndarray]] = {}
     for folder in args.weights:
         model, processor = load(folder)
-        found[folder.name] = {s.id: segment(s.image, model, processor).labels for s in samples}
+        found[TITLES[key_of(model.config.model_type)]] = {
+            s.id: segment(s.image, model, processor).labels for s in samples
+        }
     draw_comparison(samples, strata, found, args.out)
 
 

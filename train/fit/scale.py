@@ -11,6 +11,7 @@ written to `diameter.json` beside the weights.
 
 import argparse
 import json
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -82,9 +83,9 @@ def drawn(split: str, most: int, rng: np.random.Generator) -> list[str]:
     return [ids[k] for ids in by_laboratory.values() for k in rng.permutation(len(ids))[:most]]
 
 
-def found(sample: Sample, scale: float, network: Network) -> tuple[float, Diameter] | None:
-    """The true median diameter of an image rescaled by `scale`, and what the search says of it; `None` where the image
-    has no nuclei or they leave the range that is tried."""
+def tried(sample: Sample, scale: float) -> tuple[float, np.ndarray] | None:
+    """The true median diameter of an image rescaled by `scale`, and that image, normalised; `None` where it has no
+    nuclei or they leave the range that is tried."""
     crops = Crops(sample)
     side = int(MOST_PIXELS**0.5 / max(scale, 1e-6))
     top, left = (max(n - side, 0) // 2 for n in crops.labels.shape)
@@ -95,7 +96,15 @@ def found(sample: Sample, scale: float, network: Network) -> tuple[float, Diamet
     if scale != 1 and not LEAST_DIAMETER <= true <= LARGEST_DIAMETER:
         return None
     image = rescaled(crops.rgb[window].astype(np.float32), scale)
-    normalised = normalise(image, *intensity_range(image))
+    return true, normalise(image, *intensity_range(image))
+
+
+def found(sample: Sample, scale: float, network: Network) -> tuple[float, Diameter] | None:
+    """The true diameter, and what the search says of it; `None` as in `tried`."""
+    known = tried(sample, scale)
+    if known is None:
+        return None
+    true, normalised = known
     run = partial(predict_logits, network.model.eval())
     return true, find_diameter(normalised.__getitem__, normalised.shape[:2], run, network.processor)[0]
 
@@ -116,12 +125,21 @@ def figures(pairs: list[tuple[float, Diameter]]) -> dict[str, float]:
     }
 
 
-def judge(split: str, data: str, network: Network, scales: tuple[float, ...] = SCALES) -> dict[str, dict]:
-    """The figures of a list, of each laboratory at its own scale, and of all at each scale."""
+def judge(
+    split: str,
+    data: str,
+    search: Callable[[Sample, float], tuple[float, Diameter] | None],
+    scales: tuple[float, ...] = SCALES,
+) -> dict[str, dict]:
+    """The figures of a list, of each laboratory at its own scale, and of all at each scale.
+
+    Args:
+        search: As `found`, of an image and a scale.
+    """
     pairs: dict[str, list] = {}
     for sample in tqdm(load_packed(data, read_split(split)), desc=split, unit="image"):
         for scale in scales:
-            result = found(sample, scale, network)
+            result = search(sample, scale)
             if result is not None:
                 kinds = [f"x{scale:g}"] + ([laboratory(sample.id)] if scale == 1 else [])
                 for kind in kinds:
@@ -144,7 +162,8 @@ def main() -> None:
     if not args.judge:
         fit_weights(args)
     for folder in map(Path, args.weights):
-        report = judge(args.validation, args.data, load_network(str(folder)), tuple(args.scales))
+        search = partial(found, network=load_network(str(folder)))
+        report = judge(args.validation, args.data, search, tuple(args.scales))
         (folder / "diameter.json").write_text(json.dumps(report, indent=1) + "\n")
         print(json.dumps(report, indent=1))
 

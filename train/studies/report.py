@@ -73,6 +73,18 @@ def laboratories(folder: Path) -> str:
     return "\n".join(lines)
 
 
+def diameters(folder: Path) -> str:
+    """The records of `train.studies.diameters` as Markdown: a column for each list or scale."""
+    records = [json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))]
+    kinds = [kind for kind in records[0]["figures"] if all(kind in r["figures"] for r in records)]
+    lines = ["| the diameter is found by | " + " | ".join(kinds) + " |", "|---" + "|---:" * len(kinds) + "|"]
+    for record in records:
+        rows = [record["figures"][kind] for kind in kinds]
+        cells = [f"{row['within_1.5']:.0%} / {row['off_by_2']:.0%}" for row in rows]
+        lines.append("| " + " | ".join([record["name"], *cells]) + " |")
+    return "\n".join(lines)
+
+
 def attempts(folder: Path) -> str:
     """The records of `train.studies.attempts` as Markdown."""
     lines: list[str] = []
@@ -91,7 +103,7 @@ def write(out: Path) -> None:
     """Write the table of every study that has been run."""
     in_order = partial(table, ranked=False)
     makers: dict[str, Callable[[Path], str]] = {"protocol96": protocol96, "attempts": attempts}
-    makers |= {"scale": in_order, "tta": in_order, "laboratories": laboratories}
+    makers |= {"scale": in_order, "tta": in_order, "laboratories": laboratories, "diameters": diameters}
     folders = [folder for folder in sorted(out.iterdir()) if folder.is_dir()]
     blocks = {folder.name: makers.get(folder.name, table)(folder) for folder in folders}
     PAGE.write_text(

@@ -3,8 +3,8 @@
 import io
 import json
 import shutil
-import time
 import sys
+import time
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace

@@ -35,7 +35,9 @@ def run(folder: Path, data: str = "data") -> None:
     path = "weights/unet-nuclei/preprocessor_config.json"
     saved = json.loads(subprocess.run(["git", "show", f"{BEFORE}:{path}"], capture_output=True, check=True).stdout)
     today = NucleiImageProcessor.from_pretrained(Path(path).parent)
-    before = NucleiImageProcessor(channel_names=today.channel_names, diameter_estimator=saved["diameter_estimator"])
+    before = NucleiImageProcessor(
+        channel_names=list(today.channel_names), diameter_estimator=saved["diameter_estimator"]
+    )
     pictures = {"the picture alone, version 0.1": before, "the picture alone": today}
     found = {name: judge(SPLIT, data, partial(alone, processor=p), SCALES) for name, p in pictures.items()}
     for key, title in TITLES.items():

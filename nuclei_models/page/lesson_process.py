@@ -7,6 +7,7 @@ in, or when the page that began it is gone, and keeps the best so far.
 import _thread
 import json
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -25,6 +26,9 @@ def main(arguments: list[str], lines: TextIO, said: TextIO, train: Callable[...,
         train: In place of `nuclei_models.training.train`.
     """
     folder, out, model, minutes = arguments
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell that starts the page in the background ignores it
     if hasattr(os, "nice"):
         os.nice(LOWEST)
 

@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+import signal
 import sys
 import time
 import zipfile
@@ -191,7 +192,15 @@ def test_the_process_says_how_it_goes_in_lines(monkeypatch):
     }
 
 
-def test_the_process_stops_at_a_word(monkeypatch):
+@pytest.fixture
+def interrupts_ignored():
+    """As where a shell started the page in the background."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_the_process_stops_at_a_word(interrupts_ignored, monkeypatch):
     monkeypatch.setattr(lesson_process.os, "nice", lambda _: 0)
     said = io.StringIO()
 

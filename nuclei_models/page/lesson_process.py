@@ -26,9 +26,8 @@ def main(arguments: list[str], lines: TextIO, said: TextIO, train: Callable[...,
         train: In place of `nuclei_models.training.train`.
     """
     folder, out, model, minutes = arguments
-    signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # a shell that starts the page in the background ignores it
+    # a shell that starts the page in the background has it ignore interrupts, and so would this process
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if hasattr(os, "nice"):
         os.nice(LOWEST)
 

@@ -14,7 +14,7 @@ from nuclei_models.page.layout import build, launch
 from nuclei_models.page.lessons import Lessons
 from nuclei_models.page.networks import Networks
 from tests.page.test_lessons import STUB
-from tests.support.browser import TIMEOUT, open_page, run, upload
+from tests.support.browser import open_page, run, upload
 from tests.support.page import as_type, blobs, save_networks
 
 
@@ -30,10 +30,7 @@ def url(tmp_path) -> Iterator[str]:
 
 
 def test_the_teaching_set_is_trained_stopped_and_compared(chromium, url, tmp_path: Path):
-    page = chromium.new_page(viewport=WIDE)
-    page.set_default_timeout(TIMEOUT)
-    page.on("pageerror", lambda error: pytest.fail(str(error)))
-    page.goto(url)
+    page = open_page(chromium, url, viewport=WIDE)
     path = tmp_path / "cells.tif"
     tifffile.imwrite(path, as_type(blobs(64, 64), np.uint16))
     upload(page, path)

@@ -111,7 +111,7 @@ def segment(
     min_roundness: Annotated[
         float | None, _option("Leave out less round ones; 1 is a disc, 4 pi area / perimeter².", KEPT, "0..1")
     ] = None,
-    min_confidence: Annotated[float | None, _option("Leave out less sure ones.", KEPT, "0..1")] = None,
+    min_confidence: Annotated[float | None, _option("Leave out less sure ones; 0 keeps all.", KEPT, "0..1")] = None,
     ring: Annotated[
         float, _option("Measure a ring around each nucleus, too, this wide.", NUMBERS, "PIXELS", min=0)
     ] = 0,

@@ -123,6 +123,7 @@ def of_model(network: Network) -> dict[str, Any]:
         "nuclear_diameter_px": processor.diameter,
         "estimates_the_diameter": processor.diameter is None and processor.diameter_estimator is not None,
         "tells_the_confidence": processor.confidence_model is not None,
+        "least_confidence": processor.least_confidence,
         "runs_on": network.device,
         "weights_sha256": network.sha256,
     }

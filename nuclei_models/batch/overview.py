@@ -58,7 +58,7 @@ def overview(
     facts: dict[str, Mapping[str, object]] = {
         "Last run": {"date": datetime.now().astimezone().isoformat(timespec="seconds"), "command": command},
         f"{network.title}, settings {this}: {counts[this]} images": network_facts(
-            network, cut, settings.diameter, settings.tta, settings.level
+            network, cut, settings.least_confidence, settings.diameter, settings.tta, settings.level
         )
         | {f"{axis}, from 0": "automatic" if n is None else n for axis, n in _plane(settings).items()}
         | _kept(settings),

@@ -11,7 +11,13 @@ from .network import Network
 FILE = "levels.json"  # beside the weights
 
 
-SETTINGS = ("threshold", "separation", "min_area", "distance_sigma")  # of the processor, fitted for the whole network
+SETTINGS = (
+    "threshold",
+    "separation",
+    "min_area",
+    "distance_sigma",
+    "least_confidence",
+)  # of the processor, fitted for the whole network
 
 
 @dataclass(frozen=True)

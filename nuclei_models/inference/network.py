@@ -91,7 +91,8 @@ class Network:
     ) -> Segmentation:
         """`segmentation.segment` by these settings, on the network of their level."""
         maps = self.predict(image, settings, pixel_size, progress)
-        return Segmentation(self.processor.instances(maps, **cut.for_processor()), maps)
+        found = self.processor.instances(maps, **cut.for_processor(), least_confidence=cut.least_confidence)
+        return Segmentation(found, maps)
 
 
 def load_network(source: str, key: str | None = None, device: str | None = None) -> Network:

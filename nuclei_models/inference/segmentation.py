@@ -63,6 +63,7 @@ def segment(
     threshold: float | None = None,
     separation: float | None = None,
     min_area: float | None = None,
+    least_confidence: float | None = None,
     diameter: float | None = None,
     pixel_size: tuple[float, float] | None = None,
     tta: bool = False,
@@ -78,6 +79,8 @@ def segment(
         processor: The one saved with the model.
         threshold, separation, min_area: See `find_instances`; `None` takes the settings fitted and saved with the
             weights, of which the minimum area goes with the nuclei's size.
+        least_confidence: Nuclei of a lower confidence are dropped, see `NucleiImageProcessor.sure_enough`; `None` takes
+            the setting fitted and saved with the weights, 0 keeps all.
         diameter, pixel_size, tta, tile, progress, precision: See `predict`.
 
     Raises:
@@ -85,7 +88,8 @@ def segment(
     """
     check_pair(model, processor)
     nothing = np.zeros((1, 1), np.float32)
-    processor.instances(Maps(nothing, nothing), threshold, separation, min_area)  # refused before the network works
+    settings = threshold, separation, min_area, least_confidence
+    processor.instances(Maps(nothing, nothing), *settings)  # refused before the network works
     maps = predict(
         image,
         model,
@@ -97,7 +101,7 @@ def segment(
         progress=progress,
         precision=precision,
     )
-    return Segmentation(processor.instances(maps, threshold, separation, min_area), maps)
+    return Segmentation(processor.instances(maps, *settings), maps)
 
 
 def predict(

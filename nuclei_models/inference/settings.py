@@ -41,12 +41,14 @@ class Cut:
         threshold: Probability above which a pixel is nucleus, 0 .. 1.
         separation: Higher cuts touching nuclei apart more, 0 .. 1.
         min_area: Smaller nuclei are dropped, pixels of the image. The fitted one is in proportion to the nuclei.
+        least_confidence: Less sure nuclei are dropped, 0 .. 1; see `NucleiImageProcessor.sure_enough`.
     """
 
     threshold: float | None = None
     separation: float | None = None
     min_area: float | None = None
+    least_confidence: float | None = None
 
     def for_processor(self) -> dict[str, float | None]:
-        """These as keyword arguments of `NucleiImageProcessor.instances` and `cut_values`."""
+        """These as keyword arguments of `NucleiImageProcessor.cut` and `cut_values`."""
         return {"threshold": self.threshold, "separation": self.separation, "min_area": self.min_area}

@@ -27,7 +27,7 @@ MAX = "max"  # of the Z planes
 class Settings(RunSettings, Cut):
     """What a run is to do with every image: `RunSettings` and a `Cut` with the model pinned, the plane, and the files.
 
-    The threshold and the separation are those that are applied, never `None`.
+    Threshold, separation and least confidence are those that are applied, never `None`.
 
     Attributes:
         model: Folder, name of a bundled network, or "owner/name@commit" on the Hub.
@@ -50,6 +50,7 @@ class Settings(RunSettings, Cut):
     processor_sha256: str
     threshold: float = field()
     separation: float = field()
+    least_confidence: float = field(default=0.0)
     series: int | None = None
     z: int | str | None = None
     t: int | str | None = None
@@ -157,12 +158,15 @@ def settings_for(
     threshold: float | None = None,
     separation: float | None = None,
     min_area: float | None = None,
+    least_confidence: float | None = None,
     **options: Any,
 ) -> Settings:
     """Settings with the model pinned and what isn't given taken from its processor.
 
     Args:
         model: As for `load`.
+        least_confidence: By default the processor's, or the filters' `min_confidence` where that is lower: who asks for
+            less sure nuclei gets them.
         options: Of `Settings`.
 
     Raises:
@@ -174,10 +178,12 @@ def settings_for(
     if level is not None and level not in network.levels:
         known = f"one of {network.levels}" if network.levels else "none: it can't be pruned"
         raise ValueError(f"level={level}: {network.title} from {network.source} has {known}.")
-    processor = network.processor
+    processor, asked = network.processor, options.get("filters", Filters()).min_confidence
+    if least_confidence is None and asked is not None:
+        least_confidence = min(asked, processor.least_confidence)
     nothing = np.zeros((1, 1), np.float32)
     # as the next two lines, raises for a setting out of range
-    processor.instances(Maps(nothing, nothing), threshold, separation, min_area)
+    processor.instances(Maps(nothing, nothing), threshold, separation, min_area, least_confidence)
     processor.scale_for(options.get("diameter"))
     choose(options.get("precision", RunSettings.precision), network.model.device)
     if options.get("linked") and options.get("z") != ALL:
@@ -188,7 +194,7 @@ def settings_for(
         raise ValueError(f"regions={regions}: there is no such file or folder.")
     if options.get("decimal", ".") not in (".", ","):
         raise ValueError(f"decimal={options['decimal']!r}: expected '.' or ','.")
-    if options.get("filters", Filters()).min_confidence is not None and processor.confidence_model is None:
+    if asked is not None and processor.confidence_model is None:
         raise ValueError(
             f"A confidence was asked for, and none was fitted for the weights of {network.source}: leave it out, or "
             f"fit it with train.fit.confidence."
@@ -201,5 +207,6 @@ def settings_for(
         threshold=processor.threshold if threshold is None else threshold,
         separation=processor.separation if separation is None else separation,
         min_area=min_area,
+        least_confidence=processor.least_applied(least_confidence),
         **options,
     )

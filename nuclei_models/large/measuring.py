@@ -3,7 +3,7 @@
 A nucleus over the edge of blocks is measured in each; what they find of it adds up (`model/regions.py`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,25 +47,72 @@ class Measured:
     labels: np.ndarray
 
 
+@dataclass(frozen=True)
+class _Block:
+    """A block's labels, with as much around them as its measurements depend on.
+
+    Attributes:
+        own, near: The block and what is read, as windows of the image; `inside` is the block in what is read.
+        labels: (h, w), int64, of what is read.
+        reach: See `reach_of`.
+    """
+
+    own: Window
+    near: Window
+    inside: Window
+    labels: np.ndarray
+    reach: int
+    size: tuple[int, int]
+
+    @classmethod
+    def of(cls, work: Workplace, number: int, least: int = 0) -> "_Block":
+        own, size = work.plan.grid.window(number), work.plan.shape
+        reach = reach_of(pixel_area(size, work.plan.seen))
+        near = reached(own, size, max(HALO, reach, least) + 1)
+        rows, cols = (slice(o.start - n.start, o.stop - n.start) for o, n in zip(own, near, strict=True))
+        labels = np.asarray(open_labels(work.folder)[near]).astype(np.int64)
+        return cls(own, near, (rows, cols), labels, reach, size)
+
+    @property
+    def shape(self) -> Sums:
+        return shape_sums(self.labels, self.inside, (self.near[0].start, self.near[1].start), self.size)
+
+    def said(self, work: Workplace) -> Iterable[Sums]:
+        """What the network said of the nuclei."""
+        return map_sums(self.labels, *work.read_maps(self.near), self.reach, self.inside)
+
+
 def measure_block(job: MeasureJob) -> Measured:
     """Measure what lies in a block. Raises ImageError where the image can't be read there."""
     work = workplace(job.folder, job.key)
-    own, size, ring = work.plan.grid.window(job.block), work.plan.shape, work.plan.settings.ring
-    reach = reach_of(pixel_area(size, work.plan.seen))
-    near = reached(own, size, max(HALO, reach, int(np.ceil(ring))) + 1)
-    inside: Window = tuple(slice(o.start - n.start, o.stop - n.start) for o, n in zip(own, near, strict=True))  # type: ignore[assignment]
-    labels = np.asarray(open_labels(work.folder)[near]).astype(np.int64)
+    ring = work.plan.settings.ring
+    block = _Block.of(work, job.block, int(np.ceil(ring)))
+    own, near, inside, labels = block.own, block.near, block.inside, block.labels
     pixels = work.source.read(*near)
     planes = planes_of(pixels, {name: source.read(*near) for name, source in work.others.items()})
-    sums = [shape_sums(labels, inside, (near[0].start, near[1].start), size)]
-    sums += intensity_sums(labels, planes, ring, inside)
+    sums = [block.shape, *intensity_sums(labels, planes, ring, inside)]
     if work.network.processor.confidence_model is not None:
-        sums += map_sums(labels, *work.read_maps(near), reach, inside)
+        sums += block.said(work)
     ours = {name: plane[inside] for name, plane in planes.items()}
-    background = background_sample(labels[inside], ours, size, (own[0].start, own[1].start))
+    background = background_sample(labels[inside], ours, work.plan.shape, (own[0].start, own[1].start))
     grid = tuple(slice(-o.start % shown_step(work.plan), None, shown_step(work.plan)) for o in own)
     seen = pixels[inside][grid].copy(), labels[inside][grid].copy()  # not views, which would hold the whole block
     return Measured(job.block, sums, background, *seen)
+
+
+def sure_block(job: MeasureJob) -> list[Sums]:
+    """What the confidence in the nuclei that lie in a block is computed from."""
+    work = workplace(job.folder, job.key)
+    block = _Block.of(work, job.block)
+    return [block.shape, *block.said(work)]
+
+
+def confidence_of(work: Workplace, sums: Mapping[str, np.ndarray]) -> np.ndarray | None:
+    """How sure one can be of each nucleus, (n,), from the sums over the whole image; `None` where it wasn't fitted."""
+    model: Mapping | None = work.network.processor.confidence_model
+    if model is None:
+        return None
+    return confidence(model["alone"], features(sums, pixel_area(work.plan.shape, work.plan.seen)))
 
 
 def table_of(work: Workplace, found: list[Measured], n: int) -> Table:
@@ -77,9 +124,9 @@ def table_of(work: Workplace, found: list[Measured], n: int) -> Table:
     sums = join((s for one in found for s in one.sums), n)
     background = background_of([one.background for one in found])
     table = columns(sums, list(background), background, work.source.pixel_size)
-    model: Mapping | None = work.network.processor.confidence_model
-    if model is not None:
-        table["confidence"] = confidence(model["alone"], features(sums, pixel_area(work.plan.shape, work.plan.seen)))
+    sure = confidence_of(work, sums)
+    if sure is not None:
+        table["confidence"] = sure
     return table
 
 

@@ -41,6 +41,18 @@ def number_nuclei(work: Workplace, names: list[str]) -> Numbering:
     return Numbering({name: int(at) for name, at in zip(names, starts, strict=False)}, total[kept])
 
 
+def keep_numbers(work: Workplace, numbering: Numbering, kept: np.ndarray) -> Numbering:
+    """Number those nuclei anew that are kept, in the same order, and save the numbers.
+
+    Args:
+        kept: (n,), bool, of nucleus 1, 2, .. n.
+    """
+    number = np.where(np.concatenate([[False], kept]), np.concatenate([[0], np.cumsum(kept)]), 0).astype(np.uint32)
+    path = work.folder / NUMBERS
+    write_whole(path, number[np.fromfile(path, np.uint32)].tobytes())
+    return Numbering(numbering.offsets, numbering.areas[kept])
+
+
 def numbers_of(work: Workplace, offset: int, count: int) -> np.ndarray:
     """The numbers of nuclei saved under one name, with a 0 before them for the background: (count + 1,), uint32."""
     numbers = np.fromfile(work.folder / NUMBERS, np.uint32, count, offset=4 * offset)

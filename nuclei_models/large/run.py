@@ -26,16 +26,17 @@ from ..jobs.regions import region_facts
 from ..jobs.settings import MAX, Settings, network_of
 from ..jobs.stamps import stamp, work_folder
 from ..model.image_processing_nuclei import pixel_area
+from ..model.regions import join as join_sums
 from ..output.display import to_display
 from ..output.export import Outline, coloured_png, png
 from ..output.files import KINDS
 from ..output.overlay import draw_overlay, thumbnail
 from . import sinks
 from .maps import MapsJob, make_maps
-from .measuring import MeasureJob, boxes_of, measure_block, shown, shown_step, table_of
+from .measuring import MeasureJob, boxes_of, confidence_of, measure_block, shown, shown_step, sure_block, table_of
 from .memory import block_size, by_default
 from .nuclei import find_nuclei, find_nuclei_of_cell
-from .numbering import Numbering, number_nuclei
+from .numbering import Numbering, keep_numbers, number_nuclei
 from .parts import EdgesJob, Work, find_edges, join, share_out
 from .statistics import streamed_diameter, streamed_range
 from .workplace import Plan, Workplace, plan_key, read_plan, workplace
@@ -206,10 +207,11 @@ class Run:
 
     def measured(self, numbering: Numbering, work: Work, name: str) -> Result:
         """Write the label image and measure it; nuclei that the filters don't let through leave it."""
-        at, n = (str(self.folder), self.key), len(numbering.areas)
         folder, size, side = self.folder / sinks.LABELS, self.grid.shape, self.grid.side
         sinks.make_labels(folder, size, side, self.source.pixel_size, f"{name} nuclei")
         self._all("labels", sinks.write_labels, labels_jobs(self.work, numbering, work))
+        numbering = self._sure_enough(numbering, work)
+        at, n = (str(self.folder), self.key), len(numbering.areas)
         found = self._all("measurements", measure_block, [MeasureJob(*at, b) for b in range(len(self.grid))])
         table, boxes = table_of(self.work, found, n), boxes_of(self.work, found, n)
         places = self._count_in_regions(table)
@@ -221,6 +223,20 @@ class Run:
             self._all("labels that are kept", sinks.write_labels, jobs)
         pixels, labels = shown(self.work, found, lambda x: number[x])
         return Result(renumbered(table, kept), boxes[kept], left_out, pixels, labels, places)
+
+    def _sure_enough(self, numbering: Numbering, work: Work) -> Numbering:
+        """Drop the nuclei that are less sure than the settings have it, as `NucleiImageProcessor.sure_enough` does."""
+        least, at = self.work.plan.settings.least_confidence, (str(self.folder), self.key)
+        if not least or self.work.network.processor.confidence_model is None:
+            return numbering
+        found = self._all("confidence", sure_block, [MeasureJob(*at, b) for b in range(len(self.grid))])
+        sure = confidence_of(self.work, join_sums((s for sums in found for s in sums), len(numbering.areas)))
+        kept = np.ones(0, bool) if sure is None else sure >= least
+        if kept.all():
+            return numbering
+        numbering = keep_numbers(self.work, numbering, kept)
+        self._all("labels that are sure", sinks.write_labels, labels_jobs(self.work, numbering, work))
+        return numbering
 
     def _count_in_regions(self, table: Table) -> Places | None:
         """Add the column of regions to a table, where somebody asked for them."""

@@ -17,7 +17,7 @@ from transformers.processing_utils import Unpack
 from .collation import collate
 from .confidence import AGREEMENT, agreement, confidence, measured
 from .diameter import scale_features
-from .instances import find_instances
+from .instances import find_instances, keep
 from .intensity import intensity_range, normalise, pixels_of, to_channels
 from .losses import class_count
 from .maps import Maps, pixel_area, resize, smooth
@@ -59,6 +59,7 @@ class NucleiImageProcessor(PilBackend):
     separation = 0.5
     min_area = 0.0
     confidence_model = None
+    least_confidence = 0.0
 
     def __init__(self, **kwargs: Unpack[NucleiImageProcessorKwargs]):
         super().__init__(**kwargs)
@@ -151,7 +152,7 @@ class NucleiImageProcessor(PilBackend):
             raise ValueError("This processor has no look_estimator: fit one with train.fit.scale.")
         maps = self.maps(logits)
         assumed = diameter * self.scale_for(diameter)
-        features = look_features(seen, maps.probability, maps.distance, self.instances(maps), assumed)
+        features = look_features(seen, maps.probability, maps.distance, self.cut(maps), assumed)
         ratio = perceive(features, self.look_estimator)
         return ratio._replace(log2=ratio.log2 + float(np.log2(diameter)))
 
@@ -231,10 +232,48 @@ class NucleiImageProcessor(PilBackend):
         threshold: float | None = None,
         separation: float | None = None,
         min_area: float | None = None,
+        least_confidence: float | None = None,
     ) -> np.ndarray:
-        """Maps -> label image (H, W) int32, see `find_instances` and `cut_values`."""
+        """Maps -> label image (H, W) int32: `cut`, then `sure_enough`."""
+        self.least_applied(least_confidence)  # refused before the work
+        return self.sure_enough(maps, self.cut(maps, threshold, separation, min_area), least_confidence)
+
+    def cut(
+        self,
+        maps: Maps,
+        threshold: float | None = None,
+        separation: float | None = None,
+        min_area: float | None = None,
+    ) -> np.ndarray:
+        """Maps -> label image (H, W) int32 of all that may be nuclei, see `find_instances` and `cut_values`."""
         settings = self.cut_values(maps.pixel_area, threshold, separation, min_area)
         return find_instances(maps.probability, maps.distance, *settings)
+
+    def sure_enough(self, maps: Maps, labels: np.ndarray, least_confidence: float | None = None) -> np.ndarray:
+        """Drop the nuclei that are more likely wrong than is good for the whole.
+
+        Args:
+            maps, labels: See `confidence`.
+            least_confidence: Nuclei of a lower confidence are dropped, 0 .. 1; `None` takes the setting saved with the
+                weights. Where no confidence was fitted, all are kept.
+
+        Returns:
+            (H, W), int32: the others, numbered 1 .. n in the same order.
+        """
+        least = self.least_applied(least_confidence)
+        sure = self.confidence(maps, labels) if least else None
+        return labels if sure is None else keep(labels, np.concatenate([[False], sure >= least]))
+
+    def least_applied(self, least_confidence: float | None = None) -> float:
+        """The confidence below which nuclei are dropped: what is given, else the setting saved with the weights.
+
+        Raises:
+            ValueError: It is out of range.
+        """
+        least = self.least_confidence if least_confidence is None else least_confidence
+        if not isinstance(least, int | float | np.number) or not 0 <= least <= 1:
+            raise ValueError(f"least_confidence={least!r}: expected a number from 0 to 1.")
+        return float(least)
 
     def confidence(
         self, maps: Maps, labels: np.ndarray, other: np.ndarray | None = None, shape: Sums | None = None

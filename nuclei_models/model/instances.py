@@ -99,10 +99,14 @@ def fill_holes(labels: np.ndarray, mask: np.ndarray) -> np.ndarray:
 def drop_small(labels: np.ndarray, min_area: float) -> np.ndarray:
     """Remove labels of fewer than `min_area` pixels and number the rest 1 .. n. (H, W) int32 to the same."""
     area = np.bincount(labels.ravel())
-    keep = area >= max(min_area, 1)
-    keep[0] = False
-    number = np.where(keep, np.cumsum(keep), 0).astype(np.int32)
-    return np.take(number, labels)
+    kept = area >= max(min_area, 1)
+    kept[0] = False
+    return keep(labels, kept)
+
+
+def keep(labels: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Remove the labels that `kept` (bool, by label, the background first) doesn't name, and number the rest 1 .. n."""
+    return np.take(np.where(kept, np.cumsum(kept), 0).astype(np.int32), labels)
 
 
 def _strips(parts: list[Part]) -> Iterator[list[Part]]:

@@ -26,6 +26,7 @@ class NucleiImageProcessorKwargs(ImagesKwargs, total=False):
     min_area (`float`): Likewise, but pixels at the network's scale, and so in proportion to the nuclei.
     confidence_model (`dict`, *optional*): Weights of the confidence in each nucleus, see `confidence.py`, fitted on
         validation; "alone" for one network, and "agreement" where a second one was run.
+    least_confidence (`float`): Nuclei of a lower confidence are dropped; 0 keeps all. Fitted on validation.
     """
 
     low_percentile: float | int
@@ -42,6 +43,7 @@ class NucleiImageProcessorKwargs(ImagesKwargs, total=False):
     separation: float | int
     min_area: float | int
     confidence_model: dict | None
+    least_confidence: float | int
 
 
 # settings of what an image becomes
@@ -58,7 +60,15 @@ OF_THE_IMAGE = (
     "image_std",
 )
 # settings of what follows the network
-OF_THE_ANSWER = ("distance_sigma", "threshold", "separation", "min_area", "confidence_model", "look_estimator")
+OF_THE_ANSWER = (
+    "distance_sigma",
+    "threshold",
+    "separation",
+    "min_area",
+    "confidence_model",
+    "least_confidence",
+    "look_estimator",
+)
 # transformers' settings of steps that this processor does in its own way -> the one value that they have here
 FIXED: dict[str, tuple] = {
     "do_normalize": (True, None),

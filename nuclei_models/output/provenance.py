@@ -13,6 +13,7 @@ PACKAGES = ("torch", "transformers", "numpy", "scipy", "scikit-image", "tifffile
 def network_facts(
     network: Network,
     cut: tuple[float, float, float | None],
+    least_confidence: float,
     diameter: float | None,
     tta: bool,
     level: int | None,
@@ -21,6 +22,7 @@ def network_facts(
 
     Args:
         cut: Threshold, separation and minimum area as they are applied; `None` is the fitted minimum area.
+        least_confidence: As it is applied.
         diameter, tta, level: As given.
     """
     own = f"{network.processor.min_area:g} as the network sees the image, rescaled to nuclei of its size"
@@ -31,6 +33,7 @@ def network_facts(
         "probability threshold": cut[0],
         "separation": cut[1],
         "minimum area, pixels": own if cut[2] is None else f"{cut[2]:.4g}",
+        "least confidence": least_confidence if network.processor.confidence_model else "none was fitted",
         "nuclear diameter given, pixels": diameter or "automatic",
         "test-time augmentation": "yes" if tta else "no",
     }

@@ -62,7 +62,8 @@ def make_readme(analysis: Analysis, networks: Networks, cut: Cut) -> bytes:
 def _network_facts(analysis: Analysis, network: Network, cut: Cut) -> dict[str, object]:
     settings = analysis.settings
     applied = analysis.cut_values(network.key, cut)
-    facts = provenance.network_facts(network, applied, settings.diameter, settings.tta, settings.level)
+    least = network.processor.least_applied(cut.least_confidence)
+    facts = provenance.network_facts(network, applied, least, settings.diameter, settings.tta, settings.level)
     facts["nuclear diameter assumed, pixels"] = analysis.diameters.get(network.key)
     given = analysis.run_pixel_size
     facts["pixel size given as evidence for it (y, x), micrometres"] = given and f"{given[0]:g}, {given[1]:g}"

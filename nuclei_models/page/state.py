@@ -156,14 +156,16 @@ class Analysis:
         threshold, separation, min_area = self.cut_values(network, cut)
 
         def cut_with(area: float) -> np.ndarray:
-            return processor.instances(self.maps[network], threshold, separation, area)
+            return processor.cut(self.maps[network], threshold, separation, area)
 
         def make() -> np.ndarray:
             before, _ = self._last.get(f"labels {network}", ((), None))
             if before[:2] != (threshold, separation):
-                return cut_with(min_area)
-            # the minimum area alone has changed: dropping the small from all gives the same, and spares the watershed
-            return drop_small(self.remember(f"all {network}", (threshold, separation), lambda: cut_with(0)), min_area)
+                found = cut_with(min_area)
+            else:  # the minimum area alone has changed: dropping the small gives the same, and spares the watershed
+                found = self.remember(f"all {network}", (threshold, separation), lambda: cut_with(0))
+                found = drop_small(found, min_area)
+            return processor.sure_enough(self.maps[network], found, cut.least_confidence)
 
         return self.remember(f"labels {network}", (threshold, separation, min_area), make)
 

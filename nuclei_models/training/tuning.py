@@ -176,8 +176,8 @@ class Tuning:
             maps = predict_all(model, made.fitted, held)
         if made.fitted is not scaled:
             measured[FITTED] = cut_all(made.fitted, held, maps)
-        found = measured.get(FITTED, measured[TRAINED])
-        return made, measured, judge([found[s.id].labels for s in held], maps, held)
+        all_found = [made.fitted.cut(m) for m in maps]  # with those that would be dropped for their confidence
+        return made, measured, judge(all_found, maps, held)
 
     def on_all(self) -> bool:
         """After cross-validation: train on all images, as many steps as on the parts. -> whether that was done."""

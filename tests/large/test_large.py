@@ -107,8 +107,9 @@ class TestTheResults:
     @pytest.mark.parametrize("diameter", [24.0, 50.0, 13.0])
     def test_are_those_in_memory_for_every_block(self, cells, model, tmp_path, diameter):
         pixels, network = read(cells).pixels, network_for(str(model))
-        expected = segment(pixels, network.model, network.processor, diameter=diameter).labels
-        assert expected.max() > 50
+        found = segment(pixels, network.model, network.processor, diameter=diameter)
+        expected, everything = found.labels, network.processor.cut(found.maps)
+        assert 50 < expected.max() < everything.max()  # some are dropped for their confidence
         found = []
         for block in (96, 208, 1024):
             done = segment_large(cells, tmp_path / str(block), wanted(model, diameter=diameter, ring=4), block=block)

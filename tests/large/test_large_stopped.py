@@ -143,7 +143,7 @@ class TestStopped:
                 work(job)
                 yield job, work(job)
 
-        wishes = wanted(model, filters=Filters(exclude_edge=True))
+        wishes = wanted(model, filters=Filters(smallest=300))
         once = segment_large(cells, tmp_path / "once", wishes, block=208)
         again = segment_large(cells, tmp_path / "again", wishes, twice, block=208)
         assert once.facts["left_out"] and once.nuclei > 20

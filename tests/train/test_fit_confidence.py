@@ -14,6 +14,7 @@ from nuclei_models.training.packed import pack
 from nuclei_models.training.samples import Sample
 from tests.support.large import blobs, seeing
 from train.fit import confidence as command
+from train.fit.least_confidence import best_least
 
 
 def nuclei(n: int, seed: int, bent: float = 0.0) -> command.Nuclei:
@@ -21,7 +22,7 @@ def nuclei(n: int, seed: int, bent: float = 0.0) -> command.Nuclei:
     rng = np.random.default_rng(seed)
     rows = rng.normal(size=(n, len(FEATURES) + 1))
     odds = 1.5 * rows[:, 0] - rows[:, 8] + 1 + bent
-    return command.Nuclei(rows, rng.random(n) < 1 / (1 + np.exp(-odds)), np.arange(n) // 20)
+    return command.Nuclei(rows, rng.random(n) < 1 / (1 + np.exp(-odds)), np.arange(n) // 20, np.arange(n) % 20 + 1)
 
 
 def test_the_fit_is_calibrated_on_what_it_never_saw():
@@ -104,7 +105,7 @@ def test_the_command_fits_and_the_processor_keeps_it(tmp_path, monkeypatch, caps
     for name, some in (("fit", ids[:4]), ("test", ids[4:])):
         (tmp_path / f"{name}.txt").write_text("\n".join(some))
     document = tmp_path / "confidence.md"
-    document.write_text("<!-- confidence -->\nold\n<!-- end -->\n")
+    document.write_text("<!-- least -->\nold\n<!-- end -->\n<!-- confidence -->\nold\n<!-- end -->\n")
     monkeypatch.setattr(command, "DOCUMENT", document)
     monkeypatch.setattr(command, "PICTURE", tmp_path / "confidence.svg")
     lists = ("--fit", tmp_path / "fit.txt", "--test", tmp_path / "test.txt")
@@ -115,7 +116,9 @@ def test_the_command_fits_and_the_processor_keeps_it(tmp_path, monkeypatch, caps
     assert set(report["held out"]) == {"alone", AGREEMENT}
     assert "old" not in document.read_text() and document.read_text().count("| test |") == 4
     assert (tmp_path / "confidence.svg").read_text().startswith("<?xml")
+    tried = {row["least"]: row["score"] for row in report["least confidence"]}
     processor = NucleiImageProcessor.from_pretrained(folders[0])
+    assert tried[processor.least_confidence] == max(tried.values())
     labels, maps = maps_of()
     sure = processor.confidence(maps, labels)
     assert sure.shape == (labels.max(),) and (sure >= 0).all() and (sure <= 1).all()
@@ -134,3 +137,25 @@ def test_none_where_it_was_not_fitted_and_an_error_for_other_features():
     assert NucleiImageProcessor().confidence(maps, labels) is None
     with pytest.raises(ValueError, match="Fit it again"):
         confidence({"features": ["luck"], "mean": [0], "std": [1], "weights": [1], "bias": 0}, np.zeros((1, 1)))
+
+
+def test_the_least_confidence_is_the_one_that_serves_the_whole_best():
+    truth = np.zeros((40, 60), np.int32)
+    found = np.zeros_like(truth)
+    for n in range(6):  # three of six are right
+        box = slice(5, 15) if n % 2 else slice(22, 32), slice(2 + 9 * n, 10 + 9 * n)
+        found[box] = n + 1
+        if n < 3:
+            truth[box] = n + 1
+    sure = np.array([0.9, 0.8, 0.32, 0.28, 0.1, 0.02])
+    least, tried = best_least([Sample("a", truth.astype(np.uint8), truth)], [found], [sure])
+    assert least == 0.3  # of 0.3 and others that drop the three wrong ones alone, the lowest
+    by_limit = {row["least"]: row for row in tried}
+    assert by_limit[0.0]["dropped"] == 0 and by_limit[0.3]["dropped"] == 3 and by_limit[0.35]["dropped"] == 4
+    assert by_limit[0.3]["bowl_map"] == 1 > by_limit[0.35]["bowl_map"] > by_limit[0.0]["bowl_map"]
+
+
+def test_nuclei_that_nobody_labelled_are_not_dropped_in_the_fit():
+    found = np.array([[1, 1, 2, 2, 3, 3]], np.int32)
+    some = command.Nuclei(np.zeros((2, 1)), np.array([True, False]), np.array([0, 0]), np.array([1, 3]), [found])
+    assert [sure.tolist() for sure in command.by_image(some, np.array([0.7, 0.1]))] == [[0.7, 1.0, 0.1]]

@@ -4,10 +4,12 @@
 
 A nucleus is right where it has a true partner at an IoU of 0.5. A logistic regression tells that from the features of
 `nuclei_models/model/confidence.py`; with two networks there is a second one, which also sees whether the other network
-found the same nucleus. On the held-out lists, on which nothing is fitted, nuclei are sorted into ten bins by their
-confidence, and of each bin the share that is right is counted: the reliability curve. The expected calibration error is
-the mean difference of both, over nuclei. All of it goes to `confidence.json` beside the weights, and with --documents
-to docs/confidence.md and docs/confidence.svg.
+found the same nucleus. Nuclei of a low confidence are dropped, see `train/fit/least_confidence.py`.
+
+On the held-out lists, on which nothing is fitted, nuclei are sorted into ten bins by their confidence, and of each bin
+the share that is right is counted: the reliability curve. The expected calibration error is the mean difference of
+both, over nuclei. All of it goes to `confidence.json` beside the weights, and with --documents to docs/confidence.md
+and docs/confidence.svg.
 """
 
 import argparse
@@ -15,7 +17,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +33,7 @@ from nuclei_models.training.samples import DataError, Sample
 from train.data import read_split
 from train.evaluation.lists import LISTS
 from train.fit.bundle import save_processor
+from train.fit.least_confidence import best_least
 from train.fit.thresholds import centre
 
 BINS = 10
@@ -48,26 +51,49 @@ class Nuclei:
         rows: (n, F), their features.
         right: (n,), bool, whether they have a true partner.
         image: (n,), the number of the image that each is from.
+        number: (n,), its number in that image's labels.
+        labels: Of each image, (H, W), int32.
     """
 
     rows: np.ndarray
     right: np.ndarray
     image: np.ndarray
+    number: np.ndarray
+    labels: list[np.ndarray] = field(default_factory=list)
+
+    def of(self, which: np.ndarray) -> "Nuclei":
+        """Those that an array, (n,) bool, names; without labels."""
+        return Nuclei(self.rows[which], self.right[which], self.image[which], self.number[which])
 
 
-def found_by(networks: list[Network], samples: list[Sample]) -> list[Nuclei]:
-    """What each network finds, with the agreement as the last feature where there are two networks."""
-    found: list[list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = [[] for _ in networks]
+def found_by(networks: list[Network], samples: list[Sample], least: float | None = None) -> list[Nuclei]:
+    """What each network finds, with the agreement as the last feature where there are two networks.
+
+    Args:
+        least: Confidence of the nuclei; `None` is as the network's processor has it.
+    """
+    found: list[list[tuple[np.ndarray, ...]]] = [[] for _ in networks]
+    labels: list[list[np.ndarray]] = [[] for _ in networks]
     for i, sample in enumerate(tqdm(samples, unit="image")):
-        seen = [network.segment(sample.image, RunSettings(), Cut()) for network in networks]
+        seen = [network.segment(sample.image, RunSettings(), Cut(least_confidence=least)) for network in networks]
         for k, one in enumerate(seen):
             rows = measured(one.labels, one.maps.probability, one.maps.distance, one.maps.pixel_area)
             if len(seen) == 2:
                 rows = np.column_stack([rows, agreement(one.labels, seen[1 - k].labels)])
-            known = ~unknown(one.labels, sample.labels)
+            known = np.flatnonzero(~unknown(one.labels, sample.labels))
             right = partners(one.labels, sample.labels)
-            found[k].append((rows[known], right[known], np.full(known.sum(), i)))
-    return [Nuclei(*(np.concatenate(parts) for parts in zip(*one, strict=True))) for one in found]
+            found[k].append((rows[known], right[known], np.full(len(known), i), known + 1))
+            labels[k].append(one.labels)
+    joined = [[np.concatenate(parts) for parts in zip(*one, strict=True)] for one in found]
+    return [Nuclei(a, b, c, d, images) for (a, b, c, d), images in zip(joined, labels, strict=True)]
+
+
+def by_image(nuclei: Nuclei, sure: np.ndarray) -> list[np.ndarray]:
+    """Confidences by image, each with one of 1 for the nuclei of which nobody knows whether they are right."""
+    found = [np.ones(int(labels.max(initial=0))) for labels in nuclei.labels]
+    for image, number, value in zip(nuclei.image, nuclei.number, sure, strict=True):
+        found[image][number - 1] = value
+    return found
 
 
 def fit(nuclei: Nuclei, names: tuple[str, ...]) -> dict:
@@ -97,7 +123,7 @@ def left_out(nuclei: Nuclei, names: tuple[str, ...]) -> np.ndarray:
     sure = np.empty(len(nuclei.right))
     for k in range(FOLDS):
         rest = fold != k
-        model = fit(Nuclei(nuclei.rows[rest], nuclei.right[rest], nuclei.image[rest]), names)
+        model = fit(nuclei.of(rest), names)
         sure[~rest] = confidence(model, nuclei.rows[~rest, : len(names)])
     return sure
 
@@ -151,6 +177,22 @@ def table(reports: dict[str, dict]) -> str:
     return "\n".join(rows)
 
 
+def least_table(reports: dict[str, dict]) -> str:
+    """What dropping nuclei of a low confidence brings, as Markdown; the limit that is kept is bold."""
+    rows = [
+        "| network | nuclei dropped below | dropped | nucleus IoU | AP at .5 | Bowl mAP |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for title, report in reports.items():
+        best = max(row["score"] for row in report["least confidence"])
+        kept = next(row["least"] for row in report["least confidence"] if row["score"] == best)
+        for row in report["least confidence"]:
+            least = f"**{row['least']:g}**" if row["least"] == kept else f"{row['least']:g}"
+            figures = " | ".join(f"{row[name]:.4f}" for name in ("iou", "ap_50", "bowl_map"))
+            rows.append(f"| {title} | {least} | {row['dropped']:,} | {figures} |")
+    return "\n".join(rows)
+
+
 def draw(reports: dict[str, dict], path: Path) -> None:
     """The reliability curves as an SVG."""
     import matplotlib
@@ -197,18 +239,23 @@ def main() -> None:
         parser.error(f"{len(args.weights)} networks were given: expected one or two.")
     networks = [load_network(str(folder)) for folder in args.weights]
 
-    def nuclei_in(lists: list[str]) -> list[Nuclei]:
-        samples = [centre(sample, args.side) for name in lists for sample in samples_of(args.data, name)]
-        return found_by(networks, samples)
+    def images_of(lists: list[str]) -> list[Sample]:
+        return [centre(sample, args.side) for name in lists for sample in samples_of(args.data, name)]
 
-    fitted = nuclei_in(args.fit)
-    tests = {name: nuclei_in([name]) for name in args.test}
+    samples = images_of(args.fit)
+    fitted = found_by(networks, samples, least=0)
+    tried: list[list[dict[str, float]]] = []
+    for network, nuclei, folder in zip(networks, fitted, args.weights, strict=True):
+        network.processor.confidence_model = models_of(nuclei)  # type: ignore[assignment]
+        least, attempts = best_least(samples, nuclei.labels, by_image(nuclei, left_out(nuclei, FEATURES)))
+        network.processor.least_confidence = least
+        save_processor(network.processor, folder)
+        tried.append(attempts)
+    tests = {name: found_by(networks, images_of([name])) for name in args.test}
     reports: dict[str, dict] = {}
     for k, (network, folder) in enumerate(zip(networks, args.weights, strict=True)):
-        models = models_of(fitted[k])
-        network.processor.confidence_model = models  # type: ignore[assignment]
-        save_processor(network.processor, folder)
         held_out: dict[str, dict] = {}
+        models: dict[str, dict] = network.processor.confidence_model  # type: ignore[assignment]
         for kind, model in models.items():
             names = tuple(model["features"])
             lists = {
@@ -216,24 +263,26 @@ def main() -> None:
                     left_out(fitted[k], names), fitted[k].right
                 )
             }
-            for name, nuclei in tests.items():
-                sure = confidence(model, nuclei[k].rows[:, : len(names)])
-                lists[Path(name).stem] = reliability(sure, nuclei[k].right)
+            for name, found in tests.items():
+                sure = confidence(model, found[k].rows[:, : len(names)])
+                lists[Path(name).stem] = reliability(sure, found[k].right)
             held_out[kind] = lists
         reports[folder.name] = {
             "weights_sha256": network.sha256,
             "fitted on": [Path(name).stem for name in args.fit],
+            "least confidence": tried[k],
             "held out": held_out,
         }
         (folder / "confidence.json").write_text(json.dumps(reports[folder.name], indent=1) + "\n")
-    text = table(reports)
+    tables = {"confidence": table(reports), "least": least_table(reports)}
     if args.documents:
-        marked = re.sub(
-            r"(?s)(<!-- confidence -->\n).*?(<!-- end -->)", lambda m: f"{m[1]}{text}\n{m[2]}", DOCUMENT.read_text()
-        )
-        DOCUMENT.write_text(marked)
+        text = DOCUMENT.read_text()
+        for name, rows in tables.items():
+            pattern = rf"(?s)(<!-- {name} -->\n).*?(<!-- end -->)"
+            text = re.sub(pattern, lambda m, rows=rows: f"{m[1]}{rows}\n{m[2]}", text)  # type: ignore[misc]
+        DOCUMENT.write_text(text)
         draw(reports, PICTURE)
-    print(text)
+    print("\n\n".join(tables.values()))
 
 
 def samples_of(folders: list[str], name: str) -> list[Sample]:

@@ -57,7 +57,9 @@ licences:       ## list the licences of what is locked, as it is installed here
 campaign:       ## try everything against it, and write what came of it into docs/trust.md
 	$(PYTHON) -m tests.campaign --out docs/trust.md
 
-benchmark:      ## measure the speed of everything, ours and others', and write it into docs/speed.md
+benchmark:      ## measure the speed of everything, ours and others', within 30 minutes, and write it into README and docs
 	$(PYTHON) -m benchmarks.peers --install
-	$(PYTHON) -m benchmarks --fresh
+	$(PYTHON) -m benchmarks
+	$(PYTHON) -m benchmarks training
+	$(PYTHON) -m benchmarks growth
 	$(PYTHON) -m benchmarks --write

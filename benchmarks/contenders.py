@@ -100,6 +100,12 @@ def _peers() -> list[Contender]:
         smp = "segmentation_models_pytorch Unet++ (resnet34)"
         found.append(Contender(f"smp-{short}", smp, NETWORK, precision, ("smp",), "smp"))
         found.append(Contender(f"cellpose-{short}", "Cellpose 3 CPnet", NETWORK, precision, ("cellpose",), "cellpose"))
+        given = ("instanseg",)
+        found.append(Contender(f"instanseg-{short}", "InstanSeg's U-Net", NETWORK, precision, given, "instanseg"))
+        title = "micro-sam's encoder (ViT-B)"
+        found.append(Contender(f"microsam-{short}", title, NETWORK, precision, ("microsam",), "microsam", 2.0))
+    title = "Cellpose 4 (ViT-L)"  # in bfloat16, as it runs unless told
+    found.append(Contender("cellpose4-bf16", title, NETWORK, "bfloat16", ("cellpose4",), "cellpose4", 4.0))
     for grid in (2, 1):
         title = f"StarDist 2D, grid {grid}"
         found.append(

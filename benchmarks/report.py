@@ -1,12 +1,13 @@
-"""Results as a table, and a plot of quality against time; into docs/speed.md between its markers."""
+"""Results as tables, and a plot of quality against time; into README and docs/ between their markers."""
 
 import json
+import textwrap
 from pathlib import Path
 from typing import Any
 
 from train.release.markdown import fill
 
-from . import reaches
+from . import growth, reaches, training
 from .contenders import NETWORK, WHOLE
 from .precision import table as precision_table
 
@@ -23,7 +24,7 @@ def table(results: dict[str, Any]) -> str:
     rows = results["contenders"].values()
     return "\n\n".join(
         [
-            setting(results),
+            f"Seconds a megapixel. {setting(results)}",
             _whole([r for r in rows if r["does"] == WHOLE]),
             _networks([r for r in rows if r["does"] == NETWORK], results["peak_tflops"]),
         ]
@@ -31,11 +32,11 @@ def table(results: dict[str, Any]) -> str:
 
 
 def setting(results: dict[str, Any]) -> str:
-    """The machine, in one sentence or two."""
+    """The machine and the day, in two sentences."""
     machine, peak = results["machine"], results["peak_tflops"]
     return (
-        f"Seconds a megapixel on {machine['processor']}, {machine['threads']} cores, torch {machine['torch']}, "
-        f"{results['date']}. Its fastest matrix products: {peak['float32']:.2f} TFLOP/s in float32, "
+        f"On {machine['processor']}, {machine['threads']} cores, torch {machine['torch']}, {results['date']}. "
+        f"Its fastest matrix products: {peak['float32']:.2f} TFLOP/s in float32, "
         f"{peak['bfloat16']:.2f} in bfloat16{' with AMX' if machine['amx'] else ''}."
     )
 
@@ -133,18 +134,47 @@ def plot(results: dict[str, Any], path: Path = PLOT) -> None:
     plt.close(figure)
 
 
-def write(results: dict[str, Any]) -> None:
-    """The tables into docs/speed.md and docs/trust.md, the plot beside."""
+def short(results: dict[str, Any]) -> str:
+    """README's sentences: by what factors the U-Net leads other people's networks."""
+    machine, size = results["machine"], reaches.SIZE
+    ahead = sorted(reaches.leads(results).items(), key=lambda item: -item[1])
+    faster = ", ".join(f"{lead:.1f} as {peer}" for peer, lead in ahead if lead >= 1).replace(
+        " as", " times as fast as", 1
+    )
+    slower = " ".join(
+        f"{peer} needs {lead:.2f} of its time{reaches.WHY.get(peer, '')}." for peer, lead in ahead if lead < 1
+    )
+    ours = reaches.seconds(results, "unet-bands-bf16")
+    text = (
+        f"On {machine['threads']} cores of {machine['processor']} the U-Net needs {ours:.2f} s a megapixel "
+        f"(network alone, {size} x {size}). It is {faster}. {slower}".rstrip()
+    )
+    return "\n".join(textwrap.wrap(text, 125, break_long_words=False, break_on_hyphens=False))
+
+
+def write(out: Path) -> None:
+    """Tables and plots into README and docs/, from the files of results that are there.
+
+    Args:
+        out: The results of `python -m benchmarks`; those of its parts lie beside it.
+    """
     precision = json.loads(PRECISION.read_text())
-    blocks = {
-        "docs/speed.md": {
-            "speed": table(results),
-            "reaches": reaches.table(results),
-            "precision": precision_table(precision),
-        },
-        "docs/trust.md": {"precision": precision_table(precision)},
-    }
+    results, trained, grown = (
+        json.loads(path.read_text()) if path.is_file() else None
+        for path in (out, out.with_name("training.json"), out.with_name("growth.json"))
+    )
+    speed = {"precision": precision_table(precision)}
+    blocks = {"docs/speed.md": speed, "docs/trust.md": {"precision": precision_table(precision)}}
+    if results is not None:
+        speed |= {"speed": table(results), "reaches": reaches.table(results, trained, grown)}
+        blocks["README.md"] = {"speed": short(results)}
+        plot(results)
+    if trained is not None:
+        speed["training"] = f"{setting(trained)}\n\n{training.table(trained)}"
+    if grown is not None:
+        picture = f"![Time and memory against megapixels, and time against processes]({growth.PLOT.name})"
+        speed["growth"] = f"{setting(grown)}\n\n{picture}\n\n{growth.table(grown)}"
+        growth.plot(grown)
     for name, content in blocks.items():
         path = ROOT / name
         path.write_text(fill(path.read_text(), content))
-    plot(results)

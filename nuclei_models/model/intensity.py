@@ -109,7 +109,9 @@ def normalise(rgb: np.ndarray, bottom: np.ndarray, span: np.ndarray) -> np.ndarr
     """(H, W, 3) of any dtype -> float32, `bottom` to 0 and `bottom + span` to 1, clipped to [-0.5, 2], NaN to 0."""
     with np.errstate(over="ignore", invalid="ignore"):
         scaled = (_float32(rgb) - bottom) / span
-    return np.clip(np.nan_to_num(scaled, nan=0.0, posinf=2.0, neginf=-0.5), -0.5, 2.0)
+    np.clip(scaled, -0.5, 2.0, out=scaled)
+    scaled[np.isnan(scaled)] = 0.0
+    return scaled
 
 
 def _float32(values: np.ndarray) -> np.ndarray:

@@ -1,12 +1,14 @@
 """Samples -> what the Trainer asks for, by number: item i is a function of the seed and i alone."""
 
+import os
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 from ..model.image_processing_nuclei import NucleiImageProcessor, resize
 from ..model.intensity import normalise
@@ -55,6 +57,19 @@ class TrainingCrops(Dataset):
         crops = self.crops[rng.choice(len(self.crops), p=self.weight)]
         image, labels = crops.draw(rng, self.augment)
         return to_item(image, self.make_targets(labels), self.processor)
+
+    def __getitems__(self, numbers: list[int]) -> list[dict[str, torch.Tensor]]:
+        """The crops of a batch. While a step waits for them no core has anything else to do, so all cores draw."""
+        threads = min(len(numbers), _cores())
+        if threads < 2 or get_worker_info() is not None:  # a loader's processes are the parallelism
+            return [self[i] for i in numbers]
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(self.__getitem__, numbers))
+
+
+def _cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def weights(ids: list[str], strata: list[str], shares: dict[str, float] | None) -> np.ndarray:

@@ -134,7 +134,7 @@ def arguments(out: Path, recipe: Recipe, device: torch.device) -> TrainingArgume
         learning_rate=recipe.learning_rate or RATE,
         weight_decay=recipe.weight_decay,
         max_grad_norm=1.0,
-        optim="adamw_torch",
+        optim="adamw_torch_fused",
         bf16=has_bfloat16(device),
         use_cpu=device.type == "cpu",
         dataloader_num_workers=LOADERS if device.type == "cuda" else 0,

@@ -8,8 +8,7 @@ import pytest
 
 pytest.importorskip("onnxruntime")
 
-from benchmarks import __main__ as command
-from benchmarks import contenders, own, peers, profiles, reaches, report
+from benchmarks import contenders, own, peers, profiles, reaches, report, running
 from benchmarks.contenders import CONTENDERS, NETWORK, WHOLE, Contender
 from benchmarks.timing import grow
 from nuclei_models import UNet, UNetConfig
@@ -37,33 +36,45 @@ def test_a_quick_run(results):
             assert 0 < sum(small["parts"].values()) < small["seconds"] and set(small["parts"]) == {"network", "after"}
 
 
-def test_a_second_run_measures_nothing_again(results, tmp_path, monkeypatch):
+def test_an_interrupted_run_measures_nothing_again_and_a_finished_one_is_begun_anew(results, tmp_path, monkeypatch):
     out = tmp_path / "results.json"
-    out.write_text(json.dumps(results))
-    monkeypatch.setattr(command, "measure", lambda *args: pytest.fail("measured again"))
+    out.write_text(json.dumps(results | {"finished": False}))
+    monkeypatch.setattr(running, "measure", lambda *args: pytest.fail("measured again"))
     faster = {k: 2 * v for k, v in results["peak_tflops"].items()}
-    monkeypatch.setattr(command, "machine", lambda seconds: {"machine": results["machine"], "peak_tflops": faster})
+    monkeypatch.setattr(running, "machine", lambda seconds: {"machine": results["machine"], "peak_tflops": faster})
     chosen = [CONTENDERS[key] for key in results["contenders"]]
-    again = command.run(chosen, 60, out)
+    again = running.run(chosen, 60, out, lambda _: [256])
     assert again["contenders"] == results["contenders"] and again["peak_tflops"] == faster
+    assert json.loads(out.read_text())["finished"]
+    monkeypatch.setattr(running, "measure", lambda *args: {"sizes": {}})
+    anew = running.run(chosen, 60, out, lambda _: [256])
+    assert anew["contenders"] == {key: {"sizes": {}} for key in results["contenders"]}
 
 
 def test_a_contender_that_fails_is_told_and_one_that_hangs_is_ended(monkeypatch):
     contender = Contender("x", "X", NETWORK, "float32", ())
     broken = [sys.executable, "-c", "raise SystemExit('no such weights')"]
     monkeypatch.setattr(Contender, "command", lambda *args: broken)
-    assert command.measure(contender, [256], 5)["failure"] == "no such weights"
+    assert running.measure(contender, [256], 5)["failure"] == "no such weights"
 
     hangs = [sys.executable, "-c", "print('{\"facts\": {}}', flush=True); import time; time.sleep(60)"]
     monkeypatch.setattr(Contender, "command", lambda *args: hangs)
-    monkeypatch.setattr(command, "LATE", 1.0)
-    assert "ended after" in command.measure(contender, [256], 1)["failure"]
+    monkeypatch.setattr(running, "LATE", 1.0)
+    assert "ended after" in running.measure(contender, [256], 1)["failure"]
 
 
 def test_peers_that_are_not_installed_are_left_out(monkeypatch, tmp_path):
     monkeypatch.setattr(peers, "FOLDER", tmp_path)
-    found = command.measure(CONTENDERS["smp-f32"], [256], 5)
+    found = running.measure(CONTENDERS["smp-f32"], [256], 5)
     assert "benchmarks.peers --install smp" in found["missing"] and "sizes" not in found
+
+
+def test_a_peer_that_cannot_be_installed_says_why(monkeypatch, tmp_path):
+    monkeypatch.setattr(peers, "FOLDER", tmp_path)
+    monkeypatch.setitem(peers.PEERS, "smp", peers.Peer((str(tmp_path / "no-such-wheel.whl"),)))
+    peers.install("smp")
+    found = running.measure(CONTENDERS["smp-f32"], [256], 5)
+    assert "can't be installed" in found["missing"] and "no-such-wheel" in found["missing"]
 
 
 def test_sizes_beyond_the_budget_are_left_out(capsys):
@@ -104,8 +115,11 @@ def test_an_aim_is_reached_or_not_as_it_was_measured():
     rows = {key: found(seconds) for key, seconds in keys.items()} | {"unet-bf16": found(1.0, after=0.2)}
     text = reaches.table({"contenders": rows, "peak_tflops": {"bfloat16": 1.0}})
     said = [line.split(" | ")[1:] for line in text.splitlines()[2:]]
-    assert [s[-1].strip(" |") for s in said] == ["yes", "no", "yes", "yes", "no", "no", "no"]
+    assert [s[-1].strip(" |") for s in said] == ["yes", "no", "yes", "yes", "no", "no", "no", "no"]
     assert said[0][0] == "80%" and said[1][0] == "40%" and said[3][0].startswith("2.00 times")
+    short = report.short({"contenders": rows, "machine": {"threads": 2, "processor": "P"}}).replace("\n", " ")
+    assert "It is 5.0 times as fast as segmentation_models_pytorch's" in short
+    assert short.endswith("StarDist (grid 2) needs 0.50 of its time: its layers work at half the resolution.")
 
 
 def test_a_profile_tells_what_the_time_goes_to():

@@ -1,0 +1,89 @@
+"""Contenders to a file of results: each in a process of its own, one after the other; an interrupted run goes on."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from . import peers
+from .contenders import Contender
+
+START = 6.0  # seconds of a contender's time to load, before its budget begins
+LATE = 60.0  # seconds beyond its time after which a contender is ended
+Sizes = Callable[[Contender], list[int]]
+
+
+def run(chosen: list[Contender], seconds: float, out: Path, sizes: Sizes, fresh: bool = False, quick: bool = False):
+    """Measure contenders and write the file after each.
+
+    Args:
+        seconds: For all of them, shared by their weights.
+        out: Where to write. A run of this machine that was interrupted goes on; a finished one keeps only what is not
+            chosen.
+        sizes: Of a contender.
+        fresh: Begin anew in any case.
+        quick: Look for the machine's peak for less time.
+    """
+    facts = machine(0.2 if quick else 3.0)
+    results: dict[str, Any] = json.loads(out.read_text()) if out.is_file() and not fresh else {}
+    if results.get("machine") != facts["machine"]:
+        results = {**facts, "date": datetime.now(UTC).date().isoformat(), "finished": False, "contenders": {}}
+    if results.get("finished", True):
+        for contender in chosen:
+            results["contenders"].pop(contender.key, None)
+        results["date"], results["finished"] = datetime.now(UTC).date().isoformat(), False
+    results["peak_tflops"] = {k: max(v, results["peak_tflops"][k]) for k, v in facts["peak_tflops"].items()}
+    todo = [c for c in chosen if "sizes" not in results["contenders"].get(c.key, {})]
+    share = seconds / max(sum(c.weight for c in todo), 1e-9)
+    for number, contender in enumerate(todo, 1):
+        found = measure(contender, sizes(contender), share * contender.weight)
+        results["contenders"][contender.key] = found
+        write(results, out)
+        print(f"[{number}/{len(todo)}] {contender.key}: {_told(found)}", file=sys.stderr)
+    write(results | {"finished": True}, out)
+    return results
+
+
+def write(results: dict[str, Any], out: Path) -> None:
+    """The file, whole or as it was."""
+    part = out.with_name(f"{out.name}.part")
+    part.write_text(json.dumps(results, indent=1) + "\n")
+    part.replace(out)
+
+
+def machine(seconds: float) -> dict[str, Any]:
+    """What `benchmarks.machine` tells, from a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.machine", "--seconds", str(seconds)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measure(contender: Contender, sizes: list[int], budget: float) -> dict[str, Any]:
+    """One contender: its facts and what it took by size, or why not."""
+    found: dict[str, Any] = {"title": contender.title, "does": contender.does, "precision": contender.precision}
+    command = contender.command(sizes, max(budget - START, 1))
+    if command is None:
+        return found | {"missing": peers.missing(contender.peer)}
+    start = time.perf_counter()
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=budget + LATE)
+        output, failure = done.stdout, None if done.returncode == 0 else _last_line(done.stderr, done.returncode)
+    except subprocess.TimeoutExpired as late:
+        output, failure = (late.stdout or b"").decode(), f"ended after {time.perf_counter() - start:.0f} s"
+    lines = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+    by_size = {str(line["size"]): {k: v for k, v in line.items() if k != "size"} for line in lines if "size" in line}
+    found |= next((line["facts"] for line in lines if "facts" in line), {})
+    return found | ({"sizes": by_size} if by_size else {}) | ({"failure": failure} if failure else {})
+
+
+def _last_line(text: str, code: int) -> str:
+    return (text.strip().splitlines() or [f"exit code {code}"])[-1][:200]
+
+
+def _told(found: dict[str, Any]) -> str:
+    sizes = ", ".join(f"{size} {s['seconds']:.3g} s" for size, s in found.get("sizes", {}).items())
+    return "; ".join(filter(None, [sizes, found.get("failure"), found.get("missing")]))

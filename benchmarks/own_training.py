@@ -25,8 +25,8 @@ WARM_UP, MOST = 2, 40  # steps that don't count; and those of a size at most
 SMALL = (16, 32, 64, 128, 256)  # feature maps of the small U-Net
 
 
-def network(key: str):
-    """A bundled network, or "small": a U-Net of half the width, with random weights. -> (model, processor)."""
+def network(key: str, code: Path = ROOT):
+    """A version's bundled network, or "small": a U-Net of half the width, random weights. -> (model, processor)."""
     from nuclei_models import NucleiImageProcessor, UNet, UNetConfig
     from nuclei_models.inference.loading import load
 
@@ -34,7 +34,7 @@ def network(key: str):
         names = ["background", "nucleus", "border", "distance"]
         config = UNetConfig(channels=list(SMALL), padding="same", batch_norm=True, id2label=dict(enumerate(names)))
         return UNet(config), NucleiImageProcessor(channel_names=names)
-    return load(ROOT / "weights" / f"{key}-nuclei", device="cpu")
+    return load(code / "weights" / f"{key}-nuclei", device="cpu")
 
 
 def samples() -> list:
@@ -50,7 +50,7 @@ def samples() -> list:
     return found
 
 
-def train(key: str, size: int, seconds: float) -> dict:
+def train(key: str, size: int, seconds: float, code: Path = ROOT) -> dict:
     """Seconds of a step, and of it the wait for its crops; in a training for so many seconds.
 
     Returns:
@@ -59,7 +59,7 @@ def train(key: str, size: int, seconds: float) -> dict:
     from nuclei_models.training import finetune as room
     from nuclei_models.training.recipe import Recipe
 
-    model, processor = network(key)
+    model, processor = network(key, code)
     recipe = Recipe(steps=MOST, validations=1)
     recipe = replace(recipe, augment=replace(recipe.augment, crop_size=size)).for_network(model, processor)
     waits: list[float] = []
@@ -105,14 +105,16 @@ def main() -> None:
     parser.add_argument("--budget", type=float, required=True, help="seconds")
     args = parser.parse_args()
     sys.path.insert(0, str(args.code))
-    facts = {"flops_per_pixel": steps.flops_per_pixel(network(args.network)[0], 3, lambda output: output.logits)}
+    facts = {
+        "flops_per_pixel": steps.flops_per_pixel(network(args.network, args.code)[0], 3, lambda output: output.logits)
+    }
     if args.how == "step":
         grow(args.sizes, args.budget, step(args.network, args.precision), **facts)
         return
     say(facts=facts)
     pixels = sum(size**2 for size in args.sizes)
     for size in sorted(args.sizes):
-        say(size=size, **train(args.network, size, args.budget * size**2 / pixels))
+        say(size=size, **train(args.network, size, args.budget * size**2 / pixels, args.code))
 
 
 if __name__ == "__main__":

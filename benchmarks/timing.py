@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-REPEATS, ENOUGH = 5, 4.0  # runs of a size, or fewer once they have taken so many seconds
+REPEATS, ENOUGH = 5, 3.0  # runs of a size, or fewer once they have taken so many seconds
 ALWAYS = 1024  # pixels a side that are measured whatever the budget: the size at which contenders are compared
 WARM = 5.0  # seconds of a run that is worth a first one to warm up
 

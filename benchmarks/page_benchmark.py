@@ -3,12 +3,12 @@
     python -m benchmarks.page_benchmark
 
 Prints the time from opening the page to its being usable, from uploading a 256 x 256 image to both overlays of it,
-from moving the threshold slider to the new picture at 1024 x 1024 (with the share of it that is spent cutting maps into
-nuclei and drawing), from the end of a stroke to the picture of what came of it, and between frames while the picture is
-moved and zoomed; the last two at 1024 x 1024 and at 17 megapixels. What cutting takes depends on how many pixels of
-nuclei touch others, so the images are tiled with several examples: one of the commonest kind in the training data, 2.7
-times as dense as the mean of it; one that is 6.5 times as dense; and one that is nearly half covered by clusters. Needs
-what `screenshots` needs.
+from moving the threshold slider to the new picture at 1024 x 1024 (with the share of it that the server takes to cut
+maps into nuclei and pack these), from the end of a stroke to the picture of what came of it, and between frames while
+the picture is moved and zoomed; the last two at 1024 x 1024 and at 17 megapixels. What cutting takes depends on how
+many pixels of nuclei touch others, so the images are tiled with several examples: one of the commonest kind in the
+training data, 2.7 times as dense as the mean of it; one that is 6.5 times as dense; and one that is nearly half covered
+by clusters. Needs what `screenshots` needs.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from nuclei_models.images.reader import read
 from nuclei_models.inference.bundled import data_folder
-from nuclei_models.page.handlers import Page as Pages
+from nuclei_models.page.desk import Desk
 from nuclei_models.page.layout import build, launch
 from nuclei_models.page.networks import Networks
 
@@ -184,7 +184,7 @@ def measure(
                 page.wait_for_timeout(1000)  # until the numbers of the last move are there
                 moves.append(page.evaluate(MOVE, f"{value:.2f}"))
             yield f"threshold slider to new picture, 1024 x 1024, {example}, {nuclei}", median(moves)
-            yield "of it, cutting and drawing", median(cuts)
+            yield "of it, cutting maps into nuclei", median(cuts)
             if example == MENDED:
                 yield from mending(page, f"1024 x 1024, {nuclei}")
             page.get_by_role("button", name="Clear").first.click()
@@ -248,7 +248,7 @@ def main() -> None:
     parser.add_argument("--examples", nargs="*", default=EXAMPLES, choices=EXAMPLES, help="for 1024 x 1024 pixels")
     parser.add_argument("--without-largest", action="store_true", help="leave out 17 megapixels")
     asked = parser.parse_args()
-    with timed(Pages, "cut") as cuts:
+    with timed(Desk, "nuclei") as cuts:
         networks = Networks()
         blocks = build(networks)
         _, url, _ = launch(blocks, prevent_thread_lock=True, quiet=True)

@@ -1,9 +1,10 @@
-"""A request of the viewer -> its answer: mending, and pictures that it asks for as it needs them.
+"""A request of the viewer -> its answer: mending, nuclei as the sliders have them, and pictures as it needs them.
 
 The viewer calls these without an event of the page (`server` in `static/viewer/main.js`). A request names the result
 that it is about by its key, which nobody can guess.
 """
 
+import threading
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from typing import Any, TypeGuard
@@ -17,6 +18,7 @@ from ..inference.settings import Cut
 from . import pictures
 from .geometry import packed
 from .inputs import cut_of
+from .limits import CUTS
 from .networks import Networks
 from .pictures import Look
 from .state import Analysis
@@ -34,11 +36,13 @@ class Desk:
 
     def __init__(self, store: Store, networks: Networks):
         self.store, self.networks = store, networks
+        self._cutting = threading.Semaphore(CUTS)
         self._answers: dict[str, Callable[[Analysis, Cut, Mapping[str, Any]], dict]] = {
             "act": self.act,
             "undo": self.undo,
             "redo": self.redo,
             "repeat": self.repeat,
+            "nuclei": self.nuclei,
             "image": self.image,
             "tile": self.tile,
             "probability": self.probability,
@@ -129,6 +133,11 @@ class Desk:
         return network
 
     # pictures
+
+    def nuclei(self, analysis: Analysis, cut: Cut, request: Mapping[str, Any]) -> dict:
+        """The nuclei of both networks as the sliders have them, see `pictures.found`."""
+        with self._cutting:
+            return pictures.found(analysis, cut)
 
     def image(self, analysis: Analysis, cut: Cut, request: Mapping[str, Any]) -> dict:
         """The whole image, stretched for the eye."""

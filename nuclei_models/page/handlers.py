@@ -6,7 +6,6 @@ key which result they are about, and are answered only while the page shows that
 """
 
 import json
-import threading
 import time
 from collections.abc import Callable
 from html import escape
@@ -21,9 +20,8 @@ from .desk import Desk
 from .examples import Example
 from .inputs import cut_of, pair_of, pixel_size_of, run_settings, written
 from .lessons import Lessons
-from .limits import CUTS
 from .networks import STANDARD, Cancelled, Networks
-from .questions import Question, Turn
+from .questions import Question
 from .several import Several
 from .state import Analysis, Picture
 from .store import Store
@@ -43,7 +41,6 @@ class Page:
         self.desk = Desk(self.store, networks)
         self.lessons = Lessons(networks)
         self.several = Several(networks, self.store, self.visitors, self.chooser, self.run, lambda: self.domain)
-        self._cutting = threading.Semaphore(CUTS)  # `cut` is not queued, which would slow it
         rule = read_domain()
         self.domain = rule if rule is not None and rule.knows([n.sha256 for n in networks]) else None
 
@@ -162,28 +159,11 @@ class Page:
             return (SKIP,) * 7
         cut, pixel_size = self.controls(*controls)
         analysis = self.analysis(key, pixel_size)
-        value = self.drawn(turn, analysis, cut, controls[:3])
+        value = pictures.render(analysis, cut, list(controls[:3])) | {"of": key, "turn": turn.number}
         images = {"image": pictures.image(analysis, pictures.Look())}
         if not turn.is_last(PICTURE):
             return (SKIP,) * 7
         return key, gr.HTML(value=value, bases=images, of=key), *no_numbers().values()
-
-    def cut(self, request: gr.Request, number: float, key: str | None, *controls):
-        """-> viewer, whose image stays; only the nuclei over it are new."""
-        turn = self.visitors.take_turn(session_of(request), key, number, PICTURE)
-        cut, pixel_size = self.controls(*controls)
-        with self._cutting:
-            if turn is None or not turn.is_last(PICTURE):
-                return SKIP
-            value = self.drawn(turn, self.analysis(key, pixel_size), cut, controls[:3])
-        return gr.HTML(value=value, mark=None) if turn.is_last(PICTURE) else SKIP
-
-    def drawn(self, turn: Turn, analysis: Analysis, cut: Cut, sliders: tuple) -> dict:
-        """What the viewer shows of a result, see `pictures.render`."""
-        value = pictures.render(analysis, cut, list(sliders)) | {"of": turn.result, "turn": turn.number}
-        if turn.is_last(PICTURE):
-            turn.visitor.drawn = sliders
-        return value
 
     def diameter(self, event: gr.EventData) -> float:
         """-> the typical diameter, from a line that was drawn over a nucleus."""
@@ -202,12 +182,7 @@ class Page:
         table = gr.HTML(value={"rows": rows}, mark=None)
         told = doubts.as_html(doubts.doubts(analysis, cut, self.domain))
         summary, histogram = numbers.summary(analysis, cut), numbers.histogram(analysis, cut)
-        viewer = gr.HTML(numbers=rows)
-        if turn.visitor.drawn != controls[:3] and turn.is_last(
-            PICTURE
-        ):  # sliders moved while the result was on its way
-            viewer = gr.HTML(value=self.drawn(turn, analysis, cut, controls[:3]), numbers=rows)
-        values = summary, histogram, table, PICK, told, viewer
+        values = summary, histogram, table, PICK, told, gr.HTML(numbers=rows, mark=None)
         return values if turn.is_last(NUMBERS) else (SKIP,) * 6
 
     def pick(self, event: gr.EventData, request: gr.Request, number: float, key: str | None, *controls) -> tuple:

@@ -63,9 +63,16 @@ def render(analysis: Analysis, cut: Cut, sliders: list[float]) -> dict:
     return {
         **_frame(picture),
         "cut": sliders,
+        "truth": None if truth is None else {"geometry": analysis.remember("truth", 0, lambda: packed(truth))},
+        **found(analysis, cut),
+    }
+
+
+def found(analysis: Analysis, cut: Cut) -> dict:
+    """The part of this that depends on the sliders."""
+    return {
         "version": analysis.mends.version,  # before the nuclei: one that is mended meanwhile makes this out of date
         "networks": analysis.each(lambda key: _network(analysis, key, cut)),
-        "truth": None if truth is None else {"geometry": analysis.remember("truth", 0, lambda: packed(truth))},
         "diameters": diameters(analysis, cut),
     }
 

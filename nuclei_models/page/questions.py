@@ -71,7 +71,6 @@ class Visitor:
         set_question: The last one about a set, while it has no answer; opening an image of the set doesn't drop it.
         set_number: Of the last event that asked something about a set, or showed another.
         turns: The number of the last event of each kind about the result, as the visitor's browser counts them.
-        drawn: The sliders' values by which the result's nuclei were drawn last.
         calls: Runs of the public endpoint, which don't drop each other.
         seen: When it was last heard of.
     """
@@ -87,7 +86,6 @@ class Visitor:
     set_question: SetQuestion | None = None
     set_number: int = 0
     turns: dict[str, int] = field(default_factory=dict)
-    drawn: tuple = ()
     calls: list[Question] = field(default_factory=list)
     seen: float = 0.0
 

@@ -14,9 +14,8 @@ from .waiting import leaver
 
 # the first value of an event becomes its number: what was sent before it is answered after it in vain
 NUMBER = "(number, ...values) => [window.nmNumber = (window.nmNumber || 0) + 1, ...values]"
-WAIT = "await new Promise((done) => setTimeout(done, 150))"  # until the picture is seen
-LATER = f"async (...values) => {{ const sent = ({NUMBER})(...values); {WAIT}; return sent }}"
-STRIP_LATER = f"async (...values) => {{ {WAIT}; return values }}"
+# the viewer asks for other nuclei itself, which is faster than an event, and tells of them as of a mend
+SLIDE = "(...sliders) => { document.querySelector('.nm-viewer')?.desk?.slide(sliders) }"
 CLICK = "() => document.querySelector('#{}').click()"
 
 
@@ -58,10 +57,8 @@ def connect(blocks: gr.Blocks, c: SimpleNamespace, page: Page) -> None:
     page.visitors.leave_queue = leaver(blocks, [run["id"] for run in runs], ["", SKIP])
 
     live = {"trigger_mode": "always_last", "concurrency_limit": 2, **quiet}
-    cut = [c.threshold.change, c.separation.change, c.min_area.change]
-    moved = gr.on(cut, page.cut, shown, c.viewer, queue=False, js=NUMBER, **live)
-    moved.success(page.count, shown, [*counted, c.viewer], js=LATER, **live)
-    moved.success(several.strip_now, controls[:3], c.strip, js=STRIP_LATER, **live)
+    moved = [c.threshold.change, c.separation.change, c.min_area.change]
+    gr.on(moved, None, controls[:3], None, js=SLIDE, **private)
     gr.on([c.viewer.edit, c.strip.edit], several.strip_now, controls[:3], c.strip, **live)
     gr.on([c.pixel_size.change, c.viewer.edit], page.count, shown, [*counted, c.viewer], js=NUMBER, **live)
     picked = [c.viewer, c.table, c.picked]

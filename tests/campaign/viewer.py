@@ -46,6 +46,18 @@ class Request:
         self.answer = server([asked])
 
 
+class Following(Request):
+    """A request for the nuclei as the sliders have them, with the number of the event that it is counted as."""
+
+    def __init__(self, viewer: "Viewer", turn: int):
+        super().__init__(viewer, "nuclei", None)
+        self.sliders, self.turn = list(viewer.sliders), turn
+
+    def make(self, server: Callable[[list], dict]) -> None:
+        self.is_made = True
+        self.answer = server([{"what": self.what, "token": self.of, "cut": self.sliders}])
+
+
 class Viewer:
     """See above.
 
@@ -56,9 +68,16 @@ class Viewer:
         kept: In the browser, by the image's hash.
         first, wishes: Requests that bring all mends back, and those of the visitor, which wait for them.
         version: Of the mends, as the server counts.
+        sliders: Where they stand, once one was moved.
+        following: The request for the nuclei there, of which there is one at a time.
+        count: Gives the next event's number.
+        of: The key of what the page shows.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, count: Callable[[], int]) -> None:
+        self.count, self.of = count, ""
+        self.sliders: list[float] = []
+        self.following: Following | None = None
         self.seen: dict | None = None
         self.edits: Edits = {}
         self.order: list[str] = []
@@ -69,7 +88,7 @@ class Viewer:
 
     def take(self, value: dict, of: str) -> None:
         """A value of the page; `of` is the key of what the page shows."""
-        seen = self.seen
+        seen, self.of = self.seen, of
         if not value:
             self.seen, self.edits = None, {}
             self.first.clear()
@@ -88,6 +107,33 @@ class Viewer:
                 self.again()
         elif self.is_behind(value):
             self.again()
+        self.follow()
+
+    def slide(self, sliders: list[float]) -> bool:
+        """They stand elsewhere. -> whether the page is told to count anew."""
+        self.sliders = sliders
+        self.follow()
+        return not (self.seen and self.seen["networks"])
+
+    def follow(self) -> None:
+        """Ask for other nuclei where those that are drawn were cut at other values."""
+        seen = self.seen
+        is_shown = seen is not None and seen["networks"] and seen["of"] == self.of
+        if self.following is None and self.sliders and is_shown and seen["cut"] != self.sliders:
+            self.following = Following(self, self.count())
+
+    def followed(self, request: Following) -> bool:
+        """Other nuclei come. -> whether the page is told to count anew."""
+        self.following, seen, answer = None, self.seen, request.answer
+        if "error" in answer:
+            return True
+        if seen is not None and seen["of"] == request.of == self.of:
+            self.seen = seen | answer | {"cut": request.sliders, "turn": request.turn}
+            self.seen["networks"] = [dict(network) for network in answer["networks"]]
+            if self.is_behind(self.seen):
+                self.again()
+        self.follow()
+        return self.following is None
 
     def is_behind(self, value: dict) -> bool:
         """Whether a value was drawn before the last mend."""
@@ -105,13 +151,16 @@ class Viewer:
         return self.order[at] if 0 <= at < len(self.order) else None
 
     def next(self) -> list[Request]:
-        """Requests that can go on: at most one."""
+        """Requests that can go on: at most one that mends, and one for the sliders."""
+        following = [self.following] if self.following else []
         if self.wishes and self.wishes[0].is_made:
-            return [self.wishes[0]]
-        return [line[0] for line in (self.first, self.wishes) if line][:1]
+            return [self.wishes[0], *following]
+        return [line[0] for line in (self.first, self.wishes) if line][:1] + following
 
     def answered(self, request: Request) -> bool:
         """An answer reaches the viewer. -> whether the page is told to count anew."""
+        if isinstance(request, Following):
+            return self.followed(request)
         is_repeat = request.what == "repeat"
         (self.first if is_repeat else self.wishes).popleft()
         seen, answer, on = self.seen, request.answer, request.on

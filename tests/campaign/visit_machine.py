@@ -62,7 +62,7 @@ class Visits(RuleBasedStateMachine):
         visitor = self.world.visitors[who]
         choices = {"threshold": (0.3, 0.7, 0.9), "separation": (0.2, 0.6, 0.9), "min_area": (0, 6, 20)}[slider]
         visitor.values[slider] = (self.world.fitted[slider], *choices)[at]
-        self.world.send(visitor, "cut")
+        self.world.slide(visitor)
 
     @rule(
         who=who, size=st.sampled_from([None, 0.3, 0.25, 1.0]), at=st.integers(0, 3), choices=st.lists(st.integers(0, 5))

@@ -76,14 +76,12 @@ OUTPUTS = {
     "ask": ("question", "status"),
     "analyse": ("made", "status"),
     "show": ("result", "viewer", *COUNTED),
-    "cut": ("viewer",),
     "count": (*COUNTED, "viewer"),
     "size": (*COUNTED, "viewer"),
-    "moved": (*COUNTED, "viewer"),
     "cancel": ("status",),
 }
-NEXT = {"ask": "analyse", "analyse": "show", "show": "count", "cut": "moved"}
-ALWAYS_LAST = {"plane", "cut", "moved", "size"}
+NEXT = {"ask": "analyse", "analyse": "show", "show": "count"}
+ALWAYS_LAST = {"plane", "size"}
 
 
 @dataclass
@@ -94,22 +92,27 @@ class Visitor:
     fitted: dict[str, float]
     values: dict[str, Any] = field(default_factory=dict)
     viewer: dict[str, Any] = field(default_factory=lambda: {"value": {}, "bases": {}, "of": ""})
-    desk: Viewer = field(default_factory=Viewer)
+    desk: Viewer = field(init=False)
     file: str | None = None  # the last that was chosen
     asked: list[tuple] = field(default_factory=list)  # settings of the runs since then
     is_sure: bool = False  # that the last run's result must come
     events: list[Event] = field(default_factory=list)
     inbox: deque = field(default_factory=deque)  # answers in the order in which the queue sent them
-    posts: list[Event] = field(default_factory=list)  # answers that may overtake each other
     deferred: set[str] = field(default_factory=set)
     number: int = 0
 
     def __post_init__(self) -> None:
+        self.desk = Viewer(self.count)
         self.values = {"source": "", "result": "", "question": "", "made": "", "note": "", "status": ""}
         self.values |= {"picture": "", "doubts": ""}
         self.values |= self.fitted | {"pixel_size": None}
         self.values |= {"series": 0, "channel": 0, "z": 1, "t": 1, "diameter": None, "level": WHOLE, "tta": False}
         self.values |= {"summary": "", "histogram": "", "table": {}, "picked": ""}
+
+    def count(self) -> int:
+        """The number of the next event."""
+        self.number += 1
+        return self.number
 
     def inputs(self) -> dict[str, Any]:
         return dict(self.values)
@@ -129,7 +132,8 @@ class Visitor:
 
     @property
     def is_quiet(self) -> bool:
-        return not (self.events or self.inbox or self.posts or self.deferred or self.desk.first or self.desk.wishes)
+        waiting = self.desk.first or self.desk.wishes or self.desk.following
+        return not (self.events or self.inbox or self.deferred or waiting)
 
     def apply(self, names: tuple[str, ...], answer: Any) -> None:
         """Give an answer's values to the components, as Gradio's script does."""

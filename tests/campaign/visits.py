@@ -6,7 +6,6 @@ image is read, a network runs or pictures are drawn, and again before its answer
 on is drawn by hypothesis, so a failing order is found again and made short.
 """
 
-import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from types import SimpleNamespace
@@ -38,7 +37,6 @@ class World:
     def __init__(self, library: Library):
         self.library, networks = library, library.networks
         self.page = Page(networks, [Example(library.folder / "new.tif", "New")])
-        self.page._cutting = threading.Semaphore(1000)
         self.page.visitors.leave_queue = self.leave_queue
         self.fitted = library.fitted
         self.visitors = [Visitor(f"visitor {i}", self.fitted) for i in range(2)]
@@ -71,9 +69,10 @@ class World:
             return
         if name == "ask" and busy:
             return  # pressed twice
-        visitor.number += 1
         self.sent += 1
-        visitor.events.append(Event(name, visitor, self.handler(visitor, name, visitor.number, visitor.inputs(), more)))
+        visitor.events.append(
+            Event(name, visitor, self.handler(visitor, name, visitor.count(), visitor.inputs(), more))
+        )
 
     def handler(self, visitor: Visitor, name: str, number: int, v: dict, more: dict) -> Callable[[], Any]:
         page, request = self.page, visitor.request
@@ -85,10 +84,9 @@ class World:
             "ask": lambda: page.ask(request, number, v["diameter"], v["level"], v["tta"], None, ""),
             "analyse": lambda: page.analyse(request, v["question"], None),
             "show": lambda: page.show(request, number, v["made"], *shown[1:]),
-            "cut": lambda: page.cut(request, number, *shown),
             "cancel": lambda: page.cancel(request, number),
         }
-        calls |= dict.fromkeys(("count", "size", "moved"), lambda: page.count(request, number, *shown))
+        calls |= dict.fromkeys(("count", "size"), lambda: page.count(request, number, *shown))
         if more.get("example"):
             event = SimpleNamespace(_data={"index": 0})
             calls["open"] = lambda: choose.example_chosen(event, request, number)[1:]
@@ -135,6 +133,11 @@ class World:
         if str(event.answer).startswith("Cancelled"):  # what is shown stays, and no other result may come
             shown = self.page.store._held.get(self.page.visitors._visitor(visitor.session).result)
             visitor.asked = [settings_of(shown[1])] if shown else []
+
+    def slide(self, visitor: Visitor) -> None:
+        """A slider was moved."""
+        if visitor.desk.slide([visitor.values[name] for name in CONTROLS[:3]]):
+            self.send(visitor, "size")
 
     def leave(self, index: int) -> None:
         """One goes, and another comes."""
@@ -183,7 +186,7 @@ class World:
             visitor = event.visitor
             if event in visitor.events:
                 visitor.events.remove(event)
-                (visitor.posts if event.name == "cut" else visitor.inbox).append(event)
+                visitor.inbox.append(event)
 
     def deliver(self, visitor: Visitor, event: Event) -> None:
         """An answer reaches the browser."""
@@ -202,7 +205,7 @@ class World:
 
     def step(self, visitor: Visitor, choice: int) -> bool:
         """One of the things that can happen meanwhile. -> whether there was one."""
-        ready: list[Any] = [*self.can_go_on(visitor), *([visitor.inbox[0]] if visitor.inbox else []), *visitor.posts]
+        ready: list[Any] = [*self.can_go_on(visitor), *([visitor.inbox[0]] if visitor.inbox else [])]
         ready += visitor.desk.next()
         if not ready:
             return False
@@ -215,7 +218,7 @@ class World:
         elif not event.ended:
             self.advance(event)
         else:
-            (visitor.posts if event in visitor.posts else visitor.inbox).remove(event)
+            visitor.inbox.remove(event)
             self.deliver(visitor, event)
         return True
 

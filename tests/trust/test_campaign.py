@@ -74,7 +74,7 @@ def test_a_slider_that_is_moved_while_a_result_comes_is_followed(nets, visited):
         while not any(event.name == "show" and event.began for event in visitor.events):
             world.step(visitor, 0)
         visitor.values["threshold"] = 0.9
-        world.send(visitor, "cut")  # about the result before, of which there is none
+        world.slide(visitor)  # about the result before, of which there is none
         world.settle()
         world.check_quiet(visitor)
         assert world.compared == 1

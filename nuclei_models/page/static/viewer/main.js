@@ -94,6 +94,45 @@ class Desk {
     if (value.networks.length && before?.of !== value.of) await (this.restoring = this.restore());
     else if (value.version < this.version) await (this.restoring = this.again()); // drawn before the last mend
     this.refresh();
+    this.follow();
+  }
+
+  // the sliders: the nuclei follow, one request after the other, and the last position counts
+
+  slide(sliders) {
+    this.sliders = sliders;
+    if (this.value?.networks.length) this.follow();
+    else this.edited(); // the strip has counts of other images
+  }
+
+  get isBehind() { // whether the nuclei that are drawn were cut at other values than the sliders have now
+    const { value, sliders } = this;
+    return Boolean(sliders && value?.networks.length && value.of === props.of && sliders.some((one, i) => one !== value.cut[i]));
+  }
+
+  async follow() {
+    if (this.following || !this.isBehind) return;
+    this.following = true;
+    try {
+      while (this.isBehind) {
+        const { sliders, value: { of } } = this, turn = (window.nmNumber = (window.nmNumber || 0) + 1);
+        const answer = await this.ask("nuclei", { cut: sliders });
+        if (this.value?.of !== of || props.of !== of) continue; // another image by now
+        this.unmarked = props.mark; // its number is another nucleus's now
+        this.latest = { of, turn };
+        await this.show({ ...this.value, ...answer, cut: sliders, turn });
+      }
+    } catch (error) {
+      this.say(error.message);
+    } finally {
+      this.following = false;
+    }
+    this.edited();
+  }
+
+  get picked() { // the nucleus that is marked
+    const mark = props.mark === this.unmarked ? null : props.mark;
+    return mark && this.nets[mark.key]?.nuclei.byNumber.get(mark.label);
   }
 
   async takeBases(bases) {
@@ -147,7 +186,7 @@ class Desk {
 
   marked() {
     root.querySelectorAll(".nm-mark").forEach((node) => node.remove());
-    const nucleus = props.mark && this.nets[props.mark.key]?.nuclei.byNumber.get(props.mark.label);
+    const nucleus = this.picked;
     if (!nucleus) return;
     for (const { node } of this.stages) node.append(make("div", { class: "nm-mark", "data-label": nucleus.number }));
     this.redraw();
@@ -155,7 +194,7 @@ class Desk {
 
   placeMarks() {
     const marks = root.querySelectorAll(".nm-mark");
-    const nucleus = marks.length && this.nets[props.mark?.key]?.nuclei.byNumber.get(props.mark.label);
+    const nucleus = marks.length && this.picked;
     if (!nucleus) return marks.forEach((node) => node.remove());
     const { x0, y0, w, h } = nucleus, pad = 0.3 * Math.max(w, h) + 2;
     const [left, top] = this.toStage(null, [x0 - pad, y0 - pad]), [right, bottom] = this.toStage(null, [x0 + w + pad, y0 + h + pad]);
@@ -164,7 +203,7 @@ class Desk {
 
   showMark() { // one that was picked in the table comes into view
     this.marked();
-    const nucleus = props.mark && this.nets[props.mark.key]?.nuclei.byNumber.get(props.mark.label);
+    const nucleus = this.picked;
     if (nucleus) this.reveal(null, [nucleus.x0 + nucleus.w / 2, nucleus.y0 + nucleus.h / 2]);
   }
 

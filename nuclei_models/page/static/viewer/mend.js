@@ -79,8 +79,8 @@ Object.assign(Desk.prototype, {
   },
 
   edited() { // the numbers follow once the picture is seen: the page's own work for an event takes a while
-    this.editing ||= setTimeout(() => {
-      this.editing = 0;
+    clearTimeout(this.editing);
+    this.editing = setTimeout(() => {
       trigger("edit", {});
     }, FOLLOW);
   },

@@ -22,7 +22,6 @@ from .intensity import intensity_range, normalise, pixels_of, to_channels
 from .losses import class_count
 from .maps import Maps, pixel_area, resize, smooth
 from .processor_settings import OF_THE_IMAGE, NucleiImageProcessorKwargs, refuse_late, refuse_sizes, refuse_steps
-from .regions import Sums
 from .scale import PICTURE_OUTLIERS, Belief, Diameter, Evidence, look_features, perceive
 from .targets import targets_of
 
@@ -276,7 +275,7 @@ class NucleiImageProcessor(PilBackend):
         return float(least)
 
     def confidence(
-        self, maps: Maps, labels: np.ndarray, other: np.ndarray | None = None, shape: Sums | None = None
+        self, maps: Maps, labels: np.ndarray, other: np.ndarray | None = None, features: np.ndarray | None = None
     ) -> np.ndarray | None:
         """How sure one can be of each nucleus.
 
@@ -284,7 +283,7 @@ class NucleiImageProcessor(PilBackend):
             maps: What the network said of an image.
             labels: (H, W), integers: the nuclei that they were cut into; 0 is background, 1 .. n one number a nucleus.
             other: The same of a second network, if one was run.
-            shape: `regions.shape_sums` of the labels, where they are known.
+            features: `confidence.measured` of the labels, where they are known.
 
         Returns:
             (n,), float64, in [0, 1]: the probability that the nucleus has a true partner at an IoU of 0.5; `None` where
@@ -292,7 +291,7 @@ class NucleiImageProcessor(PilBackend):
         """
         if self.confidence_model is None:
             return None
-        rows = measured(labels, maps.probability, maps.distance, maps.pixel_area, shape)
+        rows = measured(labels, maps.probability, maps.distance, maps.pixel_area) if features is None else features
         if other is None or AGREEMENT not in self.confidence_model:
             return confidence(self.confidence_model["alone"], rows)
         return confidence(self.confidence_model[AGREEMENT], np.column_stack([rows, agreement(labels, other)]))

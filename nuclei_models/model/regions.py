@@ -191,26 +191,29 @@ def _differ(flat: np.ndarray, at: np.ndarray, width: int) -> np.ndarray:
 
 def _rims(labels: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Which pixels are at their nucleus's rim, and which of these touch another nucleus. Bool, (p,) each."""
-    flat, at, width = _padded(labels, at, 1)
-    others = [flat[at + dy * width + dx] for dy, dx in _SIDES]
-    rim = np.logical_or.reduce([other != flat[at] for other in others])
-    touching = np.logical_or.reduce([(other != flat[at]) & (other != 0) for other in others])
-    return rim, touching
+    there = labels != 0
+    rim, touching = np.zeros((2, *labels.shape), bool)
+    rim[[0, -1]] = rim[:, [0, -1]] = True  # outside there is no nucleus
+    for first, second in (
+        ((slice(-1), slice(None)), (slice(1, None), slice(None))),
+        ((slice(None), slice(-1)), (slice(None), slice(1, None))),
+    ):
+        differ = labels[first] != labels[second]
+        touch = differ & there[first] & there[second]
+        for side in (first, second):
+            rim[side] |= differ
+            touching[side] |= touch
+    return rim.ravel()[at], touching.ravel()[at]
 
 
 def _surroundings(labels: np.ndarray, reach: int) -> np.ndarray:
     """Background pixels within so many steps of a nucleus, with its number; of two as near, with the higher one."""
     kind = np.int32 if labels.dtype == np.int32 else np.int64
-    padded = np.pad(labels.astype(kind, copy=False), 1, constant_values=-1)
-    near, width = padded.ravel(), padded.shape[1]
-    frontier = np.flatnonzero(near > 0)
-    frontier = frontier[np.logical_or.reduce([near[frontier + dy * width + dx] == 0 for dy, dx in _SIDES])]
-    for left in range(reach, 0, -1):
-        at = np.concatenate([frontier + dy * width + dx for dy, dx in _SIDES])
-        number = np.tile(near[frontier], len(_SIDES))
-        free = near[at] == 0
-        at, number = at[free], number[free]
-        np.maximum.at(near, at, number)
-        frontier = np.unique(at) if left > 1 else at
-    grown = near.reshape(padded.shape)[1:-1, 1:-1]
-    return np.where(labels > 0, 0, grown)
+    padded = np.pad(labels.astype(kind, copy=False), 1)
+    near, free = padded[1:-1, 1:-1], labels == 0
+    for _ in range(reach):
+        grown = np.maximum(padded[:-2, 1:-1], padded[2:, 1:-1])
+        np.maximum(grown, padded[1:-1, :-2], out=grown)
+        np.maximum(grown, padded[1:-1, 2:], out=grown)
+        np.copyto(near, grown, where=near == 0)
+    return np.where(free, near, 0)

@@ -23,11 +23,12 @@ def packed(labels: np.ndarray, box: Box | None = None, width: int | None = None)
     """
     rows, columns = box or (slice(0, labels.shape[0]), slice(0, labels.shape[1]))
     width = width or labels.shape[1]
-    wide = np.pad(labels, ((0, 0), (1, 1)))
-    row, column = np.nonzero(wide[:, 1:] != wide[:, :-1])
-    number = wide[row, column + 1]
+    wide = np.pad(labels, ((0, 0), (1, 1))).ravel()  # 0 between the rows
+    change = np.flatnonzero(wide[1:] != wide[:-1]) + 1
+    number = wide[change]
+    row, column = np.divmod(change, labels.shape[1] + 2)
     first = np.flatnonzero(number)
-    start = (row[first] + rows.start).astype(np.int64) * width + column[first] + columns.start
+    start = (row[first] + rows.start) * width + column[first] - 1 + columns.start
     length = column[first + 1] - column[first]  # a row's last change is back to 0
     gap = start - np.concatenate([[0], (start + length)[:-1]])
     values = np.concatenate([gap, length, np.diff(number[first], prepend=0)]).astype("<i4")

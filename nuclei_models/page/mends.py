@@ -16,10 +16,11 @@ class Mends:
 
     Attributes:
         version: Grows with every edit; what was computed from labels of another version is out of date.
+        versions: The same of each network whose nuclei were mended.
     """
 
     def __init__(self) -> None:
-        self.version = 0
+        self.version, self.versions = 0, dict[str, int]()
         self._held: dict[str, tuple[Hashable, History]] = {}
         self._lock = threading.RLock()
 
@@ -77,6 +78,7 @@ class Mends:
 
     def _keep(self, network: str, cut: Hashable, history: History) -> None:
         self.version += 1
+        self.versions[network] = self.version
         if history.done or history.undone:
             self._held[network] = cut, history
         else:

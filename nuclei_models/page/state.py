@@ -22,6 +22,7 @@ from ..analysis.measurements import measure
 from ..inference.bundled import TITLES
 from ..inference.segmentation import median_diameter
 from ..inference.settings import Cut, RunSettings
+from ..model.confidence import measured
 from ..model.image_processing_nuclei import Maps, NucleiImageProcessor
 from ..model.instances import drop_small
 from ..model.regions import shape_sums
@@ -191,13 +192,17 @@ class Analysis:
 
     def state_of(self, cut: Cut) -> tuple:
         """What the labels of both networks depend on."""
-        return self.mends.version, *(self.cut_values(one, cut) for one in self.maps)
+        return tuple(self.state(one, cut) for one in self.maps)
+
+    def state(self, network: str, cut: Cut) -> tuple:
+        """What the labels of one network depend on."""
+        return self.mends.versions.get(network, 0), self.cut_values(network, cut)
 
     # sizes
 
     def found_diameter(self, network: str, cut: Cut) -> float | None:
         """The median diameter of the nuclei, pixels; `None` without any."""
-        key, labels = (self.mends.version, self.cut_values(network, cut)), self.labels(network, cut)
+        key, labels = self.state(network, cut), self.labels(network, cut)
         return self.remember(f"diameter {network}", key, lambda: median_diameter(labels))
 
     def typical_diameter(self, network: str, cut: Cut) -> float:
@@ -242,21 +247,33 @@ class Analysis:
 
     def table(self, network: str, cut: Cut, solidity: bool = False) -> Table:
         """Measurements of every nucleus, see `measure`."""
-        key = (self.state_of(cut), self.pixel_size, solidity)  # before the labels: an edit may come in between
-        labels, pixels = self.labels(network, cut), self.picture.pixels
+        # before the labels: an edit may come in between
+        key, own = ((state, self.pixel_size, solidity) for state in (self.state_of(cut), self.state(network, cut)))
+        labels = self.labels(network, cut)
 
         def make() -> Table:
             found, number = without_gaps(labels)
+            mine = self.remember(f"own {network} {solidity}", own, lambda: self._own(network, found, solidity))
+            table, features = mine
             other = next((without_gaps(self.labels(one, cut))[0] for one in self.maps if one != network), None)
-            shape = shape_sums(found)
-            sure = self.processors[network].confidence(self.maps[network], found, other, shape)
-            table = measure(found, pixels, self.pixel_size, solidity, confidence=sure, shape=shape)
+            sure = self.processors[network].confidence(self.maps[network], found, other, features)
+            if sure is not None:
+                table = table | {"confidence": sure}
             mended = self.mended(network, cut)
             if mended:
-                table["mended"] = np.isin(number, list(mended)).astype(np.uint8)
+                table = table | {"mended": np.isin(number, list(mended)).astype(np.uint8)}
             return table | {"label": number}
 
         return self.remember(f"table {network} {solidity}", key, make)
+
+    def _own(self, network: str, labels: np.ndarray, solidity: bool) -> tuple[Table, np.ndarray | None]:
+        """What mending the other network's nuclei doesn't change: the table without confidence, and the features that
+        it is computed from, where it is."""
+        maps, shape = self.maps[network], shape_sums(labels)
+        table = measure(labels, self.picture.pixels, self.pixel_size, solidity, shape=shape)
+        if self.processors[network].confidence_model is None:
+            return table, None
+        return table, measured(labels, maps.probability, maps.distance, maps.pixel_area, shape)
 
     def agreement(self, cut: Cut) -> Agreement:
         """Which nuclei both networks found."""

@@ -5,18 +5,26 @@ import io
 import json
 import threading
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from nuclei_models.analysis.edits import Edit
+from nuclei_models.analysis.history import History
+from nuclei_models.analysis.measurements import measure
+from nuclei_models.inference.segmentation import segment
 from nuclei_models.inference.settings import Cut, RunSettings
-from nuclei_models.page import files, numbers
+from nuclei_models.model.confidence import AGREEMENT, FEATURES
+from nuclei_models.page import files, numbers, state
 from nuclei_models.page.desk import Desk
 from nuclei_models.page.inputs import defaults
 from nuclei_models.page.networks import Networks
 from nuclei_models.page.state import Analysis, Picture
 from nuclei_models.page.store import Store
 from tests.support.page import blobs, unpacked
+
+SLIDERS = "threshold", "separation", "min_area"
 
 
 @pytest.fixture
@@ -30,7 +38,7 @@ def analysis(nets: Networks) -> Analysis:
 def ask(nets: Networks, analysis: Analysis):
     store = Store()
     desk, token = Desk(store, nets), store.put(analysis)
-    sliders = [defaults(nets)[name] for name in ("threshold", "separation", "min_area")]
+    sliders = [defaults(nets)[name] for name in SLIDERS]
 
     def send(what: str, **more) -> dict:
         return desk.answer([{"what": what, "token": token, "cut": sliders, "network": "unet"} | more])
@@ -90,6 +98,44 @@ def test_what_both_agree_on_follows_a_mend(ask, analysis):
     before = analysis.agreed(Cut()).max()
     ask("act", edit={"act": "delete", "points": [middle(analysis.labels("unet", Cut()), 2)]})
     assert analysis.agreed(Cut()).max() == before - 1
+
+
+@pytest.mark.parametrize("sliders", [(0.7, 0.5, 0), (0.6, 0.8, 30), (0.5, 0.5, 0)])
+def test_nuclei_come_as_the_sliders_have_them_and_as_they_were_mended(ask, analysis, nets, sliders):
+    place = middle(analysis.labels("unet", Cut()), 2)
+    ask("act", edit={"act": "delete", "points": [place]})
+    answer = ask("nuclei", cut=list(sliders))
+    for network, drawn in zip(nets, answer["networks"], strict=True):
+        found = segment(
+            analysis.picture.pixels, network.model, network.processor, **dict(zip(SLIDERS, sliders, strict=True))
+        )
+        wanted = found.labels if network.key == "unetpp" else delete(found.labels, place)
+        assert np.array_equal(unpacked(drawn["geometry"], wanted.shape), wanted)
+    assert answer["version"] == 1 and answer["diameters"]["found"] is not None
+
+
+def delete(labels: np.ndarray, place: list[float]) -> np.ndarray:
+    return History.begin(labels, [Edit.from_json({"act": "delete", "points": [place]}, labels.shape)]).labels
+
+
+def test_mending_one_network_measures_only_its_nuclei_again(ask, analysis, nets, monkeypatch):
+    model = {name: [1.0] * len(FEATURES) for name in ("mean", "std", "weights")} | {"bias": 0.5}
+    both = {name: [*model[name], 1.0] for name in ("mean", "std", "weights")} | {"bias": 0.5}
+    fitted = {"alone": model | {"features": list(FEATURES)}, AGREEMENT: both | {"features": [*FEATURES, AGREEMENT]}}
+    for network in nets:
+        monkeypatch.setattr(network.processor, "confidence_model", fitted)
+    before, seen = {key: analysis.table(key, Cut()) for key in analysis.maps}, []
+    monkeypatch.setattr(state, "measure", lambda *a, **more: seen.append(a) or measure(*a, **more))
+    ask("act", edit={"act": "delete", "points": [middle(analysis.labels("unet", Cut()), 2)]})
+    after = {key: analysis.table(key, Cut()) for key in analysis.maps}
+    assert len(seen) == 1
+    assert np.array_equal(np.delete(before["unet"]["area_px"], 1), after["unet"]["area_px"])
+    alone = replace(analysis, _last={})  # the same, nothing remembered
+    for key, table in after.items():
+        wanted = alone.table(key, Cut())
+        assert list(table) == list(wanted)
+        assert all(np.array_equal(table[name], wanted[name]) for name in table)
+    assert after["unetpp"]["confidence"][1] < before["unetpp"]["confidence"][1]  # nobody agrees any more
 
 
 def test_edits_come_back_in_parts(ask, analysis):

@@ -51,24 +51,20 @@ function traced(nucleus) { // -> its outlines, each [x, y, x, y, ...] through th
   for (let y = 1; y <= h; y++) {
     for (let x = 1; x <= w; x++) {
       if (inside[y * W + x] !== 1 || inside[(y - 1) * W + x]) continue;
-      const turns = [], middles = [];
-      let vx = x, vy = y, d = 0; // along the top edge of this pixel, the nucleus on the right-hand side
+      const ring = [];
+      let vx = x, vy = y, d = 0, before = -1; // along the top edge of this pixel, the nucleus on the right-hand side
       do {
         if (d === 0) inside[vy * W + vx] = 2;
-        turns.push(d);
-        middles.push(vx + DX[d] / 2, vy + DY[d] / 2);
+        const now = d, mx = vx + DX[d] / 2, my = vy + DY[d] / 2;
         vx += DX[d];
         vy += DY[d];
         const right = inside[(vy - (d > 1)) * W + vx - (d === 1 || d === 2)];
         const left = inside[(vy - (d === 0 || d === 3)) * W + vx - (d > 1)];
         if (!right) d = (d + 1) & 3;
         else if (left) d = (d + 3) & 3;
+        if (now !== before || now !== d) ring.push(mx + x0 - 1, my + y0 - 1); // else it is on a straight line
+        before = now;
       } while (vx !== x || vy !== y || d !== 0);
-      const ring = [], n = turns.length;
-      for (let i = 0; i < n; i++) {
-        if (turns[i] === turns[(i + n - 1) % n] && turns[i] === turns[(i + 1) % n]) continue; // on a straight line
-        ring.push(middles[2 * i] + x0 - 1, middles[2 * i + 1] + y0 - 1);
-      }
       rings.push(ring);
     }
   }

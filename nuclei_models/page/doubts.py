@@ -46,10 +46,10 @@ def doubtful(table: Table) -> np.ndarray:
 
 
 def strangeness(analysis: Analysis, domain: Domain | None) -> str:
-    """What `out_of_domain.warning` says of the nuclei as they are cut by default and without mends, or ""."""
+    """What `out_of_domain.warning` says of what is cut by default, without mends and however sure it is, or ""."""
 
     def make() -> str:
-        maps, labels = list(analysis.maps.values()), [analysis.base(key, Cut()) for key in analysis.maps]
+        maps, labels = list(analysis.maps.values()), [analysis.processors[k].cut(m) for k, m in analysis.maps.items()]
         return warning(domain, maps, labels, next(iter(analysis.diameters.values()), None)) or ""
 
     return analysis.remember("strangeness", (), make)

@@ -59,9 +59,10 @@ def measure(folders: list[Path], data: str, cache: Path) -> dict[str, dict]:
         if name in done:
             continue
         maps = [predict(pixels, model, processor) for model, processor in networks]
-        labels = [processor.instances(m) for m, (_, processor) in zip(maps, networks, strict=True)]
-        found = int(sum(one.max() for one in labels))
-        measured = signals(maps, labels, maps[0].diameter.pixels).round(5).tolist()
+        cut = [processor.cut(m) for m, (_, processor) in zip(maps, networks, strict=True)]
+        kept = [p.sure_enough(m, one) for m, one, (_, p) in zip(maps, cut, networks, strict=True)]
+        found = int(sum(one.max() for one in kept))
+        measured = signals(maps, cut, maps[0].diameter.pixels).round(5).tolist()
         done[name] = {"kind": kind, "group": group, "found": found, "signals": measured}
         write(cache, json.dumps(done))
     return done

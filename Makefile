@@ -59,7 +59,4 @@ campaign:       ## try everything against it, and write what came of it into doc
 
 benchmark:      ## measure the speed of everything, ours and others', within 30 minutes, and write it into README and docs
 	$(PYTHON) -m benchmarks.peers --install
-	$(PYTHON) -m benchmarks
-	$(PYTHON) -m benchmarks training
-	$(PYTHON) -m benchmarks growth
-	$(PYTHON) -m benchmarks --write
+	$(PYTHON) -m benchmarks all

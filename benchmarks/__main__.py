@@ -4,6 +4,7 @@
     python -m benchmarks                     images to nuclei, within 11 minutes: results.json
     python -m benchmarks training            steps of training, within 6 minutes: training.json
     python -m benchmarks growth              cost against size, within 8 minutes: growth.json, docs/growth.svg
+    python -m benchmarks all                 the three of them, each that is not done; then what follows
     python -m benchmarks --write             tables and plots into README and docs
 
 Every contender runs in a process of its own, one after the other. A run that was interrupted goes on where it stopped;
@@ -16,19 +17,33 @@ from pathlib import Path
 
 from . import growth, report, training
 from .contenders import CONTENDERS, NETWORK, QUICK
-from .running import run
+from .running import run, unfinished
 
 RESULTS = Path(__file__).resolve().parent / "results.json"
 SIZES = [256, 512, 1024, 2048, 4096]  # larger ones are those of `growth`
 NETWORK_SIZES = [256, 1024]
 MINUTES, QUICK_MINUTES = 11.0, 1.0
-PARTS = {"training": training.main, "growth": growth.main}
 
 
 def main() -> None:
-    if len(sys.argv) > 1 and sys.argv[1] in PARTS:
-        PARTS[sys.argv[1]](sys.argv[2:])
-        return
+    parts = {"training": training.main, "growth": growth.main, "all": everything}
+    if len(sys.argv) > 1 and sys.argv[1] in parts:
+        parts[sys.argv[1]](sys.argv[2:])
+    else:
+        networks(sys.argv[1:])
+
+
+def everything(arguments: list[str]) -> None:
+    """What `make benchmark` measures: the parts that an interrupted run has not finished, or all of them."""
+    argparse.ArgumentParser(prog="python -m benchmarks all", description=everything.__doc__).parse_args(arguments)
+    parts = {RESULTS: networks, training.RESULTS: training.main, growth.RESULTS: growth.main}
+    for file in unfinished(list(parts)):
+        parts[file]([])
+    report.write(RESULTS)
+
+
+def networks(arguments: list[str]) -> None:
+    """Images to nuclei."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a minute: few contenders, small images")
     parser.add_argument("--only", nargs="+", choices=list(CONTENDERS), metavar="KEY", help="of these contenders")
@@ -36,7 +51,7 @@ def main() -> None:
     parser.add_argument("--fresh", action="store_true", help="begin anew, even if a run was interrupted")
     parser.add_argument("--out", type=Path, default=RESULTS, help="file of results")
     parser.add_argument("--write", action="store_true", help="measure nothing: write README, docs and plots")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     if args.write:
         report.write(args.out)
         return
@@ -46,7 +61,7 @@ def main() -> None:
     def sizes(contender) -> list[int]:
         return [256, 512] if args.quick else (NETWORK_SIZES if contender.does == NETWORK else SIZES)
 
-    print(report.table(run(chosen, minutes * 60, args.out, sizes, args.fresh, args.quick)))
+    print(report.table(run(chosen, minutes * 60, args.out, sizes, args.fresh, args.quick, keep=bool(args.only))))
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> None:
     def sizes(kind: Contender) -> list[int]:
         return [size for size in SIZES[kind.key] if size <= args.most]
 
-    print(table(run(chosen, args.minutes * 60, args.out, sizes, args.fresh)))
+    print(table(run(chosen, args.minutes * 60, args.out, sizes, args.fresh, keep=bool(args.only))))
 
 
 def exponent(results: dict[str, Any], key: str) -> float | None:

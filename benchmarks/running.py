@@ -17,24 +17,33 @@ LATE = 60.0  # seconds beyond its time after which a contender is ended
 Sizes = Callable[[Contender], list[int]]
 
 
-def run(chosen: list[Contender], seconds: float, out: Path, sizes: Sizes, fresh: bool = False, quick: bool = False):
+def run(
+    chosen: list[Contender],
+    seconds: float,
+    out: Path,
+    sizes: Sizes,
+    fresh: bool = False,
+    quick: bool = False,
+    keep: bool = False,
+) -> dict[str, Any]:
     """Measure contenders and write the file after each.
 
     Args:
         seconds: For all of them, shared by their weights.
-        out: Where to write. A run of this machine that was interrupted goes on; a finished one keeps only what is not
-            chosen.
+        out: Where to write. A run of this machine that was interrupted goes on; a finished one is begun anew.
         sizes: Of a contender.
         fresh: Begin anew in any case.
         quick: Look for the machine's peak for less time.
+        keep: What a finished run has of others than those chosen.
     """
     facts = machine(0.2 if quick else 3.0)
     results: dict[str, Any] = json.loads(out.read_text()) if out.is_file() and not fresh else {}
     if results.get("machine") != facts["machine"]:
         results = {**facts, "date": datetime.now(UTC).date().isoformat(), "finished": False, "contenders": {}}
     if results.get("finished", True):
-        for contender in chosen:
-            results["contenders"].pop(contender.key, None)
+        names = {contender.key for contender in chosen}
+        others = {key: found for key, found in results["contenders"].items() if keep and key not in names}
+        results["contenders"] = others
         results["date"], results["finished"] = datetime.now(UTC).date().isoformat(), False
     results["peak_tflops"] = {k: max(v, results["peak_tflops"][k]) for k, v in facts["peak_tflops"].items()}
     todo = [c for c in chosen if "sizes" not in results["contenders"].get(c.key, {})]
@@ -46,6 +55,16 @@ def run(chosen: list[Contender], seconds: float, out: Path, sizes: Sizes, fresh:
         print(f"[{number}/{len(todo)}] {contender.key}: {_told(found)}", file=sys.stderr)
     write(results | {"finished": True}, out)
     return results
+
+
+def unfinished(files: list[Path]) -> list[Path]:
+    """Those of several runs that make up one whose turn is to come; where all are done, the whole begins anew."""
+    states = {file: json.loads(file.read_text()) if file.is_file() else {} for file in files}
+    if all(results.get("finished") is True for results in states.values()):
+        for file, results in states.items():
+            results.pop("finished")
+            write(results, file)
+    return [file for file, results in states.items() if results.get("finished") is not True]
 
 
 def write(results: dict[str, Any], out: Path) -> None:

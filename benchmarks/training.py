@@ -67,7 +67,7 @@ def main(arguments: list[str]) -> None:
     chosen = [c for c in contenders(args.against) if not args.only or c.key in args.only]
     if not chosen:
         parser.error(f"--only takes {', '.join(c.key for c in contenders(args.against))}.")
-    print(table(run(chosen, args.minutes * 60, args.out, lambda _: args.sizes, args.fresh)))
+    print(table(run(chosen, args.minutes * 60, args.out, lambda _: args.sizes, args.fresh, keep=bool(args.only))))
 
 
 def table(results: dict[str, Any]) -> str:

@@ -38,17 +38,32 @@ def test_a_quick_run(results):
 
 def test_an_interrupted_run_measures_nothing_again_and_a_finished_one_is_begun_anew(results, tmp_path, monkeypatch):
     out = tmp_path / "results.json"
-    out.write_text(json.dumps(results | {"finished": False}))
+    before = {**results["contenders"], "other": {"title": "measured before"}}
+    out.write_text(json.dumps(results | {"finished": False, "contenders": before}))
     monkeypatch.setattr(running, "measure", lambda *args: pytest.fail("measured again"))
     faster = {k: 2 * v for k, v in results["peak_tflops"].items()}
     monkeypatch.setattr(running, "machine", lambda seconds: {"machine": results["machine"], "peak_tflops": faster})
     chosen = [CONTENDERS[key] for key in results["contenders"]]
     again = running.run(chosen, 60, out, lambda _: [256])
-    assert again["contenders"] == results["contenders"] and again["peak_tflops"] == faster
+    assert again["contenders"] == before and again["peak_tflops"] == faster
     assert json.loads(out.read_text())["finished"]
     monkeypatch.setattr(running, "measure", lambda *args: {"sizes": {}})
-    anew = running.run(chosen, 60, out, lambda _: [256])
-    assert anew["contenders"] == {key: {"sizes": {}} for key in results["contenders"]}
+    kept = running.run(chosen[:1], 60, out, lambda _: [256], keep=True)
+    assert kept["contenders"] == {**before, chosen[0].key: {"sizes": {}}}
+    anew = running.run(chosen[:1], 60, out, lambda _: [256])
+    assert anew["contenders"] == {chosen[0].key: {"sizes": {}}}
+
+
+def test_a_whole_of_several_runs_goes_on_with_the_first_that_is_not_done(tmp_path):
+    files = [tmp_path / name for name in "abc"]
+    assert running.unfinished(files) == files
+    for file, done in zip(files, [True, False, True], strict=True):
+        file.write_text(json.dumps({"finished": done}))
+    assert running.unfinished(files) == files[1:2]
+    files[1].write_text(json.dumps({"finished": True}))
+    assert running.unfinished(files) == files
+    files[0].write_text(json.dumps({"finished": True}))
+    assert running.unfinished(files) == files[1:]  # the others are still to be begun anew
 
 
 def test_a_contender_that_fails_is_told_and_one_that_hangs_is_ended(monkeypatch):

@@ -146,11 +146,12 @@ def _growth(grown: Results) -> list[Row]:
     powers = {growth.TITLES[key]: growth.exponent(grown, key) for key in ("images", "folder")}
     known = {title: power for title, power in powers.items() if power is not None}
     flat = growth.flatness(grown)
-    held = "not measured"
+    held, is_flat = "not measured", False
     if flat:
+        is_flat = flat[2] <= 1.1 * flat[1]
         held = f"{flat[1]:.1f} GB, and {flat[2]:.1f} GB for {flat[0]:.1f} times as many pixels"
     return [
         _met("time grows as the pixels or slower (exponent at most 1.05)", [f"{t} {p:.2f}" for t, p in known.items()],
              list(known.values()), lambda power: power <= 1.05),
-        ("memory is flat beyond the largest block (within 10%)", held, bool(flat) and flat[2] <= 1.1 * flat[1]),
+        ("memory is flat beyond the largest block (within 10%)", held, is_flat),
     ]  # fmt: skip

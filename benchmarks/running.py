@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ Sizes = Callable[[Contender], list[int]]
 
 
 def run(
-    chosen: list[Contender],
+    chosen: Sequence[Contender],
     seconds: float,
     out: Path,
     sizes: Sizes,

@@ -19,7 +19,7 @@ def train(model: torch.nn.Module, channels: int, precision: str, logits: Callabl
         precision: "float32" or "bfloat16".
         logits: The maps among what the model returns; `None`: it returns them.
     """
-    model = model.train().to(memory_format=torch.channels_last)  # type: ignore[call-arg]
+    model = model.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(model.parameters(), 1e-4, fused=True)
     maps = logits or (lambda output: output)
 

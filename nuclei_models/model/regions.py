@@ -41,7 +41,49 @@ def join(parts: Iterable[Sums], n: int) -> dict[str, np.ndarray]:
     return whole
 
 
-class Members:
+class Grouped:
+    """Things that each belong to a nucleus.
+
+    Args:
+        label: (n,), the nuclei.
+        of: (k,), the position of each thing's nucleus in `label`.
+
+    Attributes:
+        runs: Where in `of` a run of things of one nucleus begins.
+    """
+
+    def __init__(self, label: np.ndarray, of: np.ndarray):
+        self.label, self.of = label, of
+        self.runs = np.flatnonzero(np.diff(of, prepend=-1))
+
+    def add(self, values: np.ndarray) -> np.ndarray:
+        """Sum of a value a thing, (k,), over each nucleus: (n,)."""
+        return np.bincount(self.of, values, len(self.label))
+
+    def least(self, values: np.ndarray) -> np.ndarray:
+        """Least of a value a thing, (k,), of each nucleus: (n,)."""
+        found = np.full(len(self.label), np.inf)
+        if len(self.runs):
+            np.minimum.at(found, self.of[self.runs], np.minimum.reduceat(values, self.runs))
+        return found
+
+    def greatest(self, values: np.ndarray) -> np.ndarray:
+        return -self.least(-values)
+
+
+class Stretches(Grouped):
+    """Pixels of one nucleus beside each other in a row.
+
+    Attributes:
+        row, first, end: (k,), where each of them lies: its row, its first column and the one after its last.
+    """
+
+    def __init__(self, label: np.ndarray, of: np.ndarray, row: np.ndarray, first: np.ndarray, end: np.ndarray):
+        super().__init__(label, of)
+        self.row, self.first, self.end = row, first, end
+
+
+class Members(Grouped):
     """The pixels that belong to nuclei, in a window of a label image.
 
     Args:
@@ -50,9 +92,6 @@ class Members:
 
     Attributes:
         at: (p,), the pixels' positions in `labels.ravel()`.
-        label: (n,), the nuclei that have such pixels.
-        row: (p,), the position of each pixel's nucleus in `label`.
-        runs: Where in these a run of pixels of one nucleus begins.
     """
 
     def __init__(self, labels: np.ndarray, window: Window | None = None):
@@ -64,23 +103,16 @@ class Members:
         number = labels.ravel()[self.at].astype(np.int64)
         lowest = int(number.min()) if len(number) else 0
         there = np.bincount(number - lowest) > 0
-        self.label = np.flatnonzero(there) + lowest
-        self.row = (np.cumsum(there) - 1)[number - lowest]
-        self.runs = np.flatnonzero(np.diff(self.row, prepend=-1))
+        super().__init__(np.flatnonzero(there) + lowest, (np.cumsum(there) - 1)[number - lowest])
 
-    def add(self, values: np.ndarray) -> np.ndarray:
-        """Sum of a value a pixel, (p,), over each nucleus: (n,)."""
-        return np.bincount(self.row, values, len(self.label))
-
-    def least(self, values: np.ndarray) -> np.ndarray:
-        """Least of a value a pixel, (p,), of each nucleus: (n,)."""
-        found = np.full(len(self.label), np.inf)
-        if len(self.runs):
-            np.minimum.at(found, self.row[self.runs], np.minimum.reduceat(values, self.runs))
-        return found
-
-    def greatest(self, values: np.ndarray) -> np.ndarray:
-        return -self.least(-values)
+    def stretches(self, width: int) -> Stretches:
+        """These pixels, in rows of so many."""
+        is_first = np.ones(len(self.at), bool)
+        is_first[1:] = (np.diff(self.at) != 1) | (np.diff(self.of) != 0)
+        is_first |= self.at % width == 0
+        begin = np.flatnonzero(is_first)
+        row, first = np.divmod(self.at[begin], width)
+        return Stretches(self.label, self.of[begin], row, first, first + np.diff(begin, append=len(self.at)))
 
 
 def shape_sums(
@@ -105,16 +137,17 @@ def shape_sums(
     """
     members = Members(labels, window)
     height, width = size or labels.shape
-    row, col = np.divmod(members.at, labels.shape[1])
-    row, col = row + origin[0], col + origin[1]
-    y, x = row + 0.5, col + 0.5
-    at_edge = (row == 0) | (col == 0) | (row == height - 1) | (col == width - 1)
+    stretches = members.stretches(labels.shape[1])  # there are far fewer of them than of pixels
+    row, first, end = stretches.row + origin[0], stretches.first + origin[1], stretches.end + origin[1]
+    n, y = (end - first).astype(float), row + 0.5
+    x, xx = (end**2 - first**2) / 2, (4 * (end**3 - first**3) - (end - first)) / 12  # sums over the stretch, exact
+    at_edge = (row == 0) | (first == 0) | (row == height - 1) | (end == width)
     values = {
-        "moments": [members.add(v) for v in (np.ones_like(y), y, x, y * y, x * x, x * y)],
+        "moments": [stretches.add(v) for v in (n, n * y, x, n * y * y, xx, x * y)],
         "perimeter": [members.add(_perimeter(labels, members.at))],
-        "greatest_edge": [members.greatest(at_edge.astype(float))],
-        "least_corner": [members.least(row), members.least(col)],
-        "greatest_corner": [members.greatest(row), members.greatest(col)],
+        "greatest_edge": [stretches.greatest(at_edge.astype(float))],
+        "least_corner": [stretches.least(row), stretches.least(first)],
+        "greatest_corner": [stretches.greatest(row), stretches.greatest(end - 1)],
     }
     return Sums(members.label, {name: np.stack(columns, axis=1) for name, columns in values.items()})
 

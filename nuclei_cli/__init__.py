@@ -4,7 +4,10 @@ It is a package of its own, beside `nuclei_models`, so that help and mistakes ar
 torch are imported when a command has something for them to do.
 """
 
+import gc
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -144,7 +147,8 @@ def segment(
 
     Exit code: 0 all is done, 1 some images failed (failures.csv lists them), 2 wrong usage, 3 stopped before the end.
     """
-    from .segment import segment_images
+    with _importing():
+        from .segment import segment_images
 
     options: dict[str, Any] = {
         "threshold": threshold,
@@ -202,11 +206,23 @@ def train(
 
     Exit code: 0 all is done, 2 wrong usage or images, 3 stopped before the end, 130 stopped by you.
     """
-    from .train import train_model
+    with _importing():
+        from .train import train_model
 
     options: dict[str, Any] = {"held_out": held_out, "group": group, "binary_masks": binary_masks, "channel": channel}
     options |= {"device": device, "overwrite": overwrite}
     raise typer.Exit(train_model(folder, out, model, minutes, seed, options, quiet))
+
+
+@contextmanager
+def _importing() -> Iterator[None]:
+    """Modules are many objects that stay: Python is not to search them for garbage while they come, nor later."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _plane(text: str | None, option: str, words: tuple[str, ...]) -> int | str | None:
@@ -231,7 +247,8 @@ def info(
 
     An image's nuclear diameter is estimated by the --model that would segment it.
     """
-    from .info import tell
+    with _importing():
+        from .info import tell
 
     raise typer.Exit(tell(what, model, as_json, series))
 
@@ -249,7 +266,8 @@ def compare(
 
     Images are paired by their names; "_labels" behind a name and its ending don't count.
     """
-    from .compare import compare_all
+    with _importing():
+        from .compare import compare_all
 
     raise typer.Exit(compare_all(Path(a), Path(b), out, threshold))
 
@@ -268,7 +286,8 @@ def export(
 
     ONNX and bioimage.io need the extra [onnx].
     """
-    from .export import export as write
+    with _importing():
+        from .export import export as write
 
     chosen = {"onnx": onnx, "torchscript": torchscript, "bioimageio": bioimageio}
     raise typer.Exit(write(model, [kind for kind, wanted in chosen.items() if wanted], out))
@@ -289,7 +308,8 @@ def page(
 
     It needs the extra [app]. UNET_MODEL and UNETPP_MODEL name other networks than the bundled ones.
     """
-    from .page import serve
+    with _importing():
+        from .page import serve
 
     raise typer.Exit(serve(host, port, browser, device))
 

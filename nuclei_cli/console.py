@@ -9,7 +9,6 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 from rich.text import Text
-from transformers.utils import logging
 
 from nuclei_models.images.reader import ImageError, display_name
 from nuclei_models.model.repository import flat
@@ -18,7 +17,6 @@ OK, SOME_FAILED, WRONG_USAGE, STOPPED, INTERRUPTED = 0, 1, 2, 3, 130
 EVERY = 30  # seconds between two lines of progress where there is no terminal
 SHOWN = 20  # rows of a table
 
-logging.disable_progress_bar()  # transformers' own, for every model that is loaded
 out = Console(markup=False, highlight=False, emoji=False)
 err = Console(markup=False, highlight=False, emoji=False, stderr=True)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from nuclei_models.analysis.filters import Filters
 from nuclei_models.batch.inputs import Inputs, find_inputs, name_results
-from nuclei_models.batch.job import Done, Job, is_done, remove_work, run, segment_large_job, strangers
+from nuclei_models.batch.job import Done, Job, is_done, remove_work, run, segment_large_job, side_by_side, strangers
 from nuclei_models.batch.overview import overview
 from nuclei_models.batch.records import (
     FAILURES,
@@ -201,9 +201,14 @@ class Run:
         pixels = self.plan.pixels
         with Bar(len(pixels), sum(pixels.values()), self.quiet) as bar:
             try:
-                for job, outcome in run(self.plan.jobs(large=False), mapper=mapper):
-                    self.finished(job, outcome)
-                    bar.advance(pixels[job])
+                whole = self.plan.jobs(large=False)
+                small = [job for job in whole if job.is_small(pixels[job])]
+                others = [job for job in whole if not job.is_small(pixels[job])]
+                beside = side_by_side(self.network) if mapper is one_by_one and len(small) > 1 else mapper
+                for jobs, how in ((small, beside), (others, mapper)):
+                    for job, outcome in run(jobs, mapper=how):
+                        self.finished(job, outcome)
+                        bar.advance(pixels[job])
                 for job in self.plan.jobs(large=True):
                     progress = bar.inside(job.source.name, pixels[job])
                     [(_, outcome)] = run([job], partial(segment_large_job, mapper=mapper, progress=progress))

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from ..model.image_processing_nuclei import Maps
+from ..model.maps import Maps
 from .agreement import compare
 
 FILE = Path(__file__).with_name("out_of_domain.json")

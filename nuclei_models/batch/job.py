@@ -16,10 +16,14 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
+import torch
+
 from ..images.reader import ImageError, display_name
+from ..inference.network import Network
+from ..inference.streaming import THREADS, work_alone
 from ..jobs import durable
 from ..jobs.identity import Identity
-from ..jobs.mapper import Mapper, check, one_by_one
+from ..jobs.mapper import Mapper, SideBySide, check, one_by_one
 from ..jobs.regions import regions_digest
 from ..jobs.settings import MAX, Settings, network_of
 from ..jobs.stamps import hashed, stamp, work_folder
@@ -37,6 +41,8 @@ from .records import (
     target,
 )
 from .stacks import endings as endings_of
+
+SMALL_PIXELS = 2**20
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,11 @@ class Job:
         if "labels" in endings and self.is_large(pixels) and self.source.suffix == LARGE_FOLDER:
             endings["labels"] = "labels.zarr"
         return [self.file(ending) for ending in endings.values()]
+
+    def is_small(self, pixels: int) -> bool:
+        """Whether an image of this many pixels leaves cores idle, and needs so little memory that there can be several
+        at once."""
+        return pixels <= SMALL_PIXELS and not self.settings.is_stack
 
     def is_large(self, pixels: int) -> bool:
         """Whether an image of this many pixels is for `large`, which never holds it whole."""
@@ -192,6 +203,13 @@ def segment_large_job(job: Job, mapper: Mapper, progress: Callable[[str, int, in
     made = segment_large(job.source, folder, job.settings, mapper, name=name, progress=progress, publish=give_names)
     pixels = made.facts["height"] * made.facts["width"]
     return Done(pixels, made.nuclei, made.facts["seconds"], record, {}, b"")
+
+
+def side_by_side(network: Network) -> Mapper:
+    """The mapper for small images: as many at once as a network on the CPU has threads, each on one of them."""
+    if network.model.device.type != "cpu":
+        return one_by_one
+    return SideBySide(min(torch.get_num_threads(), THREADS), work_alone)
 
 
 def run(

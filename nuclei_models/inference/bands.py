@@ -21,6 +21,8 @@ def set_own_threads(number: int) -> None:
     several runs in one process they would stay with the small number of one run. So a thread that begins now, which has
     the number of all later ones, puts it back. A thread that first uses torch just between keeps it.
     """
+    if torch.get_num_threads() == number:
+        return
     noted, changed = threading.Event(), threading.Event()
 
     def put_back() -> None:
@@ -142,7 +144,9 @@ class Task:
 
     def can_work(self) -> bool:
         """Whether a band is left to make, all that it needs is there, and no thread is at it."""
-        return not self.busy and all(last <= rows.end for rows, _, last in self._wanted) and self.done < self.height
+        if self.busy or self.done == self.height:
+            return False
+        return all(last <= rows.end for rows, _, last in self._wanted)
 
     def work(self) -> None:
         """Make the next band."""

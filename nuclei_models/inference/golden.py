@@ -10,8 +10,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from ..model.image_processing_nuclei import NucleiImageProcessor
-from ..model.modeling_nuclei import NucleiPreTrainedModel
+from ..model.layers import NucleiNetwork
+from ..model.processing import NucleiProcessing
 from ..model.repository import WEIGHTS, sha256
 
 FILE = "golden.safetensors"
@@ -35,7 +35,7 @@ class Golden:
     weights_sha256: str
 
 
-def compute(model: NucleiPreTrainedModel, processor: NucleiImageProcessor, image: np.ndarray, folder: Path) -> Golden:
+def compute(model: NucleiNetwork, processor: NucleiProcessing, image: np.ndarray, folder: Path) -> Golden:
     """Golden tensors of a network on the CPU.
 
     Args:

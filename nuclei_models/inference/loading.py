@@ -10,21 +10,25 @@ What is checked on the way is in `integrity.py`, and holds for `UNet.from_pretra
 import os
 import re
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
 from ..model.channels import check_pair
-from ..model.image_processing_nuclei import NucleiImageProcessor
-from ..model.modeling_nuclei import NucleiPreTrainedModel
-from ..model.modeling_unet import UNet
-from ..model.modeling_unetpp import UNetPlusPlus
-from ..model.repository import CONFIG, OPTIONS, HubError, Repository, flat
+from ..model.repository import CONFIG, OPTIONS, PROCESSOR, HubError, Repository, flat
 from .bundled import bundled, bundled_names
 from .device import choose_device
 
-MODEL_CLASSES: dict[str, type[NucleiPreTrainedModel]] = {c.config_class.model_type: c for c in (UNet, UNetPlusPlus)}
-PROCESSOR = "preprocessor_config.json"
+if TYPE_CHECKING:  # they import transformers, which takes seconds
+    from ..model.image_processing_nuclei import NucleiImageProcessor
+    from ..model.modeling_nuclei import NucleiPreTrainedModel
+
+
+def model_classes() -> "dict[str, type[NucleiPreTrainedModel]]":
+    """The networks by their configurations' `model_type`."""
+    from ..model import UNet, UNetPlusPlus
+
+    return {c.config_class.model_type: c for c in (UNet, UNetPlusPlus)}
 
 
 def parse_model_id(model_id: str | os.PathLike) -> tuple[str, str | None]:
@@ -52,10 +56,10 @@ def load(
     id_or_folder: str | os.PathLike,
     revision: str | None = None,
     token: str | bool | None = None,
-    model_class: type[NucleiPreTrainedModel] | None = None,
+    model_class: "type[NucleiPreTrainedModel] | None" = None,
     device: str | torch.device | None = None,
     **kwargs: Any,
-) -> tuple[NucleiPreTrainedModel, NucleiImageProcessor]:
+) -> "tuple[NucleiPreTrainedModel, NucleiImageProcessor]":
     """Load a model, ready for inference, and its processor, both of one commit, onto the GPU if there is one.
 
     Args:
@@ -115,16 +119,18 @@ def repository_at(source: str, **options: Any) -> Repository:
     return repository
 
 
-def _class_for(name: str, model_type: Any) -> type[NucleiPreTrainedModel]:
-    for known, model_class in MODEL_CLASSES.items():
-        if model_type == known:
-            return model_class
+def _class_for(name: str, model_type: Any) -> "type[NucleiPreTrainedModel]":
+    known = model_classes()
+    if model_type in list(known):
+        return known[model_type]
     raise HubError(
-        f"{name!r} has model_type {model_type!r} where one of {', '.join(MODEL_CLASSES)} is expected: choose another."
+        f"{name!r} has model_type {model_type!r} where one of {', '.join(known)} is expected: choose another."
     )
 
 
-def _load_processor(repository: Repository) -> NucleiImageProcessor:
+def _load_processor(repository: Repository) -> "NucleiImageProcessor":
+    from ..model import NucleiImageProcessor
+
     path = repository.find(PROCESSOR)
     if path is None:
         raise HubError(f"{repository.name!r} has no {PROCESSOR}: save the processor beside the model.")

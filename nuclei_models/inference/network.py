@@ -3,21 +3,27 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 import torch
 
-from ..model.image_processing_nuclei import Maps, NucleiImageProcessor
-from ..model.modeling_nuclei import NucleiPreTrainedModel
-from ..model.modeling_unetpp import UNetPlusPlus
-from ..model.repository import CONFIG, WEIGHTS, HubError, sha256
+from ..model.layers import NucleiNetwork
+from ..model.maps import Maps
+from ..model.processing import NucleiProcessing
+from ..model.repository import CONFIG, PROCESSOR, WEIGHTS, HubError, sha256
+from ..model.unetpp import UNetPlusPlusLayers
 from .bundled import TITLES, key_of
-from .device import describe
-from .loading import PROCESSOR, load, parse_model_id, repository_at
+from .device import choose_device, describe
+from .loading import load, parse_model_id, repository_at
+from .plain import load_plain
 from .segmentation import Segmentation, predict
 from .settings import Cut, RunSettings
 from .tiling import Progress
+
+if TYPE_CHECKING:  # they import transformers, which takes seconds
+    from ..model.image_processing_nuclei import NucleiImageProcessor
+    from ..model.modeling_nuclei import NucleiPreTrainedModel
 
 
 @dataclass
@@ -37,9 +43,9 @@ class Network:
     source: str
     revision: str
     sha256: str
-    model: NucleiPreTrainedModel
-    processor: NucleiImageProcessor
-    pruned: dict[int, UNetPlusPlus] = field(default_factory=dict)
+    model: NucleiNetwork
+    processor: NucleiProcessing
+    pruned: dict[int, UNetPlusPlusLayers] = field(default_factory=dict)
     config_sha256: str = ""
     processor_sha256: str = ""
     name: str = ""
@@ -57,14 +63,14 @@ class Network:
     def levels(self) -> list[int]:
         """Pruning levels to choose from, the smallest first; empty where the network can't be pruned."""
         config = self.model.config
-        prunable = isinstance(self.model, UNetPlusPlus) and config.deep_supervision
+        prunable = isinstance(self.model, UNetPlusPlusLayers) and config.deep_supervision
         return list(range(1, config.depth + 1)) if prunable else []
 
-    def at(self, level: int | None) -> NucleiPreTrainedModel:
+    def at(self, level: int | None) -> NucleiNetwork:
         """The network, or its part of a pruning level."""
         if level is None or not self.levels:
             return self.model
-        assert isinstance(self.model, UNetPlusPlus)
+        assert isinstance(self.model, UNetPlusPlusLayers)
         if level not in self.pruned:
             self.pruned[level] = self.model.prune(level).eval()
         return self.pruned[level]
@@ -95,7 +101,15 @@ class Network:
         return Segmentation(found, maps)
 
 
-def load_network(source: str, key: str | None = None, device: str | None = None) -> Network:
+@dataclass
+class FullNetwork(Network):
+    """One that can be trained and saved, too."""
+
+    model: "NucleiPreTrainedModel"
+    processor: "NucleiImageProcessor"
+
+
+def load_network(source: str, key: str | None = None, device: str | None = None) -> FullNetwork:
     """Load a network.
 
     Args:
@@ -107,25 +121,56 @@ def load_network(source: str, key: str | None = None, device: str | None = None)
         HubError: It can't be loaded, or its folder was changed meanwhile, twice.
         ValueError: There is no such device, or nothing follows the "@" of an id.
     """
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+
+    def full(name: str, revision: str | None) -> FullNetwork:
+        model, processor = load(name, revision=revision, device=device)
+        return FullNetwork(key or "", "", "", "", model, processor)
+
+    return _load(source, full)
+
+
+def load_for_inference(source: str, device: str | None = None) -> Network:
+    """Load a network that can find nuclei and no more, sooner where that is possible; see `plain.py`.
+
+    Args:
+        source, device: See `load_network`.
+
+    Raises:
+        HubError, ValueError: See `load_network`.
+    """
+
+    def plain(name: str, revision: str | None) -> Network:
+        found = load_plain(Path(name)) if Path(name).is_dir() else None
+        if found is None:
+            return load_network(source, device=device)
+        return Network("", "", "", "", found[0].to(choose_device(device)), found[1])
+
+    return _load(source, plain)
+
+
+N = TypeVar("N", bound=Network)
+
+
+def _load(source: str, how: Callable[[str, str | None], N]) -> N:
+    """A network, with where it came from; `how` makes it of a folder, or an id at a revision."""
     name, revision = parse_model_id(source)
     for _ in range(2):
         before = state_of(name)
         repository = repository_at(name, revision=revision)
-        model, processor = load(name, revision=repository.commit or revision, device=device)
-        cast(Any, model).to(memory_format=torch.channels_last).eval()
+        network = how(name, repository.commit or revision)
+        cast(Any, network.model).to(memory_format=torch.channels_last).eval()
         found = (repository.find(file) for file in (WEIGHTS, CONFIG, PROCESSOR))
-        weights, config, fitted = (sha256(path) if path else "" for path in found)
+        network.sha256, network.config_sha256, network.processor_sha256 = (
+            sha256(path) if path else "" for path in found
+        )
         if state_of(name) == before:
-            return Network(
-                key=key or key_of(model.config.model_type),
-                source=Path(name).name if repository.is_folder else name,
-                revision="" if repository.is_folder else (repository.commit or revision or "main"),
-                sha256=weights,
-                model=model,
-                processor=processor,
-                config_sha256=config,
-                processor_sha256=fitted,
-            )
+            network.key = network.key or key_of(network.model.config.model_type)
+            network.source = Path(name).name if repository.is_folder else name
+            network.revision = "" if repository.is_folder else (repository.commit or revision or "main")
+            return network
     raise HubError(f"{name!r} is being changed: wait until it is saved, then try again.")
 
 

@@ -5,21 +5,27 @@ it; on a CUDA device under autocast; any other network or device as it is.
 """
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import lru_cache
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
 
-from ..model.modeling_nuclei import NucleiPreTrainedModel
-from ..model.modeling_unet import UNet
-from ..model.modeling_unetpp import UNetPlusPlus
+from ..model.layers import NucleiNetwork
+from .plain import PlainConfig, PlainNetwork, PlainUNet, PlainUNetPlusPlus
 from .streaming import StreamedNetwork
 
 PRECISIONS = ("auto", "float32", "bfloat16")
-CLASSES: dict[str, type[NucleiPreTrainedModel]] = {c.__name__: c for c in (UNet, UNetPlusPlus)}
+MODEL = NucleiNetwork.__module__.rpartition(".")[0]
+# a network's class -> the same layers in plain torch; by names, for transformers takes seconds to be imported
+PLAIN: dict[str, type[PlainNetwork]] = {
+    f"{MODEL}.modeling_unet.UNet": PlainUNet,
+    f"{MODEL}.modeling_unetpp.UNetPlusPlus": PlainUNetPlusPlus,
+}
 Report = Callable[[int, int], None]  # called with (rows done, rows in all)
 
 
@@ -31,7 +37,8 @@ class _Made(NamedTuple):
     networks: dict[torch.dtype, StreamedNetwork]
 
 
-_streamed: WeakKeyDictionary[NucleiPreTrainedModel, _Made] = WeakKeyDictionary()
+_streamed: WeakKeyDictionary[NucleiNetwork, _Made] = WeakKeyDictionary()
+_making = threading.Lock()  # what several threads ask for at once is made once
 
 
 class Runtime:
@@ -47,7 +54,7 @@ class Runtime:
         ValueError: The precision isn't one of `PRECISIONS`, or isn't available here.
     """
 
-    def __init__(self, model: NucleiPreTrainedModel, precision: str = "auto"):
+    def __init__(self, model: NucleiNetwork, precision: str = "auto"):
         self.model, self.device = model, model.device
         self.dtype = choose(precision, model.device)
         self.streamed = is_streamed(model)
@@ -86,40 +93,45 @@ def has_bfloat16(device: torch.device) -> bool:
     return device.type == "cpu" and any(getattr(torch.cpu, name, bool)() for name in checks)
 
 
-def stream(model: NucleiPreTrainedModel, dtype: torch.dtype) -> StreamedNetwork:
-    """The network by bands; made anew only if the model has changed, by whatever means: its weights are compared."""
+def stream(model: NucleiNetwork, dtype: torch.dtype) -> StreamedNetwork:
+    """The network by bands; made anew only if the model has changed, by whatever means: its weights are compared. A
+    plain network's are not: it is made to be used as it is."""
     mode = getattr(model.config, "inference_mode", None)
-    weights = [*model.parameters(), *model.buffers()]
-    made = _streamed.get(model)
-    if made is None or made.mode != mode or not _all_equal(made.weights, weights):
-        made = _streamed[model] = _Made(mode, [tensor.detach().clone() for tensor in weights], {})
-    if dtype not in made.networks:
-        made.networks[dtype] = StreamedNetwork(model, dtype)
-    return made.networks[dtype]
+    weights = [] if isinstance(model, PlainNetwork) else [*model.parameters(), *model.buffers()]
+    with _making:
+        made = _streamed.get(model)
+        if made is None or made.mode != mode or not _all_equal(made.weights, weights):
+            made = _streamed[model] = _Made(mode, [tensor.detach().clone() for tensor in weights], {})
+        if dtype not in made.networks:
+            made.networks[dtype] = StreamedNetwork(model, dtype)
+        return made.networks[dtype]
 
 
 def _all_equal(a: list[torch.Tensor], b: list[torch.Tensor]) -> bool:
     return len(a) == len(b) and all(x.dtype == y.dtype and torch.equal(x, y) for x, y in zip(a, b, strict=True))
 
 
-def is_streamed(model: NucleiPreTrainedModel) -> bool:
+def is_streamed(model: NucleiNetwork) -> bool:
     """Whether a network goes by bands: a U-Net or U-Net++ on the CPU whose layers are those that its configuration
-    makes. Where one was exchanged, hooked or wrapped, the network is run as it is."""
-    if CLASSES.get(type(model).__name__) is not type(model) or model.device.type != "cpu":
+    makes. Where one was exchanged, hooked or wrapped, the network is run as it is. A plain network is made for
+    this alone."""
+    if isinstance(model, PlainNetwork):
+        return model.device.type == "cpu"
+    plain = PLAIN.get(f"{type(model).__module__}.{type(model).__qualname__}")
+    if plain is None or model.device.type != "cpu":
         return False
     hooked = any(m._forward_hooks or m._forward_pre_hooks or "forward" in vars(m) for m in model.modules())
-    return not hooked and _layers(model) == _layers_by_config(type(model).__name__, model.config.to_json_string())
+    return not hooked and _layers(model) == _layers_by_config(plain, json.dumps(asdict(PlainConfig.of(model.config))))
 
 
 def _layers(model: torch.nn.Module) -> list[tuple[str, type, str]]:
-    return [(name, type(m), m.extra_repr()) for name, m in model.named_modules()]
+    return [(name, type(m), m.extra_repr()) for name, m in model.named_modules() if m is not model]
 
 
 @lru_cache(maxsize=16)
-def _layers_by_config(name: str, config: str) -> list[tuple[str, type, str]]:
-    model_class = CLASSES[name]
+def _layers_by_config(plain: type[PlainNetwork], config: str) -> list[tuple[str, type, str]]:
     with torch.device("meta"):
-        return _layers(model_class(model_class.config_class.from_dict(json.loads(config))))
+        return _layers(plain(PlainConfig(**json.loads(config))))
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from ..model.diameter import MAX_SIDE
-from ..model.image_processing_nuclei import NucleiImageProcessor
+from ..model.processing import NucleiProcessing
 from ..model.scale import TRUSTED, Diameter, Evidence, search
 from ..model.windows import Window, busiest, contrast, windows
 
@@ -28,13 +28,13 @@ class Looks:
     """An image, or a window of one, at assumed diameters.
 
     Args:
-        normalised: (H, W, 3) float32, from `NucleiImageProcessor.normalised`.
+        normalised: (H, W, 3) float32, from `NucleiProcessing.normalised`.
         run: The network.
         processor: The one saved with it; it must have a `look_estimator`.
         keep: Look at all of it at first, if that is no more than `WHOLE` pixels, and keep the logits.
     """
 
-    def __init__(self, normalised: np.ndarray, run: Run, processor: NucleiImageProcessor, keep: bool = True):
+    def __init__(self, normalised: np.ndarray, run: Run, processor: NucleiProcessing, keep: bool = True):
         self.normalised, self.run, self.processor, self.keep = normalised, run, processor, keep
         self.kept: dict[float, torch.Tensor] = {}  # scale to the logits of the whole image
 
@@ -58,7 +58,7 @@ def find_diameter(
     read: Read,
     shape: tuple[int, int],
     run: Run,
-    processor: NucleiImageProcessor,
+    processor: NucleiProcessing,
     given: float | None = None,
     pixel_size: tuple[float, float] | None = None,
     step: Step | None = None,

@@ -1,6 +1,6 @@
 """Image -> nuclei: the one function that the page, the evaluation and the library call.
 
-It has two halves: `predict` runs the network and gives maps; `NucleiImageProcessor.instances` cuts them into nuclei
+It has two halves: `predict` runs the network and gives maps; `NucleiProcessing.instances` cuts them into nuclei
 without the network, which is why sliders are fast.
 """
 
@@ -12,9 +12,10 @@ import numpy as np
 import torch
 
 from ..model.channels import check_pair
-from ..model.image_processing_nuclei import Maps, NucleiImageProcessor
 from ..model.intensity import pixels_of, to_channels
-from ..model.modeling_nuclei import NucleiPreTrainedModel
+from ..model.layers import NucleiNetwork
+from ..model.maps import Maps
+from ..model.processing import NucleiProcessing
 from ..model.scale import Diameter
 from .scale import find_diameter
 from .tiling import Progress, predict_logits
@@ -57,8 +58,8 @@ def median_diameter(labels: np.ndarray) -> float | None:
 
 def segment(
     image: np.ndarray,
-    model: NucleiPreTrainedModel,
-    processor: NucleiImageProcessor,
+    model: NucleiNetwork,
+    processor: NucleiProcessing,
     *,
     threshold: float | None = None,
     separation: float | None = None,
@@ -106,8 +107,8 @@ def segment(
 
 def predict(
     image: np.ndarray,
-    model: NucleiPreTrainedModel,
-    processor: NucleiImageProcessor,
+    model: NucleiNetwork,
+    processor: NucleiProcessing,
     *,
     diameter: float | None = None,
     pixel_size: tuple[float, float] | None = None,
@@ -169,8 +170,8 @@ def predict(
 
 def nuclear_diameter(
     image: np.ndarray,
-    model: NucleiPreTrainedModel,
-    processor: NucleiImageProcessor,
+    model: NucleiNetwork,
+    processor: NucleiProcessing,
     pixel_size: tuple[float, float] | None = None,
 ) -> Diameter:
     """The typical nuclear diameter of an image, as `predict` finds it, without segmenting the image.

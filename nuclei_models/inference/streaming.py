@@ -3,6 +3,7 @@ into the convolutions, ReLU joined to them, and weights laid out as oneDNN reads
 """
 
 import copy
+import threading
 from collections.abc import Callable
 
 import torch
@@ -10,14 +11,26 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ..model.modeling_nuclei import ConvBlock, NucleiPreTrainedModel, center_crop
-from ..model.modeling_unet import UNet
-from ..model.modeling_unetpp import UNetPlusPlus
+from ..model.layers import ConvBlock, NucleiNetwork, center_crop
+from ..model.unet import UNetLayers
+from ..model.unetpp import UNetPlusPlusLayers
 from . import bands
-from .bands import Layer
+from .bands import Layer, set_own_threads
 
 BAND = 2**16  # pixels of the image to a band, at most
 THREADS = 4  # layers at work at once, at most; further threads share their work
+_here = threading.local()
+
+
+def _at_once() -> int:
+    return min(torch.get_num_threads(), THREADS)
+
+
+def work_alone() -> None:
+    """From now on this thread works on a network's layers alone, one after the other, while others work on other
+    images. Each layer has as many of torch's threads as it has otherwise, so that the result is the same to the bit."""
+    set_own_threads(max(torch.get_num_threads() // _at_once(), 1))
+    _here.alone = True
 
 
 class Conv(Layer):
@@ -106,16 +119,16 @@ class StreamedNetwork:
         dtype: Of the maps and weights, float32 or bfloat16. The heads are float32.
     """
 
-    def __init__(self, model: NucleiPreTrainedModel, dtype: torch.dtype):
+    def __init__(self, model: NucleiNetwork, dtype: torch.dtype):
         model = copy.deepcopy(model).to("cpu", torch.float32).eval()
         self.dtype, self.stride = dtype, model.stride
         self.pad = next(int(layer.padding[0]) for layer in model.modules() if isinstance(layer, nn.Conv2d))
         channels = int(model.config.num_channels)
         self.layers: list[Layer] = [Layer([0], channels, dtype, self.pad)]
         with torch.no_grad():
-            if isinstance(model, UNet):
+            if isinstance(model, UNetLayers):
                 self._unet(model)
-            elif isinstance(model, UNetPlusPlus):
+            elif isinstance(model, UNetPlusPlusLayers):
                 self._unetpp(model)
             else:
                 raise TypeError(f"{type(model).__name__}: expected UNet or UNetPlusPlus.")
@@ -133,11 +146,11 @@ class StreamedNetwork:
         height, width = x.shape[2:]
         rows = min(BAND // width, height // 4)
         work = bands.Work(self.layers, x, band=max(rows // self.stride, 1) * self.stride)
-        return work.run(min(torch.get_num_threads(), THREADS), report)
+        return work.run(1 if getattr(_here, "alone", False) else _at_once(), report)
 
     # the networks, to be read beside their forward; a number stands for the layer that makes the map, 1 for the image
 
-    def _unet(self, model: UNet) -> None:
+    def _unet(self, model: UNetLayers) -> None:
         x, skips = 1, []
         for block in model.contracting:
             x = self._block([x], block)
@@ -148,7 +161,7 @@ class StreamedNetwork:
             x = self._block([skip, self._up(x, up)], block)
         self._add(Heads([x], [model.head]))
 
-    def _unetpp(self, model: UNetPlusPlus) -> None:
+    def _unetpp(self, model: UNetPlusPlusLayers) -> None:
         X: list[list[int]] = []
         for i in range(model.config.depth + 1):
             X.append([self._block([self._pool(X[i - 1][0]) if i else 1], model.nodes[i][0])])

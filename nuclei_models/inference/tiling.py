@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ..model.modeling_nuclei import NucleiPreTrainedModel
+from ..model.layers import NucleiNetwork
 from ..model.windows import Window
 from .runtime import Runtime
 
@@ -52,7 +52,7 @@ def tiles(size: tuple[int, int], tile: int | tuple[int, int], margin: int, strid
 
 @torch.inference_mode()
 def predict_logits(
-    model: NucleiPreTrainedModel,
+    model: NucleiNetwork,
     pixel_values: np.ndarray,
     tile: int | None = None,
     progress: Progress | None = None,

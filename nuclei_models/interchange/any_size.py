@@ -19,7 +19,7 @@ class AnySize(nn.Module):
     def __init__(self, model: NucleiPreTrainedModel):
         super().__init__()
         self.model = model
-        model._pad = lambda x: x  # type: ignore[assignment]
+        model._pad = lambda x: x  # type: ignore[method-assign]
 
     def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """(B, C, H, W) -> logits (B, num_labels, H, W)."""

@@ -1,8 +1,10 @@
 """What a run over images is to do with each of them, with the model pinned; and the network for it."""
 
 import platform
+import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,10 @@ from ..analysis.filters import Filters
 from ..images.planes import ALL
 from ..inference.bundled import bundled
 from ..inference.loading import parse_model_id, repository_at
-from ..inference.network import Network, load_network, state_of
+from ..inference.network import Network, load_for_inference, state_of
 from ..inference.runtime import choose
 from ..inference.settings import Cut, RunSettings
-from ..model.image_processing_nuclei import Maps
+from ..model.maps import Maps
 from ..model.repository import HubError
 from .durable import RunStopped
 from .identity import Identity, code_version
@@ -82,7 +84,7 @@ class Settings(RunSettings, Cut):
         asked = {"s": self.series, "t": self.t, "z": self.z, "c": self.channel}
         return "".join(f"_{letter}{value}" for letter, value in asked.items() if value is not None)
 
-    @property
+    @cached_property
     def identity(self) -> Identity:
         """What decides the results, but for the image. A folder's name and the kinds of files don't; nor do the tile
         and the device, which move a pixel in thousands, so that a run that ran out of memory can go on with others."""
@@ -101,13 +103,15 @@ def network_for(model: str, device: str | None = None) -> Network:
         ValueError: There is no such device.
     """
     state = state_of(parse_model_id(model)[0])
-    if (model, device) not in _loaded or _loaded[model, device][0] != state:
-        _loaded.clear()
-        _loaded[model, device] = state, load_network(model, device=device)
-    return _loaded[model, device][1]
+    with _loading:
+        if (model, device) not in _loaded or _loaded[model, device][0] != state:
+            _loaded.clear()
+            _loaded[model, device] = state, load_for_inference(model, device)
+        return _loaded[model, device][1]
 
 
 _loaded: dict[tuple[str, str | None], tuple[tuple, Network]] = {}  # one at most
+_loading = threading.Lock()
 
 
 def network_of(settings: Settings) -> Network:

@@ -11,7 +11,7 @@ import numpy as np
 from ..analysis.intensity import background_of, background_sample, intensity_sums, planes_of
 from ..analysis.measurements import Table, columns
 from ..model.confidence import confidence, features, reach_of
-from ..model.image_processing_nuclei import pixel_area
+from ..model.maps import pixel_area
 from ..model.regions import HALO, Sums, join, map_sums, shape_sums
 from ..model.windows import Window
 from .sinks import open_labels

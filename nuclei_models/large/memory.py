@@ -8,7 +8,7 @@ import psutil
 import torch
 
 from ..inference.tiling import predict_logits
-from ..model.modeling_nuclei import NucleiPreTrainedModel
+from ..model.layers import NucleiNetwork
 
 # pixels of a block, the largest first; coarse, so that a little more memory doesn't cut the same image differently
 BLOCKS = (4096, 3072, 2048, 1536, 1024, 768, 512, 384, 256, 128)
@@ -34,7 +34,7 @@ def by_default() -> int:
 
 
 def block_size(
-    model: NucleiPreTrainedModel,
+    model: NucleiNetwork,
     memory: int,
     shape: tuple[int, int],
     scale: float,
@@ -70,7 +70,7 @@ def block_size(
     return BLOCKS[-1]
 
 
-def network_bytes(model: NucleiPreTrainedModel, width: int = 1024) -> tuple[float, float]:
+def network_bytes(model: NucleiNetwork, width: int = 1024) -> tuple[float, float]:
     """What the network takes for an input of h x w pixels: w * (first + second * h) bytes, measured by running it."""
     _peak(model, 64, 64, 0)
     before = psutil.Process().memory_info().rss
@@ -79,7 +79,7 @@ def network_bytes(model: NucleiPreTrainedModel, width: int = 1024) -> tuple[floa
     return (high - a_pixel * width, a_pixel) if a_pixel * width < high else (0.0, high / width)
 
 
-def _peak(model: NucleiPreTrainedModel, height: int, width: int, before: int) -> int:
+def _peak(model: NucleiNetwork, height: int, width: int, before: int) -> int:
     """Most bytes that the network takes, while it runs, above what was taken before."""
     x = np.zeros((model.config.num_channels, height, width), np.float32)
     if model.device.type == "cuda":

@@ -25,7 +25,7 @@ from ..jobs.mapper import J, Mapper, R, one_by_one
 from ..jobs.regions import region_facts
 from ..jobs.settings import MAX, Settings, network_of
 from ..jobs.stamps import stamp, work_folder
-from ..model.image_processing_nuclei import pixel_area
+from ..model.maps import pixel_area
 from ..model.regions import join as join_sums
 from ..output.display import to_display
 from ..output.export import Outline, coloured_png, png

@@ -12,9 +12,9 @@ from ..images.source import Source
 from ..inference.scale import Step, find_diameter
 from ..inference.tiling import predict_logits
 from ..model.diameter import MAX_SIDE
-from ..model.image_processing_nuclei import NucleiImageProcessor
 from ..model.intensity import intensity_range, normalise, sample_step, to_rgb
-from ..model.modeling_nuclei import NucleiPreTrainedModel
+from ..model.layers import NucleiNetwork
+from ..model.processing import NucleiProcessing
 from ..model.scale import Diameter
 from ..model.windows import Window
 
@@ -45,8 +45,8 @@ def streamed_range(source: Source, low: float, high: float, step: Step | None = 
 
 def streamed_diameter(
     source: Source,
-    model: NucleiPreTrainedModel,
-    processor: NucleiImageProcessor,
+    model: NucleiNetwork,
+    processor: NucleiProcessing,
     bottom: np.ndarray,
     span: np.ndarray,
     given: float | None = None,

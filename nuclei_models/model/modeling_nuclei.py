@@ -1,16 +1,15 @@
-"""What both networks share: the convolution block, edge handling, initialisation, loss, output and layer table."""
+"""What both networks share as transformers models: saving and loading, initialisation, loss, output, layer table."""
 
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_outputs import SemanticSegmenterOutput
 
-from .channels import names_of
 from .integrity import load_checked, save_checked
+from .layers import Computed, NucleiNetwork, center_crop
 from .losses import check_labels, loss_of
 from .summary import summarize
 
@@ -29,20 +28,7 @@ class NucleiSegmenterOutput(SemanticSegmenterOutput):
     head_logits: tuple[torch.Tensor, ...] | None = None
 
 
-class ConvBlock(nn.Sequential):
-    """Two 3x3 convolutions, each followed by ReLU, optionally with batch normalisation between."""
-
-    def __init__(self, in_channels: int, out_channels: int, padding: int, batch_norm: bool):
-        layers: list[nn.Module] = []
-        for c_in in (in_channels, out_channels):
-            layers.append(nn.Conv2d(c_in, out_channels, kernel_size=3, padding=padding, bias=not batch_norm))
-            if batch_norm:
-                layers.append(nn.BatchNorm2d(out_channels))
-            layers.append(nn.ReLU(inplace=True))
-        super().__init__(*layers)
-
-
-class NucleiPreTrainedModel(PreTrainedModel):
+class NucleiPreTrainedModel(NucleiNetwork, PreTrainedModel):
     """Base of [`UNet`] and [`UNetPlusPlus`]: HF's save/load, He initialisation, the loss and the layer table."""
 
     base_model_prefix = "network"
@@ -80,37 +66,6 @@ class NucleiPreTrainedModel(PreTrainedModel):
         else:
             super()._init_weights(module)
 
-    @property
-    def num_labels(self) -> int:
-        """Output channels."""
-        return int(self.config.num_labels)
-
-    @property
-    def stride(self) -> int:
-        """Pixels of the input to a pixel of the deepest map. Tiles at multiples of it see the same pooling grid."""
-        return 2**self.config.depth
-
-    @property
-    def context(self) -> int:
-        """Pixels that unpadded convolutions consume on each side of the input: 92 for four poolings. An output pixel
-        depends on fewer than `context + stride` pixels around it; U-Net++'s longest path is U-Net's."""
-        # a 3x3 convolution takes a pixel a side, at a spacing of 2**level; two to a block, on the way down and up
-        down_and_up = 2 * sum(2 * 2**level for level in range(self.config.depth))
-        return down_and_up + 2 * 2**self.config.depth
-
-    @property
-    def channel_names(self) -> list[str]:
-        """What each output channel means, in order."""
-        return names_of(self.config.id2label)
-
-    def check_input(self, pixel_values: torch.Tensor) -> None:
-        """Raise a ValueError that says what was given and expected unless this is (B, num_channels, H, W)."""
-        if pixel_values.ndim != 4 or pixel_values.shape[1] != self.config.num_channels or 0 in pixel_values.shape:
-            raise ValueError(
-                f"pixel_values has shape {tuple(pixel_values.shape)}: expected (batch, {self.config.num_channels}, "
-                f"height, width), none of them 0. NucleiImageProcessor makes it from any image."
-            )
-
     def fitting_labels(
         self, labels: torch.Tensor | None, pixel_values: torch.Tensor, size: tuple[int, int]
     ) -> torch.Tensor | None:
@@ -137,21 +92,19 @@ class NucleiPreTrainedModel(PreTrainedModel):
 
     def output(
         self,
-        heads: list[torch.Tensor],
-        logits: torch.Tensor,
+        computed: Computed,
         labels: torch.Tensor | None,
-        maps: list[torch.Tensor] | None,
         return_dict: bool | None,
     ) -> NucleiSegmenterOutput | tuple:
         """What `forward` returns.
 
         Args:
-            heads: Logits of every head, of which the loss is the mean.
+            computed: The loss is the mean over its heads; its maps are the hidden states.
             labels: From `fitting_labels`.
-            maps: Hidden states; `None` where nobody asked for them.
             return_dict: `False` gives a tuple of loss, logits and hidden states, as far as there are any; `None` takes
                 the config's.
         """
+        heads, logits, maps = computed
         loss, hidden_states = None, None if maps is None else tuple(maps)
         if labels is not None:
             loss = torch.stack([loss_of(head, labels, self.channel_names) for head in heads]).mean()
@@ -197,25 +150,3 @@ class NucleiPreTrainedModel(PreTrainedModel):
         if compile:
             self.compile(backend=backend)
         return table
-
-
-def center_crop(x: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """(..., H, W) -> (..., height, width), the centre."""
-    top, left = (x.shape[-2] - height) // 2, (x.shape[-1] - width) // 2
-    return x[..., top : top + height, left : left + width]
-
-
-def mirror_pad(x: torch.Tensor, top: int, bottom: int, left: int, right: int) -> torch.Tensor:
-    """Extend (B, C, H, W) by mirroring at the edge pixel, as often as needed: unlike `F.pad(mode="reflect")` the
-    margin may be larger than the image."""
-    height, width = x.shape[-2:]
-    if max(top, bottom) < height and max(left, right) < width:
-        return F.pad(x, (left, right, top, bottom), mode="reflect") if top + bottom + left + right else x
-    x = x.index_select(-2, _mirror_index(height, top, bottom, x.device))
-    return x.index_select(-1, _mirror_index(width, left, right, x.device))
-
-
-def _mirror_index(size: int, before: int, after: int, device: torch.device) -> torch.Tensor:
-    period = max(2 * (size - 1), 1)
-    i = torch.arange(-before, size + after, device=device).remainder(period)
-    return torch.minimum(i, period - i) if size > 1 else torch.zeros_like(i)

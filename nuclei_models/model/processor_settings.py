@@ -1,12 +1,10 @@
 """The settings of the processor: what they mean, which can be given for one call, and what is said of the others."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-from transformers.processing_utils import ImagesKwargs
+from typing import Any, TypedDict
 
 
-class NucleiImageProcessorKwargs(ImagesKwargs, total=False):
+class NucleiSettings(TypedDict, total=False):
     """Settings of [`NucleiImageProcessor`], beyond transformers' own.
 
     low_percentile, high_percentile (`float`): Brought to 0 and 1 by the normalisation, a channel at a time.

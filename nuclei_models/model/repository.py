@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import constants, hf_hub_download
 from huggingface_hub.errors import (
@@ -19,9 +19,12 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from transformers import PreTrainedConfig
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
 CONFIG, WEIGHTS, HASH = "config.json", "model.safetensors", "weights_sha256"
+PROCESSOR = "preprocessor_config.json"
 OPTIONS = ("revision", "token", "cache_dir", "local_files_only", "force_download", "subfolder")
 
 
@@ -85,7 +88,7 @@ class Repository:
             raise HubError(f"{CONFIG} of {self.name!r} isn't a JSON object: {self.remedy}.")
         return config
 
-    def checked_config(self, config_class: type[PreTrainedConfig]) -> dict[str, Any]:
+    def checked_config(self, config_class: "type[PreTrainedConfig]") -> dict[str, Any]:
         """`config.json`, which must be one of this class.
 
         Raises:

@@ -1,9 +1,10 @@
 """State -> the files that are downloaded, by name."""
 
+from ..inference.network import Network
 from ..inference.settings import Cut
 from ..output import export, provenance
 from ..output import files as results
-from .networks import Network, Networks
+from .networks import Networks
 from .state import Analysis
 
 # what a button says, by the ending of the file that it gives

@@ -17,12 +17,12 @@ import torch
 
 from ..inference.bundled import TITLES
 from ..inference.levels import read_levels
-from ..inference.network import Network, load_network
+from ..inference.network import FullNetwork, load_network
 from ..inference.runtime import is_streamed
 from ..inference.settings import RunSettings
 from ..inference.tiling import Progress
-from ..model.image_processing_nuclei import Maps
-from ..model.modeling_nuclei import ConvBlock
+from ..model.layers import ConvBlock
+from ..model.maps import Maps
 from .limits import MAX_WORK, RUN_SECONDS, SEGMENT_SECONDS
 
 try:  # of Hugging Face Spaces; elsewhere there is no such package
@@ -30,7 +30,7 @@ try:  # of Hugging Face Spaces; elsewhere there is no such package
 except ImportError:
     spaces = None
 
-LOADED: WeakValueDictionary[int, Network] = WeakValueDictionary()  # by id
+LOADED: WeakValueDictionary[int, FullNetwork] = WeakValueDictionary()  # by id
 STANDARD = ("unet", "unetpp")  # the two that are compared where nobody chooses others
 VARIABLES = {"unet": "UNET_MODEL", "unetpp": "UNETPP_MODEL"}
 
@@ -87,10 +87,10 @@ class Networks:
         self.runs = 0
         self._one_at_a_time = Turns()
 
-    def __iter__(self) -> Iterator[Network]:
+    def __iter__(self) -> Iterator[FullNetwork]:
         return (self.by_key[key] for key in TITLES)
 
-    def __getitem__(self, key: str) -> Network:
+    def __getitem__(self, key: str) -> FullNetwork:
         return self.by_key[key]
 
     def add(self, folder: Path, start: str, title: str) -> str:

@@ -23,8 +23,9 @@ from ..inference.bundled import TITLES
 from ..inference.segmentation import median_diameter
 from ..inference.settings import Cut, RunSettings
 from ..model.confidence import measured
-from ..model.image_processing_nuclei import Maps, NucleiImageProcessor
+from ..model.image_processing_nuclei import NucleiImageProcessor
 from ..model.instances import drop_small
+from ..model.maps import Maps
 from ..model.regions import shape_sums
 from .mends import Mends, Step
 

@@ -20,7 +20,8 @@ from ..analysis.metrics import iou_matrix
 from ..inference.scale import Looks
 from ..inference.tiling import predict_logits
 from ..model.confidence import confidence, measured
-from ..model.image_processing_nuclei import Maps, NucleiImageProcessor
+from ..model.image_processing_nuclei import NucleiImageProcessor
+from ..model.maps import Maps
 from ..model.modeling_nuclei import NucleiPreTrainedModel
 from . import processes
 from .augment import median_diameter

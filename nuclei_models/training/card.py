@@ -7,7 +7,7 @@ from typing import Any
 import jinja2
 from huggingface_hub import EvalResult, ModelCardData
 
-from ..inference.loading import MODEL_CLASSES
+from ..inference.loading import model_classes
 from ..model.image_processing_nuclei import NucleiImageProcessor
 from ..model.losses import class_count
 from ..model.repository import CONFIG
@@ -83,7 +83,7 @@ def build_card(
         "changed": changed_settings(record["settings"]),
         "title": record["initial"]["network"],
         "parameters": f"{record['initial']['parameters'] / 1e6:.2g}",
-        "class_name": MODEL_CLASSES[config["model_type"]].__name__,
+        "class_name": model_classes()[config["model_type"]].__name__,
         "names": {about["folder"]: listed(about["names"]) for about in record["data"]},
     } | usage(folder, repo_id, tag, onnx)
     return environment().get_template("card.md.jinja").render(facts)
@@ -108,7 +108,7 @@ def usage(folder: Path, repo_id: str | None, tag: str | None, onnx: bool) -> dic
         "threshold": processor.threshold,
         "min_diameter": f"{processor.min_diameter:g}",
         "max_diameter": f"{processor.max_diameter:g}",
-        "class_name": MODEL_CLASSES[config["model_type"]].__name__,
+        "class_name": model_classes()[config["model_type"]].__name__,
     }
 
 

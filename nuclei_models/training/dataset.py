@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, get_worker_info
 
-from ..model.image_processing_nuclei import NucleiImageProcessor, resize
+from ..model.image_processing_nuclei import NucleiImageProcessor
 from ..model.intensity import normalise
+from ..model.maps import resize
 from ..model.targets import UNLABELLED, make_targets, split_apart
 from .augment import AugmentConfig, Crops
 from .likeness import stratum

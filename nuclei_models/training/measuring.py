@@ -10,7 +10,8 @@ import numpy as np
 from ..analysis.comparison import Figures, compare, summarise
 from ..analysis.metrics import bowl_map, count_mask, iou_matrix, match
 from ..inference.segmentation import predict
-from ..model.image_processing_nuclei import Maps, NucleiImageProcessor
+from ..model.image_processing_nuclei import NucleiImageProcessor
+from ..model.maps import Maps
 from ..model.modeling_nuclei import NucleiPreTrainedModel
 from .samples import Sample
 

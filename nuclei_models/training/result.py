@@ -13,7 +13,7 @@ import torch
 
 from ..analysis.comparison import Figures
 from ..inference.loading import PROCESSOR, parse_model_id
-from ..inference.network import Network
+from ..inference.network import FullNetwork
 from ..jobs import durable
 from ..model.image_processing_nuclei import NucleiImageProcessor
 from ..model.modeling_nuclei import NucleiPreTrainedModel
@@ -67,7 +67,7 @@ class Result:
 
 
 def identity(
-    network: Network, data: Data, apart: Data | None, minutes: float, group: str | None, recipe: Recipe
+    network: FullNetwork, data: Data, apart: Data | None, minutes: float, group: str | None, recipe: Recipe
 ) -> dict[str, Any]:
     """All that the result is a function of, but for the machine: a run goes on only where this is the same."""
     return {

@@ -5,7 +5,8 @@ from copy import deepcopy
 
 import numpy as np
 
-from ..model.image_processing_nuclei import Maps, NucleiImageProcessor
+from ..model.image_processing_nuclei import NucleiImageProcessor
+from ..model.maps import Maps
 from .augment import median_diameter
 from .measuring import scores
 from .samples import Sample

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..inference.loading import load
-from ..inference.network import Network
+from ..inference.network import FullNetwork
 from ..inference.segmentation import nuclear_diameter
 from ..jobs import durable
 from ..model.image_processing_nuclei import NucleiImageProcessor
@@ -82,7 +82,7 @@ class Made:
 class Tuning:
     """One run, from images to candidates. Times are seconds."""
 
-    network: Network
+    network: FullNetwork
     source: str  # folder or id that it was loaded from
     samples: list[Sample]
     split: Split

@@ -10,8 +10,8 @@ from scipy import ndimage
 from nuclei_models.analysis import out_of_domain as domain
 from nuclei_models.analysis.out_of_domain import NOTHING, SIGNALS, STRANGE, Domain, read_domain, signals, warning
 from nuclei_models.inference.settings import Cut, RunSettings
-from nuclei_models.model.image_processing_nuclei import Maps
 from nuclei_models.model.instances import find_instances
+from nuclei_models.model.maps import Maps
 from nuclei_models.model.repository import sha256
 from nuclei_models.page.doubts import doubts
 from nuclei_models.page.handlers import Page

@@ -27,7 +27,7 @@ from nuclei_models.inference.loading import PROCESSOR
 from nuclei_models.inference.network import Network
 from nuclei_models.inference.segmentation import Segmentation
 from nuclei_models.jobs import settings
-from nuclei_models.model.image_processing_nuclei import Maps
+from nuclei_models.model.maps import Maps
 from nuclei_models.model.repository import CONFIG, WEIGHTS, sha256
 
 SIDE = 24
@@ -98,7 +98,7 @@ def nothing(size: tuple[int, int]) -> Maps:
     return Maps(empty, empty)
 
 
-def load_stand_in(model: str, key: str | None = None, device: str | None = None) -> StandIn:
+def load_stand_in(model: str, device: str | None = None) -> StandIn:
     files = [Path(model, name) for name in (WEIGHTS, CONFIG, PROCESSOR)]
     numbers = [json.loads(path.read_text()) for path in files]
     hashes = [sha256(path) for path in files]
@@ -187,7 +187,7 @@ def write_image(path: Path, content: int) -> None:
 def stand_ins() -> Iterator[None]:
     """With the stand-in in place of a network, versions in place of the code's hash, and no picture in the report."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(settings, "load_network", load_stand_in)
+        patched.setattr(settings, "load_for_inference", load_stand_in)
         patched.setattr(settings, "code_version", lambda: f"0.0.{now().version}")
         patched.setattr(overview, "report", lambda *_: b"")
         yield

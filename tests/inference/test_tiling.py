@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from nuclei_models.inference.runtime import Runtime
 from nuclei_models.inference.tiling import PARTS, predict_logits
 from nuclei_models.large.maps import widened
-from nuclei_models.model.modeling_nuclei import mirror_pad
+from nuclei_models.model.layers import mirror_pad
 from tests.support.large import network
 
 KINDS = ["mirror", "same", "unetpp"]

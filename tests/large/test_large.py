@@ -29,8 +29,8 @@ from nuclei_models.large import measuring, segment_large
 from nuclei_models.large.resample import Axis, rescale
 from nuclei_models.large.sinks import make_labels, open_labels, write_tiff
 from nuclei_models.large.statistics import streamed_diameter, streamed_range
-from nuclei_models.model.image_processing_nuclei import resize
 from nuclei_models.model.intensity import intensity_range, to_rgb
+from nuclei_models.model.maps import resize
 from nuclei_models.output.export import geojson
 from nuclei_models.output.files import KINDS
 from nuclei_models.output.tables import table_csv

@@ -7,7 +7,7 @@ from scipy import ndimage
 from nuclei_models import NucleiImageProcessor, segment
 from nuclei_models.analysis.filters import Filters
 from nuclei_models.jobs.settings import network_for, settings_for
-from nuclei_models.model.image_processing_nuclei import Maps
+from nuclei_models.model.maps import Maps
 from tests.support.large import CONFIDENCE, blobs, seeing
 
 LEAST = 0.5

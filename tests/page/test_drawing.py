@@ -11,7 +11,7 @@ from PIL import Image
 
 from nuclei_models import NucleiImageProcessor
 from nuclei_models.inference.settings import Cut
-from nuclei_models.model.image_processing_nuclei import Maps
+from nuclei_models.model.maps import Maps
 from nuclei_models.page import pictures
 from nuclei_models.page.limits import MAX_PIXELS, SHOWN_SIDE, TILE_SIDE
 from nuclei_models.page.pictures import Look

@@ -5,7 +5,7 @@ import torch
 from scipy import ndimage
 
 from nuclei_models import NucleiImageProcessor
-from nuclei_models.model.image_processing_nuclei import smooth
+from nuclei_models.model.maps import smooth
 from nuclei_models.training.samples import Sample
 from train.fit.thresholds import fit
 

@@ -15,7 +15,7 @@ and docs/confidence.svg.
 import argparse
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,7 +66,7 @@ class Nuclei:
         return Nuclei(self.rows[which], self.right[which], self.image[which], self.number[which])
 
 
-def found_by(networks: list[Network], samples: list[Sample], least: float | None = None) -> list[Nuclei]:
+def found_by(networks: Sequence[Network], samples: list[Sample], least: float | None = None) -> list[Nuclei]:
     """What each network finds, with the agreement as the last feature where there are two networks.
 
     Args:
@@ -246,7 +246,7 @@ def main() -> None:
     fitted = found_by(networks, samples, least=0)
     tried: list[list[dict[str, float]]] = []
     for network, nuclei, folder in zip(networks, fitted, args.weights, strict=True):
-        network.processor.confidence_model = models_of(nuclei)  # type: ignore[assignment]
+        network.processor.confidence_model = models_of(nuclei)
         least, attempts = best_least(samples, nuclei.labels, by_image(nuclei, left_out(nuclei, FEATURES)))
         network.processor.least_confidence = least
         save_processor(network.processor, folder)

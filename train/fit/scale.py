@@ -177,8 +177,8 @@ def fit_weights(args: argparse.Namespace) -> None:
         network = load_network(str(folder))
         few = load_packed(args.data, drawn(args.split, args.most, np.random.default_rng(args.seed)))
         examples = list(looks(tqdm(few, desc=f"looks of {folder.name}"), network, args.each, rng, spoil=True))
-        network.processor.diameter_estimator = picture  # type: ignore[assignment]
-        network.processor.look_estimator = fit(examples, args.seed)  # type: ignore[assignment]
+        network.processor.diameter_estimator = picture
+        network.processor.look_estimator = fit(examples, args.seed)
         save_processor(network.processor, folder)
 
 

@@ -13,8 +13,8 @@ import torch
 from nuclei_models.inference.network import Network
 from nuclei_models.inference.tiling import predict_logits
 from nuclei_models.model.diameter import scale_features
-from nuclei_models.model.image_processing_nuclei import resize
 from nuclei_models.model.intensity import intensity_range, normalise
+from nuclei_models.model.maps import resize
 from nuclei_models.model.scale import look_features
 from nuclei_models.training.augment import AugmentConfig, Crops, disturb, dress
 from nuclei_models.training.samples import Sample

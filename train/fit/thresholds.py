@@ -23,8 +23,9 @@ from tqdm import tqdm
 from nuclei_models.inference.loading import load
 from nuclei_models.inference.segmentation import nuclear_diameter
 from nuclei_models.inference.tiling import predict_logits
-from nuclei_models.model.image_processing_nuclei import Maps, NucleiImageProcessor
+from nuclei_models.model.image_processing_nuclei import NucleiImageProcessor
 from nuclei_models.model.instances import find_instances
+from nuclei_models.model.maps import Maps
 from nuclei_models.model.modeling_nuclei import NucleiPreTrainedModel
 from nuclei_models.training.measuring import scores
 from nuclei_models.training.samples import Sample

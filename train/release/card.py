@@ -18,7 +18,7 @@ from PIL import Image, PngImagePlugin
 
 from nuclei_models import NucleiImageProcessor
 from nuclei_models.inference.bundled import TITLES, key_of
-from nuclei_models.inference.loading import MODEL_CLASSES, load
+from nuclei_models.inference.loading import load, model_classes
 from nuclei_models.inference.segmentation import segment
 from nuclei_models.model.losses import class_count
 from nuclei_models.model.repository import CONFIG, WEIGHTS, sha256
@@ -76,7 +76,7 @@ def build_card(folder: Path, repo_id: str, tag: str) -> str:
         "title": title,
         "repo_id": repo_id,
         "tag": tag,
-        "class_name": MODEL_CLASSES[config["model_type"]].__name__,
+        "class_name": model_classes()[config["model_type"]].__name__,
         "parameters": f"{count_parameters(config) / 1e6:.1f}",
         "channels": describe_channels(list(processor.channel_names)),
         "num_channels": config.get("num_channels", 3),
@@ -179,7 +179,7 @@ def read_examples() -> list[dict[str, str]]:
 
 def count_parameters(config: dict[str, Any]) -> int:
     """Of the network that a config describes; no weights are made."""
-    model_class = MODEL_CLASSES[config["model_type"]]
+    model_class = model_classes()[config["model_type"]]
     with torch.device("meta"):
         model = model_class(model_class.config_class.from_dict(dict(config)))  # type: ignore[union-attr]
     return sum(p.numel() for p in model.parameters())

@@ -13,8 +13,8 @@ from nuclei_models import NucleiImageProcessor
 from nuclei_models.inference.bundled import TITLES, key_of
 from nuclei_models.inference.loading import load
 from nuclei_models.inference.segmentation import segment
-from nuclei_models.model.image_processing_nuclei import resize
 from nuclei_models.model.intensity import to_rgb
+from nuclei_models.model.maps import resize
 from nuclei_models.model.modeling_nuclei import NucleiPreTrainedModel
 from nuclei_models.training.augment import median_diameter
 from nuclei_models.training.packed import load_packed

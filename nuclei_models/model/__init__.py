@@ -1,7 +1,8 @@
 """What travels to the Hub with the weights: networks, processor, losses. One flat folder with sibling imports only.
 
-Once one of these classes is imported from here, transformers' Auto classes load our repositories without
-`trust_remote_code`. Modules that need no transformers, which takes seconds to be imported, don't wait for it.
+Once this is imported, transformers' Auto classes load our repositories without `trust_remote_code`. The command
+`nuclei` asks none of them, and transformers takes seconds to be imported: there, it comes with the first of these
+classes.
 """
 
 import sys
@@ -42,5 +43,5 @@ def __getattr__(name: str) -> Any:
     return globals()[name]
 
 
-if "transformers" in sys.modules:  # nothing is saved by waiting
+if "nuclei_cli" not in sys.modules or "transformers" in sys.modules:
     _register()

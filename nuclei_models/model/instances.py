@@ -6,6 +6,8 @@ import numpy as np
 from scipy import ndimage
 from skimage.segmentation import watershed
 
+from .threads import for_each
+
 Part = tuple[int, tuple[slice, slice]]  # number and box of a connected part of the mask
 STRIP = 2048  # pixels, the width of what is flooded at once
 
@@ -63,8 +65,8 @@ def cut(mask: np.ndarray, distance: np.ndarray | None, separation: float) -> np.
     labels = np.take(number, parts)
     crowded = np.flatnonzero(cores_in > 1).tolist()
     boxes = ndimage.find_objects(parts) if crowded else []
-    for strip in _strips([(part, boxes[part - 1]) for part in crowded]):
-        _split(strip, labels, parts, cores, distance)
+    strips = _strips([(part, boxes[part - 1]) for part in crowded])
+    for_each(lambda strip: _split(strip, labels, parts, cores, distance), strips, mask.size)
     return labels
 
 

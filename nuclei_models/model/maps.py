@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from scipy import ndimage
 
 from .scale import Diameter
+from .threads import for_each, threads_for
 
 
 class Maps(NamedTuple):
@@ -36,7 +37,17 @@ def smooth(x: torch.Tensor, sigma: float) -> torch.Tensor:
     """(H, W) float32 under a Gaussian, sigma in pixels, cut off at 4 sigma; beyond the edge its last pixel goes on."""
     if sigma == 0:
         return x
-    return torch.from_numpy(ndimage.gaussian_filter(x.cpu().numpy(), sigma, mode="nearest", truncate=4.0)).to(x.device)
+    plain = x.cpu().numpy()
+    between, smoothed = np.empty_like(plain), np.empty_like(plain)
+    for axis, given, result in ((0, plain, between), (1, between, smoothed)):
+        lines = np.array_split(np.arange(plain.shape[1 - axis]), threads_for(plain.size))  # each apart from the others
+        parts = [(slice(None),) * (1 - axis) + (slice(part[0], part[-1] + 1),) for part in lines if len(part)]
+
+        def along(part: tuple, axis: int = axis, given: np.ndarray = given, result: np.ndarray = result) -> None:
+            ndimage.gaussian_filter1d(given[part], sigma, axis, output=result[part], mode="nearest", truncate=4.0)
+
+        for_each(along, parts, plain.size)
+    return torch.from_numpy(smoothed).to(x.device)
 
 
 def resize(x: torch.Tensor, size: list[int]) -> torch.Tensor:

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from transformers.utils import logging
+
 from nuclei_models.inference.bundled import DEFAULT
 from nuclei_models.interchange.bioimageio import export_bioimageio
 from nuclei_models.interchange.onnx_file import export_onnx
@@ -18,6 +20,7 @@ ENDINGS = {"onnx": ".onnx", "torchscript": ".pt", "bioimageio": ".bioimageio.zip
 
 def export(model: str | None, formats: list[str], out: Path) -> int:
     """Write a network in each of these formats into the folder `out`. -> exit code."""
+    logging.disable_progress_bar()  # of every model that is loaded
     source = model or DEFAULT
     name = Path(source.partition("@")[0]).name
     try:

@@ -13,7 +13,7 @@ from nuclei_models.batch.job import LARGE_PIXELS
 from nuclei_models.images.reader import SUPPORTED_EXTENSIONS, ImageError, MicroscopyImage, inspect, read
 from nuclei_models.inference.bundled import DEFAULT, bundled
 from nuclei_models.inference.device import about_gpu, choose_device
-from nuclei_models.inference.network import Network, load_network
+from nuclei_models.inference.network import Network, load_for_inference, load_network
 from nuclei_models.inference.runtime import choose
 from nuclei_models.inference.segmentation import nuclear_diameter
 from nuclei_models.model.repository import CONFIG, HubError
@@ -99,7 +99,7 @@ def of_image(path: Path, model: str | None, series: int | None = None) -> dict[s
 
 def diameter(image: MicroscopyImage, model: str | None) -> dict[str, Any]:
     """The nuclear diameter that a model assumes of an image, pixels, and how far it can be trusted."""
-    network = load_network(model or DEFAULT)
+    network = load_for_inference(model or DEFAULT)
     assumed = nuclear_diameter(image.pixels, network.model, network.processor, image.pixel_size)
     facts: dict[str, Any] = {"nuclear_diameter_px": None if assumed.pixels is None else round(assumed.pixels, 1)}
     return facts | {"nuclear_diameter_is": "doubtful" if assumed.is_doubtful else "confirmed by what is found"}

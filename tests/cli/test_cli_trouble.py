@@ -54,7 +54,7 @@ def test_a_full_disk_stops_the_run_and_the_next_continues(nuclei, images, model,
     full = False
     code, printed = nuclei("segment", "images", "--out", "out", "--model", model)
     assert code == 0 and "1 done before and skipped" in printed
-    assert segmented == ["x0", "x1", "x1", "x2"]
+    assert sorted(segmented[-2:]) == ["x1", "x2"] and segmented.count("x0") == 1
 
 
 def test_ctrl_c_ends_cleanly(nuclei, images, model, tmp_path, monkeypatch, segmented):
@@ -69,8 +69,9 @@ def test_ctrl_c_ends_cleanly(nuclei, images, model, tmp_path, monkeypatch, segme
     monkeypatch.setattr(Network, "segment", interrupted)
     code, printed = nuclei("segment", "images", "--out", "out", "--model", model)
     assert code == 130 and "goes on from here" in printed
-    assert nuclei("segment", "images", "--out", "out", "--model", model)[0] == 0
-    assert segmented == ["x0", "x1", "x2"]
+    code, printed = nuclei("segment", "images", "--out", "out", "--model", model)
+    assert code == 0 and "1 done before and skipped" in printed
+    assert sorted(segmented[-2:]) == ["x1", "x2"] and segmented.count("x0") == 1
 
 
 def test_a_second_run_into_a_folder_is_refused(nuclei, images, model, tmp_path):
@@ -94,7 +95,7 @@ def test_files_of_others_are_not_replaced(nuclei, images, model, tmp_path, segme
     assert mine.read_text() == "my own"
     assert nuclei("segment", "images", "--out", "images", "--model", model, "--overwrite")[0] == 0
     assert nuclei("segment", "images", "--out", "images", "--model", model)[0] == 0
-    assert segmented == ["x0", "x1", "x2"]  # results beside the images aren't segmented
+    assert sorted(segmented) == ["x0", "x1", "x2"]  # results beside the images aren't segmented
 
     (tmp_path / "project").mkdir()
     (tmp_path / "project" / "README.txt").write_text("my own")

@@ -28,13 +28,13 @@ def test_bad_files_are_told_of_and_skipped(nuclei, images, model, tmp_path):
 
 
 def test_an_image_that_vanishes_in_the_middle_fails_alone(nuclei, images, model, tmp_path, monkeypatch):
-    finished = Run.finished
+    work = Run.work
 
-    def finish(self, job, outcome) -> None:
-        (images / "x1.tif").unlink(missing_ok=True)
-        finished(self, job, outcome)
+    def vanish(self, mapper) -> None:
+        (images / "x1.tif").unlink()
+        work(self, mapper)
 
-    monkeypatch.setattr(Run, "finished", finish)
+    monkeypatch.setattr(Run, "work", vanish)
     code, printed = nuclei("segment", "images", "--out", "out", "--model", model)
     assert code == 1 and "1 failed" in printed and "no such file" in printed
     assert sorted(p.name for p in (tmp_path / "out").glob("*_labels.tif")) == ["x0_labels.tif", "x2_labels.tif"]

@@ -21,8 +21,6 @@ def set_own_threads(number: int) -> None:
     several runs in one process they would stay with the small number of one run. So a thread that begins now, which has
     the number of all later ones, puts it back. A thread that first uses torch just between keeps it.
     """
-    if torch.get_num_threads() == number:
-        return
     noted, changed = threading.Event(), threading.Event()
 
     def put_back() -> None:
@@ -204,19 +202,21 @@ class Work:
         try:
             for worker in others:
                 worker.start()
-            self._work(share, report)
+            self._work(share if share != total else None, report)
         finally:
             for worker in others:
                 worker.join()
-            set_own_threads(total)
+            if share != total:
+                set_own_threads(total)
         if self._failure is not None:
             raise self._failure
         if report:
             report(self._last.height, self._last.height)
         return self._last.output.view(0, self._last.height)
 
-    def _work(self, threads: int, report: Callable[[int, int], None] | None = None) -> None:
-        set_own_threads(threads)
+    def _work(self, threads: int | None, report: Callable[[int, int], None] | None = None) -> None:
+        if threads is not None:  # else the thread has the number that it is to have
+            set_own_threads(threads)
         try:
             with torch.inference_mode():
                 while task := self._claim():

@@ -33,8 +33,8 @@ def signals(maps: Sequence[Maps], labels: Sequence[np.ndarray], diameter: float 
 
     Args:
         maps: Of both networks, (H, W) each.
-        labels: Of both networks, (H, W), integers, all that are cut with the fitted settings: what is then dropped for its
-            low confidence tells most.
+        labels: Of both networks, (H, W), integers, all that are cut with the fitted settings: what is then dropped for
+            its low confidence tells most.
         diameter: The nuclear diameter that was assumed, pixels; `None` where it isn't known.
 
     Returns:

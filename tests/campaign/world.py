@@ -107,6 +107,8 @@ def load_stand_in(model: str, device: str | None = None) -> StandIn:
         separation=0.5,
         min_area=0.0,
         confidence_model=None,
+        least_confidence=0.0,
+        least_applied=lambda given=None: given or 0.0,
         instances=lambda *_: None,
         scale_for=lambda *_: 1.0,
         confidence=lambda *_: None,

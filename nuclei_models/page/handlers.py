@@ -178,7 +178,8 @@ class Page:
         analysis = self.analysis(key, pixel_size)
         analysis.each(lambda network: analysis.table(network, cut))
         # Gradio copies every value again and again: one text is fast
-        rows = json.dumps(numbers.rows(analysis, cut), allow_nan=False)
+        about = {"of": key, "cut": list(controls[:3])}
+        rows = json.dumps(numbers.rows(analysis, cut) | about, allow_nan=False)
         table = gr.HTML(value={"rows": rows}, mark=None)
         told = doubts.as_html(doubts.doubts(analysis, cut, self.domain))
         summary, histogram = numbers.summary(analysis, cut), numbers.histogram(analysis, cut)

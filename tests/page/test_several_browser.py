@@ -105,6 +105,8 @@ def test_several_images_are_run_opened_and_saved_and_doubtful_nuclei_found(chrom
     doubtful = page.locator(".nm-summary tr", has_text="Doubtful").locator("td").first
     expect(doubtful).not_to_have_text("0")
     expect(page.locator(".nm-title").first).to_contain_text(f"{doubtful.inner_text()} doubtful")
+    if hand == "mouse":
+        is_told_again_after_a_slider_went_and_came_back(page)
     if hand == "keyboard":
         page.locator(".nm-stage").first.focus()
         page.keyboard.press("u")
@@ -126,6 +128,16 @@ def test_several_images_are_run_opened_and_saved_and_doubtful_nuclei_found(chrom
                 saved = tifffile.imread(io.BytesIO(archive.read(f"{network.key}/{Path(name).stem}_labels.tif")))
                 assert np.array_equal(saved, segment(image, network.model, network.processor).labels)
     page.context.close()
+
+
+def is_told_again_after_a_slider_went_and_came_back(page: Page) -> None:
+    title, slider = page.locator(".nm-title").first, page.locator("#threshold input[type=range]")
+    told, at, turn = title.inner_text(), slider.input_value(), page.locator(".nm-viewer").get_attribute("data-turn")
+    slider.fill("0.9")
+    slider.fill(at)
+    at_rest = "({ desk, dataset }, turn) => dataset.turn !== turn && !desk.following && !desk.isBehind"
+    page.wait_for_function(f"turn => ({at_rest})(document.querySelector('.nm-viewer'), turn)", arg=turn)
+    assert title.inner_text() == told
 
 
 def test_mends_that_a_browser_kept_are_in_the_zip_before_an_image_is_opened(chromium, url, files, doubting):

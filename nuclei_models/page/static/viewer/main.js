@@ -81,6 +81,7 @@ class Desk {
     });
     this.truth = value.truth ? new Nuclei(value.width, value.height, lists[lists.length - 1]) : null;
     Object.assign(this, { value, nets, agreement: null });
+    for (const [key, net] of Object.entries(nets)) net.doubtful = new Set(this.doubted(key));
     if (before?.of !== value.of) {
       this.order = [];
       this.version = value.version || 0;
@@ -151,7 +152,13 @@ class Desk {
     if (side?.key) trigger("select", { key: side.key, x, y });
   }
 
+  get isCounted() { // whether the table is of the nuclei that are drawn
+    const { table, value } = this;
+    return Boolean(table && value && table.of === value.of && table.cut.every((one, i) => one === value.cut[i]));
+  }
+
   rows(key) {
+    if (!this.isCounted) return [];
     return this.table?.networks.find((network) => network.key === key)?.rows || [];
   }
 

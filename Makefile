@@ -59,4 +59,6 @@ campaign:       ## try everything against it, and write what came of it into doc
 
 benchmark:      ## measure the speed of everything, ours and others', within 30 minutes, and write it into README and docs
 	$(PYTHON) -m benchmarks.peers --install
+	$(PYTHON) -m benchmarks.small
+	$(PYTHON) -m benchmarks.small --write
 	$(PYTHON) -m benchmarks all

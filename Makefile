@@ -59,6 +59,7 @@ campaign:       ## try everything against it, and write what came of it into doc
 
 benchmark:      ## measure the speed of everything, ours and others', within 30 minutes, and write it into README and docs
 	$(PYTHON) -m benchmarks.peers --install
+	$(PYTHON) -m train.evaluation.evaluate --model weights/unet-nuclei --split validation --out benchmarks/quality
 	$(PYTHON) -m benchmarks.small
 	$(PYTHON) -m benchmarks.small --write
 	$(PYTHON) -m benchmarks all

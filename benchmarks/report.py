@@ -5,6 +5,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+from nuclei_models.model.repository import WEIGHTS, sha256
 from train.release.markdown import fill
 
 from . import growth, reaches, training
@@ -90,15 +91,19 @@ def _per_megapixel(found: dict, size: int) -> float:
 
 
 def qualities() -> dict[str, float]:
-    """Contender's first name -> AP at .5 of the validation list, where files beside the weights tell it."""
+    """Contender's first name -> AP at .5 of the Bowl's validation list, where files tell it.
+
+    The U-Net's is from `python -m train.evaluation.evaluate --model weights/unet-nuclei --split validation --out
+    benchmarks/quality`.
+    """
     found: dict[str, float] = {}
     levels = ROOT / "weights" / "unetpp-nuclei" / "levels.json"
     if levels.is_file():
         rows = {row["level"]: row for row in json.loads(levels.read_text())["levels"]}
         found |= {key: rows[level]["ap_50"] for key, level in LEVELS.items() if level in rows}
-    fitted = json.loads((ROOT / "weights" / "unet-nuclei" / "thresholds.json").read_text())[0]
-    if "ap_50" in fitted:
-        found["unet"] = fitted["ap_50"]
+    evaluated = json.loads((ROOT / "benchmarks" / "quality" / "unet-nuclei.json").read_text())
+    if evaluated["weights_sha256"] == sha256(ROOT / "weights" / "unet-nuclei" / WEIGHTS):
+        found["unet"] = evaluated["lists"]["validation"]["ap"]["0.5"]
     return found
 
 
@@ -120,8 +125,10 @@ def plot(results: dict[str, Any], path: Path = PLOT) -> None:
         if points:
             axes.scatter([p[0] for p in points], [p[1] for p in points], marker=marker, label=precision)
         for x, y, title in points:
-            below = precision == "float32"  # so that names of points side by side don't meet
-            axes.annotate(title, (x, y), xytext=(5, -11 if below else 5), textcoords="offset points", fontsize=8)
+            # below, or to the left, so that names of points side by side don't meet
+            offset, align = ((-5, 5), "right") if "++" not in title else ((5, 5), "left")
+            offset = (offset[0], -11) if precision == "float32" else offset
+            axes.annotate(title, (x, y), xytext=offset, textcoords="offset points", fontsize=8, ha=align)
     axes.set(xscale="log", xlabel="seconds a megapixel, file to label image", ylabel="AP at IoU .5, validation list")
     axes.grid(alpha=0.3)
     axes.margins(x=0.2, y=0.15)

@@ -35,8 +35,8 @@ def run(seeds: tuple[int, ...], folder: Path, data: str = "data") -> None:
     """Train on each, judge, and write a file for each network; one whose file is there is not run again."""
     samples = [centre(sample, SIDE) for sample in load_packed(data, read_split("five_validation"))]
     processor = NucleiImageProcessor.from_pretrained(DIAMETERS)
-    for number, (name, overrides) in enumerate(TRAINED_ON.items(), 1):
-        for seed in seeds:
+    for seed in seeds:
+        for number, (name, overrides) in enumerate(TRAINED_ON.items(), 1):
             file = folder / f"{number}-{seed}.json"
             if file.is_file():
                 continue

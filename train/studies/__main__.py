@@ -1,7 +1,7 @@
 """Run the studies on the validation list and write their tables.
 
     python -m train.studies targets augmentation networks laboratories    small networks, some hours on two CPU cores
-    python -m train.studies diameters scale tta              the bundled weights, an hour
+    python -m train.studies earlier diameters scale tta      the bundled weights and earlier ones, an hour
     python -m train.studies                                  only write docs/studies.md from what is there
 
 Each run's figures go to `docs/studies/<study>/`; a run whose file is there is not run again.
@@ -10,7 +10,7 @@ Each run's figures go to `docs/studies/<study>/`; a run whose file is there is n
 import argparse
 from pathlib import Path
 
-from train.studies import diameters, inference, laboratories
+from train.studies import diameters, earlier, inference, laboratories
 from train.studies.report import write
 from train.studies.schemes import SCHEMES
 from train.studies.small import run, save
@@ -68,6 +68,11 @@ def five() -> None:
     laboratories.run(SEEDS, OUT / "laboratories")
 
 
+def before() -> None:
+    """The networks that saw the Bowl alone, on other laboratories' images."""
+    earlier.run(OUT / "earlier")
+
+
 def found() -> None:
     """How well the nuclear diameter is found."""
     diameters.run(OUT / "diameters")
@@ -86,7 +91,7 @@ def tta() -> None:
 
 
 STUDIES = {"targets": targets, "augmentation": augmentation, "networks": networks, "laboratories": five}
-STUDIES |= {"diameters": found, "scale": scale, "tta": tta}
+STUDIES |= {"earlier": before, "diameters": found, "scale": scale, "tta": tta}
 
 
 def main() -> None:

@@ -5,11 +5,13 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from nuclei_models.inference.bundled import TITLES
 from train.evaluation import levels
 from train.release.markdown import fill
 
 PAGE = Path("docs/studies.md")
-LEVELS = Path("weights/unetpp-nuclei/levels.json")
+WEIGHTS = Path("weights")
+LEVELS = WEIGHTS / "unetpp-nuclei" / "levels.json"
 OF_A_RUN = ("name", "seed", "overrides", "minutes", "settings", "figures")
 COLUMNS = {"nucleus IoU": "nucleus_iou", "Dice": "dice", "AP at .5": "ap_50", "Bowl mAP": "bowl_map"}
 
@@ -85,6 +87,20 @@ def diameters(folder: Path) -> str:
     return "\n".join(lines)
 
 
+def earlier(folder: Path) -> str:
+    """The records of `train.studies.earlier` beside the bundled networks' figures, as Markdown."""
+    heads = ["list", "network"]
+    heads += [f"{figure}, {seen}" for figure in ("AP at .5", "Bowl mAP") for seen in ("the Bowl alone", "all five")]
+    lines = ["| " + " | ".join([*heads, "times"]) + " |", "|---|---" + "|---:" * 5 + "|"]
+    for file in sorted(folder.glob("*.json")):
+        now = json.loads((WEIGHTS / f"{file.stem}-nuclei" / "evaluation.json").read_text())["lists"]
+        for name, then in json.loads(file.read_text()).items():
+            ap, bowl = (then["ap_50"], now[name]["ap"]["0.5"]), (then["bowl_map"], now[name]["bowl_map"])
+            cells = [name, TITLES[file.stem], *(f"{value:.3f}" for value in (*ap, *bowl)), f"{bowl[1] / bowl[0]:.2f}"]
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def attempts(folder: Path) -> str:
     """The records of `train.studies.attempts` as Markdown."""
     lines: list[str] = []
@@ -103,7 +119,13 @@ def write(out: Path) -> None:
     """Write the table of every study that has been run."""
     in_order = partial(table, ranked=False)
     makers: dict[str, Callable[[Path], str]] = {"protocol96": protocol96, "attempts": attempts}
-    makers |= {"scale": in_order, "tta": in_order, "laboratories": laboratories, "diameters": diameters}
+    makers |= {
+        "earlier": earlier,
+        "scale": in_order,
+        "tta": in_order,
+        "laboratories": laboratories,
+        "diameters": diameters,
+    }
     folders = [folder for folder in sorted(out.iterdir()) if folder.is_dir()]
     blocks = {folder.name: makers.get(folder.name, table)(folder) for folder in folders}
     PAGE.write_text(

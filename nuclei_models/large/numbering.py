@@ -41,15 +41,23 @@ def number_nuclei(work: Workplace, names: list[str]) -> Numbering:
     return Numbering({name: int(at) for name, at in zip(names, starts, strict=False)}, total[kept])
 
 
+def renumbering(kept: np.ndarray) -> np.ndarray:
+    """By the numbers 0 .. n, those that the kept of 1 .. n get, in the same order; 0 for the others: (n + 1,), uint32.
+
+    Args:
+        kept: (n,), bool.
+    """
+    return np.concatenate([[0], np.where(kept, np.cumsum(kept), 0)]).astype(np.uint32)
+
+
 def keep_numbers(work: Workplace, numbering: Numbering, kept: np.ndarray) -> Numbering:
     """Number those nuclei anew that are kept, in the same order, and save the numbers.
 
     Args:
         kept: (n,), bool, of nucleus 1, 2, .. n.
     """
-    number = np.where(np.concatenate([[False], kept]), np.concatenate([[0], np.cumsum(kept)]), 0).astype(np.uint32)
     path = work.folder / NUMBERS
-    write_whole(path, number[np.fromfile(path, np.uint32)].tobytes())
+    write_whole(path, renumbering(kept)[np.fromfile(path, np.uint32)].tobytes())
     return Numbering(numbering.offsets, numbering.areas[kept])
 
 

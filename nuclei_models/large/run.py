@@ -18,14 +18,12 @@ from ..analysis.measurements import Table, pixel_size_doubt
 from ..analysis.regions import Places, region_column_by_windows
 from ..images.reader import ImageError
 from ..images.regions import no_regions, open_regions, region_file
-from ..images.source import Source
 from ..jobs.durable import RunStopped, locked, rename, sync_all
 from ..jobs.identity import image_by_stamp
 from ..jobs.mapper import J, Mapper, R, one_by_one
 from ..jobs.regions import region_facts
 from ..jobs.settings import MAX, Settings, network_of
 from ..jobs.stamps import stamp, work_folder
-from ..model.maps import pixel_area
 from ..model.regions import join as join_sums
 from ..output.display import to_display
 from ..output.export import Outline, coloured_png, png
@@ -34,12 +32,11 @@ from ..output.overlay import draw_overlay, thumbnail
 from . import sinks
 from .maps import MapsJob, make_maps
 from .measuring import MeasureJob, boxes_of, confidence_of, measure_block, shown, shown_step, sure_block, table_of
-from .memory import block_size, by_default
 from .nuclei import find_nuclei, find_nuclei_of_cell
-from .numbering import Numbering, keep_numbers, number_nuclei
+from .numbering import Numbering, keep_numbers, number_nuclei, renumbering
 from .parts import EdgesJob, Work, find_edges, join, share_out
-from .statistics import streamed_diameter, streamed_range
-from .workplace import Plan, Workplace, plan_key, read_plan, workplace
+from .planning import make_plan
+from .workplace import Workplace, plan_key, read_plan, workplace
 
 LARGEST_PART = 4096  # pixels, see `Plan`; a larger one would not fit into 3 GB
 ZARR = "labels.zarr"
@@ -183,7 +180,7 @@ class Run:
             else:
                 shutil.rmtree(folder, ignore_errors=True)  # late work of another run may still be writing there
         if plan is None:
-            plan = self._plan(path, settings, memory, block, largest_part)
+            plan = make_plan(path, settings, self.mapper, memory, block, largest_part, self._step)
         key = plan_key(plan)
         self.key, self.folder = key, self.folder / key
         channels = 2 if "distance" in network_of(settings).processor.channel_names else 1
@@ -216,7 +213,7 @@ class Run:
         table, boxes = table_of(self.work, found, n), boxes_of(self.work, found, n)
         places = self._count_in_regions(table)
         kept, left_out = wanted(table, self.work.plan.settings.filters)
-        number = np.where(np.concatenate([[False], kept]), np.concatenate([[0], np.cumsum(kept)]), 0).astype(np.uint32)
+        number = renumbering(kept)
         if left_out:
             np.save(self.folder / sinks.KEPT, number)
             jobs = labels_jobs(self.work, numbering, work, only_kept=True)
@@ -231,8 +228,7 @@ class Run:
             return numbering
         found = self._all("confidence", sure_block, [MeasureJob(*at, b) for b in range(len(self.grid))])
         sure = confidence_of(self.work, join_sums((s for sums in found for s in sums), len(numbering.areas)))
-        kept = np.ones(0, bool) if sure is None else sure >= least
-        if kept.all():
+        if sure is None or (kept := sure >= least).all():
             return numbering
         numbering = keep_numbers(self.work, numbering, kept)
         self._all("labels that are sure", sinks.write_labels, labels_jobs(self.work, numbering, work))
@@ -306,46 +302,6 @@ class Run:
             "parts_too_large": work.too_large,
             **region_facts(Path(plan.source), plan.settings, table, found.places, self.source.pixel_size),
         }
-
-    def _plan(self, path: Path, settings: Settings, memory: int | None, block: int | None, largest_part: int) -> Plan:
-        as_planned = stamp(path)
-        source = Source(path, settings.z, settings.t, settings.channel, settings.series, settings.pixel_size)
-        network = network_of(settings)
-        model, processor = network.at(settings.level), network.processor
-        if processor.num_channels != 3:
-            raise ValueError(
-                f"{network.source} takes images of {processor.num_channels} channels: images larger than memory are "
-                f"segmented by networks of three alone."
-            )
-        low, high = processor.low_percentile, processor.high_percentile
-        bottom, span = streamed_range(source, low, high, self._step("range of values"))
-        step = self._step("diameter")
-        diameter = streamed_diameter(source, model, processor, bottom, span, settings.diameter, step)
-        scale = processor.scale_for(diameter.pixels)
-        if block is None:
-            memory = memory or getattr(self.mapper, "memory", None) or by_default()
-            n_bytes = source.dtype.itemsize * (3 if source.is_rgb else len(source.channels))
-            least = 4 * getattr(self.mapper, "processes", 0)
-            block = min(block_size(model, memory, source.shape, scale, n_bytes, least), largest_part // 16 * 16)
-        seen = max(1, round(source.shape[0] * scale)), max(1, round(source.shape[1] * scale))
-        *_, min_area = processor.cut_values(pixel_area(source.shape, seen), min_area=settings.min_area)
-        plan = Plan(
-            source=str(path),
-            stamp=as_planned,
-            settings=settings,
-            shape=source.shape,
-            seen=seen,
-            bottom=tuple(float(n) for n in bottom),
-            span=tuple(float(n) for n in span),
-            diameter=diameter,
-            min_area=min_area,
-            block=block,
-            largest_part=largest_part,
-        )
-        source.close()
-        if stamp(path) != as_planned:
-            raise ImageError(f"{source.name}: It was changed while it was read. Give the command again.")
-        return plan
 
     def _notes(self, found: Result) -> list[str]:
         step = shown_step(self.work.plan)

@@ -19,7 +19,7 @@ from nuclei_models.images import outlines
 from nuclei_models.images import regions as region_module
 from nuclei_models.images.reader import ImageError
 from nuclei_models.images.regions import Regions, open_regions, read_regions, region_files, regions_of
-from nuclei_models.large import run
+from nuclei_models.large import planning
 from tests.support.page import as_type, blobs
 
 SHAPE = (60, 80)
@@ -205,7 +205,7 @@ def test_in_a_large_image_they_are_those_of_a_small_one(nuclei, images, sources,
     rings = {"tumour": LEFT * 1.4, "stroma": RIGHT * 1.4, "cut": CUT * 1.2}
     roi_zip(tmp_path / "r.zip", *(rings | WHOLE).items())
     monkeypatch.setattr(outlines, "SQUARE", 16)
-    monkeypatch.setattr(run, "block_size", lambda *_: 64)
+    monkeypatch.setattr(planning, "block_size", lambda *_: 64)
     line = ("segment", "images/x1.ome.tif", "--model", sources["unetpp"], "--save", "csv,geojson", "--regions", "r.zip")
     summaries, tables = [], []
     for out, held in (("small", 10**9), ("large", 1000)):

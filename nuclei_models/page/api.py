@@ -93,6 +93,7 @@ class Api:
             "threshold": applied[0],
             "separation": applied[1],
             "min_area": applied[2],
+            "least_confidence": used.processor.least_applied(),
             "diameter": maps.diameter.facts()["diameter_assumed_px"],
             "diameter_given": diameter,
             "diameter_trust": round(maps.diameter.trust, 3),

@@ -28,7 +28,7 @@ from .store import Store
 from .visitors import Visitors
 
 PICK = "Click a nucleus in a picture, or a row of the table, to see it here."
-PICTURE, NUMBERS = "picture", "numbers"  # kinds of events of which the last one counts
+PICTURE, NUMBERS, PICKS = "picture", "numbers", "picks"  # kinds of events of which the last one counts
 
 
 class Page:
@@ -176,23 +176,30 @@ class Page:
             return (SKIP,) * 6
         cut, pixel_size = self.controls(*controls)
         analysis = self.analysis(key, pixel_size)
+        of = {network: (pixel_size, analysis.state(network, cut)) for network in analysis.maps}
+        if turn.is_last(NUMBERS):
+            turn.visitor.counted = of
         analysis.each(lambda network: analysis.table(network, cut))
         # Gradio copies every value again and again: one text is fast
         about = {"of": key, "cut": list(controls[:3])}
         rows = json.dumps(numbers.rows(analysis, cut) | about, allow_nan=False)
-        table = gr.HTML(value={"rows": rows}, mark=None)
         told = doubts.as_html(doubts.doubts(analysis, cut, self.domain))
         summary, histogram = numbers.summary(analysis, cut), numbers.histogram(analysis, cut)
-        values = summary, histogram, table, PICK, told, gr.HTML(numbers=rows, mark=None)
-        return values if turn.is_last(NUMBERS) else (SKIP,) * 6
+        stays = turn.visitor.picked in of.items()  # what was picked, before this event or since
+        mark, picked = ({}, SKIP) if stays else ({"mark": None}, PICK)
+        table, viewer = gr.HTML(value={"rows": rows}, **mark), gr.HTML(numbers=rows, **mark)
+        return (summary, histogram, table, picked, told, viewer) if turn.is_last(NUMBERS) else (SKIP,) * 6
 
     def pick(self, event: gr.EventData, request: gr.Request, number: float, key: str | None, *controls) -> tuple:
         """-> viewer, table, picked nucleus: a click on a picture or on a row."""
-        turn = self.visitors.take_turn(session_of(request), key, number)
+        turn = self.visitors.take_turn(session_of(request), key, number, PICKS)
         if turn is None:
             return (SKIP,) * 3
         cut, pixel_size = self.controls(*controls)
         analysis, network = self.analysis(key, pixel_size), event._data["key"]
+        of = (pixel_size, analysis.state(network, cut))
+        if turn.is_last(PICKS):
+            turn.visitor.picked = network, of
         labels = analysis.labels(network, cut)
         if "label" in event._data:
             label = int(event._data["label"])
@@ -201,9 +208,9 @@ class Page:
             label = int(labels[min(max(y, 0), labels.shape[0] - 1), min(max(x, 0), labels.shape[1] - 1)])
         mark, text = None, f"No nucleus of {analysis.titles[network]} there."
         if label in analysis.table(network, cut)["label"]:
-            mark = {"key": network, "label": label}
+            mark = {"key": network, "label": label, "of": key, "cut": list(controls[:3])}
             text = numbers.about_nucleus(analysis, network, label, cut)
-        if not turn.is_last(NUMBERS):
+        if not turn.is_last(PICKS) or not (turn.is_last(NUMBERS) or turn.visitor.counted.get(network) == of):
             return (SKIP,) * 3
         return gr.HTML(mark=mark), gr.HTML(mark=mark), text
 

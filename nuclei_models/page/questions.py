@@ -71,6 +71,8 @@ class Visitor:
         set_question: The last one about a set, while it has no answer; opening an image of the set doesn't drop it.
         set_number: Of the last event that asked something about a set, or showed another.
         turns: The number of the last event of each kind about the result, as the visitor's browser counts them.
+        picked, counted: What the nucleus that was last picked is of, and what the numbers of each network are of (see
+            `Page.pick`): a nucleus stays picked while they are the same.
         calls: Runs of the public endpoint, which don't drop each other.
         seen: When it was last heard of.
     """
@@ -86,6 +88,8 @@ class Visitor:
     set_question: SetQuestion | None = None
     set_number: int = 0
     turns: dict[str, int] = field(default_factory=dict)
+    picked: tuple[str, tuple] | None = None
+    counted: dict[str, tuple] = field(default_factory=dict)
     calls: list[Question] = field(default_factory=list)
     seen: float = 0.0
 

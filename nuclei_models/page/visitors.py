@@ -230,7 +230,7 @@ class Visitors:
                 self.forget(old)
             setattr(visitor, name, key)
             if name == "result":
-                visitor.turns = {}
+                visitor.turns, visitor.picked, visitor.counted = {}, None, {}
 
     def _visitor(self, session: str) -> Visitor:
         now = time.monotonic()

@@ -1,5 +1,5 @@
 // The viewer: panes that move together, and what is shown in them. Gradio gives element, props, trigger, watch and server.
-// props.value is what pictures.render gives; props.bases the image under it; props.mark is {key, label} or null. props.of is
+// props.value is what pictures.render gives; props.bases the image under it; props.mark is {key, label, of, cut} or null. props.of is
 // the key of what the page shows: a value of another key, or of an earlier turn than the one drawn, came too late.
 // `server.viewer` answers what needs no event of the page, see desk.py. The other files of this folder are joined to it.
 
@@ -119,7 +119,6 @@ class Desk {
         const { sliders, value: { of } } = this, turn = (window.nmNumber = (window.nmNumber || 0) + 1);
         const answer = await this.ask("nuclei", { cut: sliders });
         if (this.value?.of !== of || props.of !== of) continue; // another image by now
-        this.unmarked = props.mark; // its number is another nucleus's now
         this.latest = { of, turn };
         await this.show({ ...this.value, ...answer, cut: sliders, turn });
       }
@@ -131,9 +130,9 @@ class Desk {
     this.edited();
   }
 
-  get picked() { // the nucleus that is marked
-    const mark = props.mark === this.unmarked ? null : props.mark;
-    return mark && this.nets[mark.key]?.nuclei.byNumber.get(mark.label);
+  get picked() { // the nucleus that is marked; of nuclei cut at other values the number is another one's
+    const { mark } = props, { of, cut } = this.value || {};
+    return mark && mark.of === of && mark.cut.every((one, i) => one === cut[i]) && this.nets[mark.key]?.nuclei.byNumber.get(mark.label);
   }
 
   async takeBases(bases) {

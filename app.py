@@ -1,6 +1,7 @@
 """The page, as `python app.py` and as a Hugging Face Space.
 
-The networks are those in `weights/`; `UNET_MODEL` and `UNETPP_MODEL` name others (a folder, or "owner/name@revision").
+The networks are those in `weights/`; `UNET_MODEL`, `UNETPP_MODEL` and `UNET_SMALL_MODEL` name others (a folder, or
+"owner/name@revision").
 `--device` says where they run: cpu, cuda, cuda:1 or mps; by default on a GPU if there is one.
 `GRADIO_SERVER_NAME` and `GRADIO_SERVER_PORT` say where it listens; by default http://127.0.0.1:7860.
 """

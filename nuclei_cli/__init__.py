@@ -29,7 +29,8 @@ Model = Annotated[
     str | None,
     typer.Option(
         metavar="MODEL",
-        help="unet-nuclei, unetpp-nuclei, a folder, or owner/name@revision on the Hub. Default: unet-nuclei.",
+        help="unet-nuclei, unetpp-nuclei, unet-small-nuclei, a folder, or owner/name@revision on the Hub. "
+        "Default: unet-nuclei.",
         rich_help_panel=NETWORK,
     ),
 ]

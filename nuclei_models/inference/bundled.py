@@ -7,6 +7,7 @@ module imports nothing that is slow, so that help is quick.
 from pathlib import Path
 
 TITLES = {"unet": "U-Net", "unetpp": "U-Net++"}
+FURTHER = {"unet-small": "U-Net small"}  # to choose beside these two, where it is there
 DEFAULT_KEY = "unet"  # the network that is taken where none is named
 DEFAULT = f"{DEFAULT_KEY}-nuclei"  # and the name that `load` knows it by
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -24,7 +25,7 @@ def data_folder(name: str) -> Path:
 
 
 def bundled_names() -> list[str]:
-    """The names that `load` knows: "unet-nuclei", "unetpp-nuclei"."""
+    """The names that `load` knows: "unet-nuclei", "unet-small-nuclei", "unetpp-nuclei"."""
     return sorted(path.parent.name for path in data_folder("weights").glob("*/config.json"))
 
 

@@ -46,7 +46,7 @@ class Api:
 
         Args:
             image: TIFF, PNG, JPEG, BMP or WebP, a slide, or a microscope's own file.
-            network: "unet" or "unetpp".
+            network: "unet", "unetpp" or, where it is there, "unet-small".
             threshold: Probability above which a pixel is nucleus; empty takes the fitted one, as below.
             separation: Higher cuts touching nuclei apart more.
             min_area: Smaller nuclei are dropped, pixels.

@@ -45,7 +45,7 @@ class Classroom:
 
     def choosers(self, lesson: Lesson) -> tuple:
         """A new network is compared with the one that it began as, and its files can be downloaded."""
-        if not lesson.is_over or len(self.lessons.networks.by_key) == len(STANDARD):
+        if not lesson.is_over or not self.lessons.networks.trained:
             return SKIP, SKIP, SKIP
         choices = self.lessons.networks.choices()
         pair = (lesson.start, lesson.key) if lesson.key else STANDARD

@@ -18,7 +18,7 @@ def make_file(analysis: Analysis, network: str, cut: Cut, kind: str) -> tuple[st
     """One file of one network.
 
     Args:
-        network: "unet" or "unetpp", or `BOTH`.
+        network: The key of a network that was run, or `BOTH`.
         kind: A key of `KINDS`.
 
     Returns:

@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Callable
 from html import escape
+from typing import Any
 
 import gradio as gr
 
@@ -185,8 +186,9 @@ class Page:
         rows = json.dumps(numbers.rows(analysis, cut) | about, allow_nan=False)
         told = doubts.as_html(doubts.doubts(analysis, cut, self.domain))
         summary, histogram = numbers.summary(analysis, cut), numbers.histogram(analysis, cut)
-        stays = turn.visitor.picked in of.items()  # what was picked, before this event or since
-        mark, picked = ({}, SKIP) if stays else ({"mark": None}, PICK)
+        stays = turn.visitor.picked in list(of.items())  # what was picked, before this event or since
+        mark: dict[str, Any] = {} if stays else {"mark": None}
+        picked = SKIP if stays else PICK
         table, viewer = gr.HTML(value={"rows": rows}, **mark), gr.HTML(numbers=rows, **mark)
         return (summary, histogram, table, picked, told, viewer) if turn.is_last(NUMBERS) else (SKIP,) * 6
 

@@ -21,7 +21,6 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 
 from ..images.reader import SUPPORTED_EXTENSIONS
-from ..inference.bundled import TITLES
 from . import limits
 from .networks import Networks
 from .unpacking import unpack
@@ -101,8 +100,7 @@ class Lessons:
             if not found.files:
                 shutil.rmtree(data, ignore_errors=True)
                 raise gr.Error("The teaching set is empty: add an image first.", print_exception=False)
-            own = sum(key not in TITLES for key in self.networks.by_key) + 1
-            title = f"Mine {own}, from {self.networks[start].title}"
+            title = f"Mine {self.networks.trained + 1}, from {self.networks[start].title}"
             arguments = [str(data), str(out), self.networks.sources[start], str(minutes)]
             self._running = subprocess.Popen(
                 [*self.process, *arguments],

@@ -1,4 +1,4 @@
-"""The two networks as the page runs them: loaded once, counted, pruned on demand, cancelled between layers."""
+"""The networks as the page runs them: loaded once, counted, pruned on demand, cancelled between layers."""
 
 import ctypes
 import os
@@ -15,7 +15,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 import torch
 
-from ..inference.bundled import TITLES
+from ..inference.bundled import FURTHER, TITLES, bundled
 from ..inference.levels import read_levels
 from ..inference.network import FullNetwork, load_network
 from ..inference.runtime import is_streamed
@@ -32,7 +32,7 @@ except ImportError:
 
 LOADED: WeakValueDictionary[int, FullNetwork] = WeakValueDictionary()  # by id
 STANDARD = ("unet", "unetpp")  # the two that are compared where nobody chooses others
-VARIABLES = {"unet": "UNET_MODEL", "unetpp": "UNETPP_MODEL"}
+VARIABLES = {"unet": "UNET_MODEL", "unetpp": "UNETPP_MODEL", "unet-small": "UNET_SMALL_MODEL"}
 
 
 class Cancelled(Exception):
@@ -58,10 +58,10 @@ class Turns:
 
 
 class Networks:
-    """Both networks, one run at a time.
+    """The two networks that are compared, and others to choose in their place; one run at a time.
 
     Attributes:
-        by_key: Both, and those that were trained on the page.
+        by_key: The two, the small one where it is there, and those that were trained on the page.
         sources: Where each was loaded from.
         runs: How often a network has been run since the start.
         measured: The levels of U-Net++, where they were measured.
@@ -71,7 +71,8 @@ class Networks:
         """Load them.
 
         Args:
-            sources: Folder, or "owner/name@revision" on the Hub, by "unet" and "unetpp"; by default those of
+            sources: Folder, or "owner/name@revision" on the Hub, by "unet", "unetpp" and, if it is to be offered,
+                "unet-small"; by default those of
                 `sources_from_environment`.
             device: Where they run, see `load`.
 
@@ -81,8 +82,11 @@ class Networks:
         """
         sources = sources or sources_from_environment()
         self.sources, self.device = dict(sources), device
-        self.by_key = {key: load_network(sources[key], key, device) for key in TITLES}
-        LOADED.update({id(network): network for network in self})
+        keys = [*TITLES, *(key for key in FURTHER if key in sources)]
+        self.by_key = {key: load_network(sources[key], key, device) for key in keys}
+        for key in keys[len(TITLES) :]:
+            self.by_key[key].name = FURTHER[key]
+        LOADED.update({id(network): network for network in self.by_key.values()})
         self.measured = read_levels(self["unetpp"], sources["unetpp"])
         self.runs = 0
         self._one_at_a_time = Turns()
@@ -99,12 +103,17 @@ class Networks:
         Raises:
             HubError: It can't be loaded.
         """
-        key = f"own{len(self.by_key) - len(TITLES) + 1}"
+        key = f"own{self.trained + 1}"
         network = replace(load_network(str(folder), start, self.device), key=key, name=title)
         LOADED[id(network)] = network
         self.sources[key] = str(folder)
         self.by_key[key] = network
         return key
+
+    @property
+    def trained(self) -> int:
+        """How many were trained on the page."""
+        return sum(key not in TITLES | FURTHER for key in self.by_key)
 
     def choices(self) -> list[tuple[str, str]]:
         """Titles and keys to choose from."""
@@ -133,7 +142,7 @@ class Networks:
         """Run one network on an image.
 
         Args:
-            key: "unet" or "unetpp".
+            key: One of `by_key`.
             pixels: (H, W[, C]), native values.
             settings: See `RunSettings`; its level concerns U-Net++ only.
             progress: Called with (parts done, parts in all).
@@ -236,5 +245,8 @@ def checked(model: torch.nn.Module, check: Callable[[], None] | None) -> Iterato
 
 
 def sources_from_environment() -> dict[str, str]:
-    """The bundled networks, unless UNET_MODEL or UNETPP_MODEL names a folder or "owner/name@revision"."""
-    return {key: os.environ.get(VARIABLES[key]) or f"{key}-nuclei" for key in TITLES}
+    """The bundled networks, unless UNET_MODEL, UNETPP_MODEL or UNET_SMALL_MODEL names a folder or
+    "owner/name@revision". The small one is left out where it neither is bundled nor named."""
+    named = {key: os.environ.get(variable) for key, variable in VARIABLES.items()}
+    keys = [key for key in VARIABLES if key in TITLES or named[key] or bundled(f"{key}-nuclei")]
+    return {key: named[key] or f"{key}-nuclei" for key in keys}

@@ -5,7 +5,7 @@ from typing import Any
 
 import gradio as gr
 
-from ..inference.bundled import DEFAULT_KEY, TITLES
+from ..inference.bundled import DEFAULT_KEY
 from .api import Api
 from .choosing import SKIP, Opened
 from .classroom import Classroom
@@ -124,7 +124,7 @@ def public(api: Api) -> None:
     with gr.Column(visible=False):
         inputs = [
             gr.File(label="image"),
-            gr.Dropdown(list(TITLES), value=DEFAULT_KEY, label="network"),
+            gr.Dropdown(list(api.networks.by_key), value=DEFAULT_KEY, label="network"),
             *(gr.Number(None, label=name) for name in ("threshold", "separation", "min_area", "diameter")),
             gr.Checkbox(False, label="tta"),
             *(gr.Number(None, label=name, precision=0) for name in ("z", "t", "channel", "series")),

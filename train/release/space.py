@@ -1,10 +1,10 @@
 """Push the page as a Space of the Hugging Face Hub, running published networks at pinned versions.
 
     python -m train.release.space org/nuclei-demo --unet org/unet-nuclei@v1.0.0 --unetpp org/unetpp-nuclei@v1.0.0
-        [--dry-run]
+        [--unet-small org/unet-small-nuclei@v1.0.0] [--dry-run]
 
 The Space gets app.py, nuclei_models/, requirements.txt, examples/, LICENSE, a README.md whose front matter configures
-it, and `space.py`, which it starts: app.py with UNET_MODEL and UNETPP_MODEL set to those versions. They stand in a
+it, and `space.py`, which it starts: app.py with UNET_MODEL and its like set to those versions. They stand in a
 file, not in the Space's settings, so that one commit says all of what runs; variables in the settings win over it.
 """
 
@@ -21,7 +21,7 @@ from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError, 
 
 from nuclei_models.inference.loading import PROCESSOR, parse_model_id
 from nuclei_models.model.repository import CONFIG, WEIGHTS
-from nuclei_models.page.networks import VARIABLES
+from nuclei_models.page.networks import STANDARD, VARIABLES
 from train.release.publish import ROOT, PublishError, explained, listing
 
 CODE = ("app.py", "requirements.txt", "LICENSE")
@@ -47,14 +47,14 @@ Drop a microscopy image, see every nucleus that U-Net and U-Net++ find, side by 
 
 def models_of(owner: str, tag: str) -> dict[str, str]:
     """Both networks of an owner at a version: "unet" and "unetpp" -> "owner/name@tag"."""
-    return {key: f"{owner}/{key}-nuclei@{tag}" for key in VARIABLES}
+    return {key: f"{owner}/{key}-nuclei@{tag}" for key in STANDARD}
 
 
 def pin(api: HfApi, key: str, model: str) -> tuple[str, str]:
     """Id and commit of a published network.
 
     Args:
-        key: "unet" or "unetpp", which it must be.
+        key: Of `VARIABLES`: which network it must be.
         model: "owner/name@version".
 
     Raises:
@@ -69,8 +69,8 @@ def pin(api: HfApi, key: str, model: str) -> tuple[str, str]:
             config = json.loads(Path(api.hf_hub_download(name, CONFIG, revision=commit)).read_text())
         except (RepositoryNotFoundError, RevisionNotFoundError, EntryNotFoundError) as error:
             raise PublishError(f"There is no {model} yet: publish it first, see train.release.publish.") from error
-    if config.get("model_type") != f"nuclei_{key}":
-        raise PublishError(f"{model} has model_type {config.get('model_type')!r} where nuclei_{key} is expected.")
+    if config.get("model_type") != (kind := f"nuclei_{key.removesuffix('-small')}"):
+        raise PublishError(f"{model} has model_type {config.get('model_type')!r} where {kind} is expected.")
     return name, commit
 
 
@@ -113,7 +113,7 @@ def assemble_space(out: Path, models: dict[str, str], variables: dict[str, str])
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, out / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
     (out / "space.py").write_text(START.format(models=json.dumps(variables, indent=4)))
-    links = " and ".join(f"[{name}](https://huggingface.co/{name})" for name in models)
+    links = ", ".join(f"[{name}](https://huggingface.co/{name})" for name in models)
     readme = README.format(front_matter=front_matter(models), title="Nuclei", links=links)
     (out / "README.md").write_text(readme, encoding="utf-8")
 
@@ -125,7 +125,7 @@ def publish_space(
 
     Args:
         space_id: "owner/name"; it is made if there is no such Space.
-        models: "unet" and "unetpp" -> "owner/name@version", both published.
+        models: "unet", "unetpp" and, if it is to be offered, "unet-small" -> "owner/name@version", all published.
         private: Whether a Space that is made is private.
         dry_run: Show what would go; push nothing and ask the Hub nothing, so that commits stand as "COMMIT".
 
@@ -163,12 +163,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("space_id", help="owner/name on the Hub")
     for key in VARIABLES:
-        parser.add_argument(f"--{key}", required=True, metavar="OWNER/NAME@VERSION", help="published network")
+        needed = key in STANDARD
+        text = "published network" + (": to be offered beside the two" if not needed else "")
+        parser.add_argument(f"--{key}", required=needed, metavar="OWNER/NAME@VERSION", help=text)
     parser.add_argument("--private", action="store_true", default=None, help="make the Space private")
     parser.add_argument("--dry-run", action="store_true", help="show what would go; push nothing")
     args = parser.parse_args()
     try:
-        publish_space(args.space_id, {key: getattr(args, key) for key in VARIABLES}, args.private, args.dry_run)
+        given = {key: getattr(args, key.replace("-", "_")) for key in VARIABLES}
+        models = {key: model for key, model in given.items() if model}
+        publish_space(args.space_id, models, args.private, args.dry_run)
     except PublishError as error:
         parser.exit(1, f"{error}\n")
 

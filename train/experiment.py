@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 from nuclei_models import NucleiImageProcessor, UNet, UNetConfig, UNetPlusPlus, UNetPlusPlusConfig
 from nuclei_models.inference.loading import load
 from nuclei_models.training.augment import AugmentConfig
+from nuclei_models.training.teacher import Teacher
 
 NETWORKS = {"unet": (UNetConfig, UNet), "unetpp": (UNetPlusPlusConfig, UNetPlusPlus)}
 
@@ -31,6 +32,8 @@ class Experiment:
     validation_split: str = "validation"
     initial: str | None = None
     shares: dict[str, float] | None = None
+    teacher: str | None = None
+    teacher_part: float = 0.5
 
     @classmethod
     def read(cls, path: str | Path, overrides: Sequence[str] = ()) -> "Experiment":
@@ -80,3 +83,7 @@ class Experiment:
         except RuntimeError as error:
             raise ValueError(f"initial: {self.initial} holds another network than `model` asks for: {error}") from error
         return model, processor
+
+    def build_teacher(self) -> Teacher | None:
+        """The network of the folder `teacher`, which says `teacher_part` of the targets; `None` if there is none."""
+        return None if self.teacher is None else Teacher(load(self.teacher)[0], self.teacher_part)

@@ -61,6 +61,7 @@ def train(experiment: Experiment) -> Path:
         data_collator=collate,
         processor=processor,
         ema=Ema(experiment.ema_decay),
+        teacher=experiment.build_teacher(),
     )
     out = Path(experiment.training["output_dir"])
     begun = last_checkpoint(out)

@@ -15,6 +15,7 @@ from transformers import Trainer, TrainerCallback
 from ..analysis.metrics import bowl_map, count_mask, iou_matrix
 from ..model import NucleiImageProcessor
 from . import processes
+from .teacher import Teacher
 
 EMA_FILE = "ema.safetensors"
 BEST = "best"
@@ -97,6 +98,7 @@ class NucleiTrainer(Trainer):
         ema: The averaged weights.
         keep: What is kept under `best/`: the "best" weights on the validation crops, or the "last".
         judged_by: The figure that says which weights are best.
+        teacher: Its word is part of the target maps that are trained on; validation knows the truth alone.
         callbacks: Further ones; what they save comes before the averaged weights, which make a checkpoint whole.
     """
 
@@ -108,12 +110,21 @@ class NucleiTrainer(Trainer):
         ema: Ema,
         keep: str = "best",
         judged_by: str = "eval_map",
+        teacher: Teacher | None = None,
         callbacks: Sequence[TrainerCallback] = (),
         **kwargs,
     ):
         super().__init__(*args, eval_dataset=[item for item, _ in validation], callbacks=[*callbacks, ema], **kwargs)
         self.truth = [labels for _, labels in validation]
         self.processor, self.ema, self.keep, self.judged_by = processor, ema, keep, judged_by
+        self.teacher = teacher
+
+    def compute_loss(self, model, inputs, *args, **kwargs):
+        """The loss on a batch of crops; `inputs` are those of the model."""
+        if self.teacher is not None:
+            targets = self.teacher.targets(inputs["pixel_values"], inputs["labels"])
+            inputs = {**inputs, "labels": targets}
+        return super().compute_loss(model, inputs, *args, **kwargs)
 
     def _get_train_sampler(self, *args, **kwargs):
         return SequentialSampler(self.train_dataset)  # the dataset is random itself

@@ -18,6 +18,11 @@ def key_of(model_type: str) -> str:
     return model_type.removeprefix("nuclei_")
 
 
+def title_of(name: str, model_type: str) -> str:
+    """What a network is called: by the name of its folder or repository where that says more than its kind does."""
+    return FURTHER.get(name.split("/")[-1].removesuffix("-nuclei")) or TITLES[key_of(model_type)]
+
+
 def data_folder(name: str) -> Path:
     """The folder `weights` or `examples`, which need not exist."""
     inside = PACKAGE / name

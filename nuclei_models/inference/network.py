@@ -13,7 +13,7 @@ from ..model.maps import Maps
 from ..model.processing import NucleiProcessing
 from ..model.repository import CONFIG, PROCESSOR, WEIGHTS, HubError, sha256
 from ..model.unetpp import UNetPlusPlusLayers
-from .bundled import FURTHER, TITLES, key_of
+from .bundled import TITLES, key_of, title_of
 from .device import choose_device, describe
 from .loading import load, parse_model_id, repository_at
 from .plain import load_plain
@@ -169,7 +169,7 @@ def _load(source: str, how: Callable[[str, str | None], N]) -> N:
         if state_of(name) == before:
             network.key = network.key or key_of(network.model.config.model_type)
             network.source = Path(name).name if repository.is_folder else name
-            network.name = FURTHER.get(network.source.split("/")[-1].removesuffix("-nuclei"), "")
+            network.name = title_of(network.source, network.model.config.model_type)
             network.revision = "" if repository.is_folder else (repository.commit or revision or "main")
             return network
     raise HubError(f"{name!r} is being changed: wait until it is saved, then try again.")

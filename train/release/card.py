@@ -17,7 +17,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from PIL import Image, PngImagePlugin
 
 from nuclei_models import NucleiImageProcessor
-from nuclei_models.inference.bundled import TITLES, key_of
+from nuclei_models.inference.bundled import title_of
 from nuclei_models.inference.loading import load, model_classes
 from nuclei_models.inference.segmentation import segment
 from nuclei_models.model.losses import class_count
@@ -66,7 +66,7 @@ def build_card(folder: Path, repo_id: str, tag: str) -> str:
     """
     config, evaluation = read_json(folder / CONFIG), read_json(folder / EVALUATION)
     processor = NucleiImageProcessor.from_pretrained(folder)
-    title = TITLES[key_of(config["model_type"])]
+    title = title_of(folder.name, config["model_type"])
     recipe = yaml.safe_load(read_recipe(folder))
     record = read_json(folder / RECORD) if (folder / RECORD).is_file() else {}
     log = read_json(folder / "log.json") if (folder / "log.json").is_file() else []
@@ -204,7 +204,8 @@ def choose(evaluation: dict[str, Any], place: float) -> dict[str, str]:
 
 def draw_pictures(folder: Path, data: Path) -> None:
     """Write `examples/typical.png` and `examples/limits.png`, marked with the SHA-256 of the weights they show."""
-    evaluation, title = read_json(folder / EVALUATION), TITLES[key_of(read_json(folder / CONFIG)["model_type"])]
+    evaluation = read_json(folder / EVALUATION)
+    title = title_of(folder.name, read_json(folder / CONFIG)["model_type"])
     model, processor = load(folder)
     (folder / "examples").mkdir(exist_ok=True)
     for name, place in PICTURES.items():

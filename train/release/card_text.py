@@ -2,6 +2,7 @@
 but the lists of ids."""
 
 from collections import defaultdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -151,8 +152,16 @@ def describe_recipe(recipe: dict[str, Any], record: dict[str, Any]) -> str:
         f"{schedule}, {precision}; "
         f"the weights are an average with decay {recipe.get('ema_decay')}, the best on validation. The scale "
         f"of each crop is drawn so that its nuclei are {a.get('min_diameter')} to {a.get('max_diameter')} pixels wide. "
+        f"{describe_teacher(recipe)}"
         f"Augmentation, beside the 8 symmetries: {used}."
     )
+
+
+def describe_teacher(recipe: dict[str, Any]) -> str:
+    """The network that taught it, if there was one, as a sentence and a space."""
+    teacher = recipe.get("teacher")
+    part = recipe.get("teacher_part", 0.5)
+    return "" if teacher is None else f"Of each target, {part:.0%} is what {Path(teacher).name} says of the crop. "
 
 
 def describe_log(log: list[dict[str, Any]], recipe: dict[str, Any]) -> str:

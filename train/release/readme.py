@@ -10,7 +10,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from nuclei_models.inference.bundled import TITLES
+from nuclei_models.inference.bundled import FURTHER, TITLES, bundled
 from train.evaluation import baseline
 from train.evaluation.results import COLUMNS, table
 from train.release.markdown import fill
@@ -23,7 +23,7 @@ SHARES = {
     "doubtful": "doubtful",
     "wrong and not doubtful": "wrong_and_not_doubtful",
 }
-NETWORKS = {f"{key}-nuclei": title for key, title in TITLES.items()}
+NETWORKS = {f"{key}-nuclei": title for key, title in (TITLES | FURTHER).items() if bundled(f"{key}-nuclei")}
 
 
 def results(columns: Collection[str] = tuple(COLUMNS)) -> str:

@@ -92,6 +92,16 @@ def segment(
         bool,
         _option("With --z all: nuclei that overlap in neighbouring planes are one.", PLANE, flags=("--link-planes",)),
     ] = False,
+    track: Annotated[
+        bool,
+        _option(
+            "With --t all: a nucleus has one number in all frames; divisions are noted.", PLANE, flags=("--track",)
+        ),
+    ] = False,
+    max_step: Annotated[
+        float | None,
+        _option("With --track: how far a nucleus moves from frame to frame. Default: its diameter.", PLANE, "PIXELS"),
+    ] = None,
     channel: Annotated[
         int | None,
         _option(
@@ -159,6 +169,7 @@ def segment(
     }
     options |= {"level": level, "tta": tta, "tile": tile, "precision": precision, "device": device}
     options |= {"series": series, "channel": channel, "linked": link_planes, "pixel_size": pixel_size}
+    options |= {"tracked": track, "max_step": max_step}
     options |= {"z": _plane(z, "--z", ("all", "max")), "t": _plane(t, "--t", ("all",))}
     options["regions"] = None if regions is None else str(regions.expanduser().absolute())
     options |= {"ring": ring, "decimal": "," if decimal_comma else "."}

@@ -77,13 +77,17 @@ def _whole_stack(source: Path, settings: Settings, network: Network) -> Product:
         pixels.append(image.pixels if keeps_pixels else image.pixels[:0])
         if every[-1]["nuclei"] >= max(facts["nuclei"] for facts in every):
             picture = thumbnail(image.pixels, one.labels)
-    stack = stacked(kept, places, settings.linked)
+    stack = stacked(kept, places, settings)
     files = make_stack_files(stack, pixels, image.pixel_size, network.key, settings)
     left_out = sum((Counter(one.left_out) for one in kept), Counter())
     height, width = kept[0].labels.shape
     facts = every[len(every) // 2] | figures_of(stack.table, (height * len(kept), width), left_out)
     facts |= {"nuclei": stack.count, "planes": len(kept), "plane": {"T": settings.t, "Z": settings.z}}
-    facts["notes"] = [f"{len(kept)} planes.", *dict.fromkeys(note for one in every for note in one["notes"])]
+    told_of = [f"{len(kept)} planes."]
+    if settings.tracked:
+        plural = "" if stack.divisions == 1 else "s"
+        told_of.append(f"Nuclei were tracked: {stack.count:,} tracks, {stack.divisions:,} division{plural}.")
+    facts["notes"] = [*told_of, *dict.fromkeys(note for one in every for note in one["notes"])]
     facts |= region_facts(source, settings, stack.table, regions, image.pixel_size, len(kept))
     facts["notes"] += regions.notes if regions else ()
     return Product(files, facts, picture, stack.labels.size)

@@ -31,6 +31,7 @@ SAID = {  # of settings whose names don't say it
     "processor_sha256": "processor's settings",
     "tta": "test-time augmentation",
     "linked": "linked planes",
+    "tracked": "tracking",
 }
 OVERVIEWS = (
     README,

@@ -13,6 +13,7 @@ import tifffile
 from ..analysis.filters import Kept
 from ..analysis.linking import link
 from ..analysis.measurements import Table
+from ..analysis.tracking import track
 from ..images.planes import ALL, other_channels
 from ..images.reader import ImageError, ImageInfo, MicroscopyImage, inspect, planes, read
 from ..jobs.settings import MAX, Settings
@@ -94,40 +95,58 @@ class Stack:
 
     Attributes:
         labels: (T, Z, H, W), int64.
-        table: Of every nucleus in every plane, with "frame" and "plane", from 0.
+        table: Of every nucleus in every plane, with "frame" and "plane", from 0; of tracked ones with "track" and
+            "parent".
         places: (frame, plane) of every image, in order.
-        count: Number of nuclei; one that goes through linked planes counts once.
+        count: Number of nuclei; one that goes through linked planes, or a track, counts once.
+        divisions: How many there are, of tracked nuclei.
     """
 
     labels: np.ndarray
     table: Table
     places: list[tuple[int, int]]
     count: int
+    divisions: int = 0
 
 
-def stacked(kept: list[Kept], places: list[tuple[int, int]], linked: bool) -> Stack:
+def stacked(kept: list[Kept], places: list[tuple[int, int]], settings: Settings) -> Stack:
     """Put planes together.
 
     Args:
         kept: Of every plane, time point by time point.
         places: Their time points and Z planes; of a projection the plane is 0.
-        linked: Whether nuclei that overlap in neighbouring Z planes of a time point are one.
+        settings: Whether nuclei of neighbouring planes are linked, and those of a film tracked.
     """
-    times = list(dict.fromkeys(t for t, _ in places))
-    depth = len(places) // len(times)
-    found, last, tables = [], 0, []
-    for i, t in enumerate(times):
-        some = kept[i * depth : (i + 1) * depth]
-        numbered = link([one.labels for one in some]) if linked else _apart([one.labels for one in some])
-        for k, (one, labels) in enumerate(zip(some, numbered, strict=True)):
-            number = _numbers(one.labels, labels) + last
-            place = {"label": number, "frame": np.full(len(number), t), "plane": np.full(len(number), places[k][1])}
-            tables.append(place | {name: column for name, column in one.table.items() if name != "label"})
-            found.append(np.where(labels > 0, labels + last, 0))
-        last = max(last, *(int(labels.max(initial=0)) for labels in found))
+    n_times = len({t for t, _ in places})
+    found, parents = _numbered([one.labels for one in kept], len(kept) // n_times, settings)
+    tables = []
+    for one, labels, (t, z) in zip(kept, found, places, strict=True):
+        number = _numbers(one.labels, labels)
+        place = {"label": number} | ({} if parents is None else {"track": number, "parent": parents[number]})
+        place |= {"frame": np.full(len(number), t), "plane": np.full(len(number), z)}
+        tables.append(place | {name: column for name, column in one.table.items() if name != "label"})
     table = {name: np.concatenate([one[name] for one in tables]) for name in tables[0]}
-    labels = np.stack(found).reshape(len(times), depth, *found[0].shape)
-    return Stack(labels, table, places, last)
+    layers = np.stack(found)
+    divisions = 0 if parents is None else len(set(parents[parents > 0]))
+    return Stack(layers.reshape(n_times, -1, *layers.shape[1:]), table, places, int(layers.max(initial=0)), divisions)
+
+
+def _numbered(planes: list[np.ndarray], depth: int, settings: Settings) -> tuple[list[np.ndarray], np.ndarray | None]:
+    """Label images with numbers for the whole stack, and the parents of tracked nuclei.
+
+    Args:
+        depth: Planes of a time point.
+    """
+    if settings.tracked:
+        tracks = track(planes, settings.max_step)
+        return tracks.labels, tracks.parents
+    found: list[np.ndarray] = []
+    last = 0
+    for i in range(0, len(planes), depth):
+        some = planes[i : i + depth]
+        found += [np.where(one > 0, one + last, 0) for one in (link(some) if settings.linked else _apart(some))]
+        last = max(last, *(int(one.max(initial=0)) for one in found[i:]))
+    return found, None
 
 
 def _apart(planes: list[np.ndarray]) -> list[np.ndarray]:

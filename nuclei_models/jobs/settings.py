@@ -1,5 +1,6 @@
 """What a run over images is to do with each of them, with the model pinned; and the network for it."""
 
+import math
 import platform
 import threading
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..analysis.filters import Filters
+from ..analysis.tracking import check_trackable
 from ..images.planes import ALL
 from ..inference.bundled import bundled
 from ..inference.loading import parse_model_id, repository_at
@@ -37,6 +39,8 @@ class Settings(RunSettings, Cut):
         series, z, t, channel, pixel_size: See `images.read`; z and t may be "all", and z "max", the
             maximum over all Z planes.
         linked: Whether nuclei that overlap in neighbouring planes of a Z stack get one number.
+        tracked: Whether nuclei get one number through all frames of a film; see `analysis.tracking`.
+        max_step: The farthest that a tracked nucleus moves between frames, pixels; `None` is a typical diameter.
         ring: Width of the ring around each nucleus that is measured, pixels; 0 is none.
         regions: A file or a folder with the regions in which nuclei are counted, an absolute path; see
             `images.regions`.
@@ -59,6 +63,8 @@ class Settings(RunSettings, Cut):
     channel: int | None = None
     pixel_size: float | None = None
     linked: bool = False
+    tracked: bool = False
+    max_step: float | None = None
     ring: float = 0
     regions: str | None = None
     filters: Filters = field(default_factory=Filters)
@@ -192,6 +198,7 @@ def settings_for(
     choose(options.get("precision", RunSettings.precision), network.model.device)
     if options.get("linked") and options.get("z") != ALL:
         raise ValueError(f"linked=True with z={options.get('z')!r}: only the planes of z='all' can be linked.")
+    _check_tracking(**{name: options.get(name) for name in ("tracked", "max_step", "t", "z")})
     if not 0 <= options.get("ring", 0) < 1000:
         raise ValueError(f"ring={options['ring']}: expected its width in pixels, 0 to 1000.")
     if (regions := options.get("regions")) is not None and not Path(regions).exists():
@@ -214,3 +221,20 @@ def settings_for(
         least_confidence=processor.least_applied(least_confidence),
         **options,
     )
+
+
+def _check_tracking(tracked: bool | None, max_step: float | None, t: int | str | None, z: int | str | None) -> None:
+    """Raise ValueError for what can't be tracked."""
+    if tracked and (t != ALL or z == ALL):
+        raise ValueError(
+            f"tracked=True with t={t!r} and z={z!r}: nuclei are followed through t='all', in one Z plane or z='max'."
+        )
+    if max_step is not None and (not tracked or not 0 < max_step < math.inf):
+        raise ValueError(
+            f"max_step={max_step:g} with tracked={bool(tracked)}: expected pixels above 0, and tracked=True."
+        )
+    if tracked:
+        try:
+            check_trackable()
+        except ImportError as error:
+            raise ValueError(str(error)) from error

@@ -12,6 +12,7 @@ import roifile
 import tifffile
 from skimage.draw import disk
 
+from nuclei_models.analysis import tracking
 from nuclei_models.analysis.linking import link
 from nuclei_models.batch import stacks
 from tests.support.page import as_type, blobs
@@ -110,12 +111,56 @@ def test_linked_planes_share_their_numbers(nuclei, model, tmp_path):
     assert len(rows) == 3 * int(summary["nuclei"]) == 3 * labels.max()
 
 
+def film_of_discs(path: Path) -> None:
+    """Six frames as ImageJ saves them: one disc moves, one leaves, one divides in the fourth."""
+    film = np.zeros((6, 96, 112), np.uint8)
+    for t, frame in enumerate(film):
+        discs = [(20, 16 + 8 * t, 9), (20, 100 + 5 * t, 9)] + ([(65, 50, 11)] if t < 3 else [])
+        discs += [] if t < 3 else [(65 - 4 * (t - 1), 50, 7), (65 + 4 * (t - 1), 50, 7)]
+        for y, x, radius in discs:
+            frame[disk((y, x), radius, shape=frame.shape)] = 200
+    tifffile.imwrite(path, film, imagej=True, metadata={"axes": "TYX"})
+
+
+def test_nuclei_tracked_through_a_film(nuclei, model, tmp_path):
+    film_of_discs(tmp_path / "discs.tif")
+    kinds = ("--save", "labels,csv,roi,geojson")
+    assert nuclei("segment", "discs.tif", "--out", "out", "--model", model, "--t", "all", "--track", *kinds)[0] == 0
+    with tifffile.TiffFile(tmp_path / "out" / "discs_tall_labels.tif") as file:
+        assert file.series[0].axes == "TYX"
+        labels = file.asarray()
+    moving, mother = labels[0, 20, 16], labels[0, 65, 50]
+    assert all(labels[t, 20, 16 + 8 * t] == moving > 0 for t in range(6)) and labels[2, 65, 50] == mother > 0
+    daughters = {int(labels[5, 65 + side, 50]) for side in (-16, 16)}
+    rows = table_of(tmp_path / "out" / "discs_tall_measurements.csv")
+    assert list(rows[0])[:5] == ["label", "track", "parent", "frame", "plane"]
+    assert all(row["label"] == row["track"] for row in rows)
+    parents = {int(row["track"]): int(row["parent"]) for row in rows}
+    assert parents == {n: int(mother) if n in daughters else 0 for n in range(1, 6)}
+    for row in rows:
+        assert labels[int(row["frame"]), int(float(row["y_px"])), int(float(row["x_px"]))] == int(row["track"])
+    features = json.loads((tmp_path / "out" / "discs_tall_qupath.geojson").read_text())["features"]
+    assert len({feature["id"] for feature in features}) == len(features) == len(rows)
+    [summary] = table_of(tmp_path / "out" / "summary.csv")
+    assert summary["nuclei"] == "5" and "5 tracks, 1 division." in summary["notes"]
+
+
+def test_tracking_without_its_package(nuclei, film, model, monkeypatch):
+    monkeypatch.setattr(tracking, "find_spec", lambda name: None)
+    code, printed = nuclei("segment", film, "--out", "out", "--model", model, "--t", "all", "--track")
+    assert code == 2 and "pip install" in printed and "nuclei-models[track]" in printed
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         (("--z", "middle"), "expected a number from 0, or all or max"),
         (("--t", "max"), "expected a number from 0, or all"),
         (("--z", 1, "--link-planes"), "only the planes of z='all'"),
+        (("--t", 1, "--track"), "nuclei are followed through t='all'"),
+        (("--t", "all", "--z", "all", "--track"), "in one Z plane or z='max'"),
+        (("--t", "all", "--track", "--max-step", 0), "expected pixels above 0"),
+        (("--t", "all", "--max-step", 9), "and tracked=True"),
     ],
 )
 def test_senseless_planes(nuclei, film, model, options, words):

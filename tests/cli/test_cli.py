@@ -268,6 +268,7 @@ def clone(model, tmp_path, monkeypatch) -> Path:
     for name in ("fluorescence-dense", "fluorescence-small", "histology-pink"):
         for path in (REPO_ROOT / "examples").glob(f"{name}*"):
             shutil.copy(path, tmp_path / "examples")
+    tifffile.imwrite(tmp_path / "film.tif", np.zeros((2, 32, 32), np.uint8), imagej=True, metadata={"axes": "TYX"})
     return tmp_path
 
 

@@ -3,7 +3,7 @@
     python -m tests.campaign --short                  # about a minute, as in CI
     python -m tests.campaign --out docs/trust.md      # nightly: 20,000 cases, a crowd for minutes, 500 images, kills
     python -m tests.campaign --only fuzz --first 20000  # 20,000 other cases
-    python -m tests.campaign --only visits --log FILE # a stage that goes on where it was stopped
+    python -m tests.campaign --only fuzz --log FILE   # a stage that goes on where it was stopped
     python -m tests.campaign --repeat FILE            # one case that was saved
 
 It ends with exit code 1 if anything was lost.
@@ -13,6 +13,7 @@ import argparse
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from nuclei_models.page.networks import Networks
@@ -30,6 +31,7 @@ from .table import ORDER, Row, in_portions, other_rows, table, written
 from .visit_machine import try_visits
 from .walk import try_walks
 
+FUZZ_PORTION = 2000  # cases; it takes as many to make up for the start of two processes
 GROWTH = 50  # MB, above which memory isn't flat
 SLOWER = 3  # times as long as alone is more than nobody's run costs
 
@@ -69,11 +71,11 @@ SHORT = Size(500, 6, 30, 3, 3, 30, 3, 10, 12, 3, 6, 6)
 FULL = Size(20_000, 20, 180, 10**9, 10, 500, 300, 1, 2000, 200, 2000, 2000)
 
 
-def fuzz_rows(size: Size, findings: Path, first: int) -> list[Row]:
+def fuzz_rows(cases: int, first: int, findings: Path) -> list[Row]:
     rows = []
-    for name, part in fuzz(size.cases, findings, print, first).items():
-        ends = ", ".join(f"{n:,} {outcome}" for outcome, n in sorted(part.outcomes.items()) if outcome != "finding")
-        rows.append(Row("fuzz", name, part.tried, len(part.findings), f"{ends}; slowest {part.slowest:.1f} s"))
+    for name, part in fuzz(cases, findings, print, first).items():
+        ends = {outcome: n for outcome, n in sorted(part.outcomes.items()) if outcome != "finding"}
+        rows.append(Row("fuzz", name, part.tried, len(part.findings), counts=ends, slowest=part.slowest))
     return rows
 
 
@@ -177,7 +179,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--cases", type=int, help="of the stages fuzz, visits, walk, batch and ways")
     parser.add_argument("--first", type=int, default=0, help="number of the first case; another one tries other cases")
     parser.add_argument("--findings", type=Path, default=Path("runs/campaign"), help="folder for failing cases")
-    parser.add_argument("--log", type=Path, help="of portions of the last four stages; one that was stopped goes on")
+    parser.add_argument(
+        "--log", type=Path, help="of portions of all stages but load, soak and kill; one that was stopped goes on"
+    )
     parser.add_argument("--out", type=Path, help="document to write the table into")
     parser.add_argument("--repeat", type=Path, help="a saved case")
     args = parser.parse_args(arguments)
@@ -195,8 +199,9 @@ def main(arguments: list[str] | None = None) -> int:
         with tempfile.TemporaryDirectory(prefix="campaign-") as folder:
             return rows_of(size, save_networks(Path(folder)))
 
+    fuzzed = partial(fuzz_rows, findings=args.findings)
     stages: dict[str, Callable[[], list[Row]]] = {
-        "fuzz": lambda: fuzz_rows(size, args.findings, args.first),
+        "fuzz": lambda: in_portions("fuzz", size.cases, args.first, fuzzed, args.log, FUZZ_PORTION),
         "load": lambda: on_page(load_rows),
         "soak": lambda: on_page(soak_rows),
         "kill": lambda: kill_rows(size),

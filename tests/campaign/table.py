@@ -22,6 +22,7 @@ class Row:
         tried, lost: Cases, requests, runs.
         note: What else was measured.
         counts: What else was counted, by what it is.
+        slowest: CPU seconds of the slowest case, where they are measured.
     """
 
     stage: str
@@ -30,15 +31,21 @@ class Row:
     lost: int
     note: str = ""
     counts: dict[str, int] = field(default_factory=dict)
+    slowest: float | None = None
 
     def __str__(self) -> str:
         note = ", ".join([self.note] * bool(self.note) + [f"{n:,} {what}" for what, n in self.counts.items()])
+        note += "" if self.slowest is None else f"; slowest {self.slowest:.1f} s"
         return f"| {self.stage} | {self.what} | {self.tried:,} | {self.tried - self.lost:,} | {self.lost} | {note} |"
 
     def add(self, other: "Row") -> None:
         """What another portion of the same came to."""
         self.tried, self.lost = self.tried + other.tried, self.lost + other.lost
-        self.counts = {what: n + other.counts.get(what, 0) for what, n in self.counts.items()}
+        self.counts = {
+            what: self.counts.get(what, 0) + other.counts.get(what, 0) for what in self.counts | other.counts
+        }
+        if self.slowest is not None and other.slowest is not None:
+            self.slowest = max(self.slowest, other.slowest)
 
 
 def code_tried() -> str:
@@ -48,7 +55,12 @@ def code_tried() -> str:
 
 
 def in_portions(
-    stage: str, cases: int, first: int, rows_of: Callable[[int, int], list[Row]], log: Path | None
+    stage: str,
+    cases: int,
+    first: int,
+    rows_of: Callable[[int, int], list[Row]],
+    log: Path | None,
+    portion: int = PORTION,
 ) -> list[Row]:
     """The rows of a stage whose cases are tried portion by portion.
 
@@ -63,8 +75,8 @@ def in_portions(
     known = {
         (said["stage"], said["code"], said["first"], said["cases"]): said["rows"] for said in map(json.loads, lines)
     }
-    for start in range(first, first + cases, PORTION):
-        n = min(PORTION, first + cases - start)
+    for start in range(first, first + cases, portion):
+        n = min(portion, first + cases - start)
         told = known.get((stage, code, start, n))
         if told is None:
             told = [asdict(row) for row in rows_of(n, start)]

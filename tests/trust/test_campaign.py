@@ -196,3 +196,11 @@ def test_a_campaign_that_was_stopped_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr("tests.campaign.table.code_tried", lambda: "another")
     in_portions("batch", 100, 100, rows_of, tmp_path / "log")
     assert asked == [100, 200, 100]  # what other code did is no proof
+
+
+def test_portions_are_added_up():
+    """As if they had been one: what occurs in one of them alone counts, and the slowest case is that of all."""
+    ends = {0: {"image": 3, "refused": 5}, 8: {"refused": 1_007, "labels": 1}}
+    slowest = {0: 0.62, 8: 0.2}
+    (row,) = in_portions("fuzz", 16, 0, lambda n, at: [Row("fuzz", "files", n, 0, "", ends[at], slowest[at])], None, 8)
+    assert str(row) == "| fuzz | files | 16 | 16 | 0 | 3 image, 1,012 refused, 1 labels; slowest 0.6 s |"

@@ -2,7 +2,7 @@
 
 LapTrack solves the linear assignment problem of Jaqaman et al. (Nature Methods 5, 695, 2008), as TrackMate does: first
 between neighbouring frames, then between the ends and the beginnings of tracks. Its answer is numbered here, and a
-division is believed only if both daughters are clearly smaller than their mother.
+division is believed only if both daughters are clearly smaller than their mother, and none is cut by the image's edge.
 """
 
 from collections.abc import Mapping, Sequence
@@ -56,14 +56,19 @@ def track(frames: Sequence[np.ndarray], max_step: float | None = None) -> Tracks
         ImportError: LapTrack isn't installed.
     """
     check_trackable()
-    found = [regionprops_table(labels, properties=("label", "centroid", "area")) for labels in frames]
+    found = [regionprops_table(labels, properties=("label", "centroid", "area", "bbox")) for labels in frames]
     centres = [np.stack([table["centroid-0"], table["centroid-1"]], axis=1) for table in found]
-    areas = {(t, i): float(area) for t, table in enumerate(found) for i, area in enumerate(table["area"])}
+    known = [
+        np.where(_cut(table, labels.shape), np.nan, table["area"]) for table, labels in zip(found, frames, strict=True)
+    ]
+    areas = {(t, i): float(area) for t, some in enumerate(known) for i, area in enumerate(some)}
     if not areas:
         return Tracks([np.zeros(labels.shape, np.int64) for labels in frames], np.zeros(1, np.int64))
     from laptrack import LapTrack  # here, for it takes seconds
 
-    most = (np.median([2 * np.sqrt(area / np.pi) for area in areas.values()]) if max_step is None else max_step) ** 2
+    if max_step is None:
+        max_step = float(np.median(2 * np.sqrt(np.concatenate([table["area"] for table in found]) / np.pi)))
+    most = max_step**2
     # LapTrack would take the cost of no link from those of the links that there are, be they few
     no_link: dict[str, Any] = {
         f"{end}_cost": most for end in ("track_start", "track_end", "segment_start", "segment_end")
@@ -86,6 +91,7 @@ def _numbered(
 
     Args:
         tree: Of nuclei, from each to the one or two that follow it.
+        areas: NaN where they aren't known; then there is no division.
     """
     numbers: dict[Node, int] = {}
     parents = [0]
@@ -101,6 +107,12 @@ def _numbered(
             numbers[node] = len(parents)
             parents.append(parent)
     return numbers, np.array(parents, np.int64)
+
+
+def _cut(table: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    """Which nuclei touch the image's edge, so that their areas aren't known."""
+    top, left, bottom, right = (table[f"bbox-{k}"] for k in range(4))
+    return (top == 0) | (left == 0) | (bottom == shape[0]) | (right == shape[1])
 
 
 def _distance(centres: Sequence[np.ndarray], a: Node, b: Node) -> float:

@@ -65,6 +65,15 @@ def test_a_nucleus_that_appears_beside_another_is_no_division():
     assert [one["a"] for one in names] == [1, 1, 1] and names[2]["new"] == 2 and not parents.any()
 
 
+@pytest.mark.parametrize(("y", "divides"), [(60, True), (15, False)])
+def test_no_division_is_believed_at_the_edge(y, divides):
+    """Where the areas aren't known, for the upper daughter is cut there."""
+    names, parents = followed([{"mother": (y, 50, 12)}, {"upper": (y - 10, 50, 7), "lower": (y + 9, 50, 7)}])
+    assert len(parents) == (4 if divides else 3)
+    assert parents[names[1]["upper"]] == parents[names[1]["lower"]] == (1 if divides else 0)
+    assert (names[1]["lower"] == 1) != divides
+
+
 def test_how_far_a_nucleus_moves():
     film = [{"a": (50, 20, 6)}, {"a": (50, 50, 6)}]
     assert [one["a"] for one in followed(film)[0]] == [1, 2]  # 30 pixels are more than its diameter

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .regions import Sums, join, map_sums, shape_sums
+from .regions import Members, Sums, join, map_sums, shape_sums
 
 FEATURES = (
     "probability",
@@ -87,17 +87,19 @@ def measured(
     distance: np.ndarray | None,
     pixel_area: float,
     shape: Sums | None = None,
+    members: Members | None = None,
 ) -> np.ndarray:
     """`features` of the nuclei of an image that is held whole: (n, len(FEATURES)).
 
     Args:
         labels: (H, W), integers; 0 is background, 1 .. n one number a nucleus.
         probability, distance, pixel_area: See `Maps`.
-        shape: `shape_sums` of the labels, where they are known.
+        shape, members: `shape_sums` and `Members` of the labels, where they are known.
     """
+    members = members or Members(labels)
     parts = [
-        shape_sums(labels) if shape is None else shape,
-        *map_sums(labels, probability, distance, reach_of(pixel_area)),
+        shape_sums(labels, members=members) if shape is None else shape,
+        *map_sums(labels, probability, distance, reach_of(pixel_area), members=members),
     ]
     return features(join(parts, int(labels.max(initial=0))), pixel_area)
 

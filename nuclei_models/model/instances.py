@@ -1,15 +1,9 @@
 """Maps -> instances: nucleus probability and distance to a label image. Functions of arrays, no network, no state."""
 
-from collections.abc import Iterator
-
 import numpy as np
 from scipy import ndimage
-from skimage.segmentation import watershed
 
-from .threads import for_each
-
-Part = tuple[int, tuple[slice, slice]]  # number and box of a connected part of the mask
-STRIP = 2048  # pixels, the width of what is flooded at once
+from .watershed import grow
 
 
 def find_instances(
@@ -53,20 +47,23 @@ def cut(mask: np.ndarray, distance: np.ndarray | None, separation: float) -> np.
     """The mask's nuclei as they come from the watershed, see `find_instances`: (H, W), int32, numbered without gaps."""
     parts, n_parts = ndimage.label(mask)
     if distance is None or n_parts == 0:
-        return parts.astype(np.int32)
+        return parts.astype(np.int32, copy=False)
     deep = mask & (distance > separation)
     cores, n_cores = ndimage.label(deep)
     at = np.flatnonzero(deep)
+    core = cores.ravel()[at]
     part_of = np.zeros(n_cores + 1, np.intp)  # a core's part
-    part_of[cores.ravel()[at]] = parts.ravel()[at]
+    part_of[core] = parts.ravel()[at]
     cores_in = np.bincount(part_of[1:], minlength=n_parts + 1)
     number = n_cores - 1 + np.cumsum(cores_in == 0, dtype=np.int32)  # a part's, where it is one nucleus
     number[part_of] = np.arange(n_cores + 1)
     labels = np.take(number, parts)
-    crowded = np.flatnonzero(cores_in > 1).tolist()
-    boxes = ndimage.find_objects(parts) if crowded else []
-    strips = _strips([(part, boxes[part - 1]) for part in crowded])
-    for_each(lambda strip: _split(strip, labels, parts, cores, distance), strips, mask.size)
+    crowded = cores_in > 1
+    if crowded.any():
+        free = np.flatnonzero(mask & ~deep)
+        free = free[crowded[parts.ravel()[free]]]
+        labels.ravel()[at] = core
+        labels.ravel()[free] = grow(cores, parts, free, distance)
     return labels
 
 
@@ -107,55 +104,8 @@ def drop_small(labels: np.ndarray, min_area: float) -> np.ndarray:
 
 
 def keep(labels: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """Remove the labels that `kept` (bool, by label, the background first) doesn't name, and number the rest 1 .. n."""
+    """Remove the labels that `kept` (bool, by label, the background first) doesn't name, and number the rest 1 .. n.
+    Where it names all, these are the labels that are given."""
+    if kept[1:].all():
+        return labels
     return np.take(np.where(kept, np.cumsum(kept), 0).astype(np.int32), labels)
-
-
-def _strips(parts: list[Part]) -> Iterator[list[Part]]:
-    """Parts of about one height, as many as fit beside each other, a pixel apart, in `STRIP` pixels; at least one."""
-    strip: list[Part] = []
-    left = STRIP
-    for part in sorted(parts, key=lambda part: part[1][0].stop - part[1][0].start):
-        width = part[1][1].stop - part[1][1].start + 1
-        if strip and width > left:
-            yield strip
-            strip, left = [], STRIP
-        strip.append(part)
-        left -= width
-    if strip:
-        yield strip
-
-
-def _split(strip: list[Part], labels: np.ndarray, parts: np.ndarray, cores: np.ndarray, distance: np.ndarray) -> None:
-    """Write the numbers of their cores to the labels of these parts, by one watershed over all of them, side by side.
-
-    Its seeds are the cores' pixels that touch others. They go by rank, which settles ties between them in raster order:
-    otherwise what else is in the strip would.
-    """
-    heights, widths = ([box[axis].stop - box[axis].start for _, box in strip] for axis in (0, 1))
-    lefts = np.cumsum([0, *(width + 1 for width in widths)]).tolist()
-    places = [(slice(0, h), slice(x, x + w)) for h, w, x in zip(heights, widths, lefts, strict=False)]
-    shape = max(heights), lefts[-1]
-    inside, found, depth = np.zeros(shape, bool), np.zeros(shape, np.int32), np.zeros(shape)
-    for (part, box), place in zip(strip, places, strict=True):
-        inside[place] = parts[box] == part
-        found[place] = cores[box]
-        np.negative(distance[box], out=depth[place])
-    free = inside & (found == 0)
-    rim = np.flatnonzero(_beside(free) & inside & ~free)
-    depth.flat[rim[np.argsort(depth.flat[rim], kind="stable")]] = np.arange(len(rim)) - len(rim) - 2  # below any free
-    seeds = np.zeros(shape, np.int32)
-    seeds.flat[rim] = found.flat[rim]
-    np.copyto(found, watershed(depth, seeds, mask=free | (seeds > 0)), where=free)
-    for (_, box), place in zip(strip, places, strict=True):
-        np.copyto(labels[box], found[place], where=inside[place])
-
-
-def _beside(pixels: np.ndarray) -> np.ndarray:
-    """Which pixels have one of these above, below, left or right. (H, W) bool to the same."""
-    found = np.zeros_like(pixels)
-    found[1:] |= pixels[:-1]
-    found[:-1] |= pixels[1:]
-    found[:, 1:] |= pixels[:, :-1]
-    found[:, :-1] |= pixels[:, 1:]
-    return found

@@ -2,16 +2,16 @@
 an image larger than memory is measured like a small one."""
 
 from collections.abc import Iterable
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
+from .neighbours import beside, framed, steps
 from .windows import Window
 
 HALO = 2  # pixels around a part of an image that its perimeters depend on
 SURE = 0.9  # probability of a pixel that the network is sure of
-_SIDES = ((0, 1), (0, -1), (1, 0), (-1, 0))
-_CORNERS = ((1, 1), (1, -1), (-1, 1), (-1, -1))
 
 
 class Sums(NamedTuple):
@@ -54,7 +54,10 @@ class Grouped:
 
     def __init__(self, label: np.ndarray, of: np.ndarray):
         self.label, self.of = label, of
-        self.runs = np.flatnonzero(np.diff(of, prepend=-1))
+
+    @cached_property
+    def runs(self) -> np.ndarray:
+        return np.flatnonzero(np.diff(self.of, prepend=-1))
 
     def add(self, values: np.ndarray) -> np.ndarray:
         """Sum of a value a thing, (k,), over each nucleus: (n,)."""
@@ -95,18 +98,36 @@ class Members(Grouped):
     """
 
     def __init__(self, labels: np.ndarray, window: Window | None = None):
-        if window is None:
-            self.at = np.flatnonzero(labels)
-        else:
-            y, x = np.nonzero(labels[window])
-            self.at = (y + window[0].start) * labels.shape[1] + x + window[1].start
-        number = labels.ravel()[self.at].astype(np.int64)
-        lowest = int(number.min()) if len(number) else 0
-        there = np.bincount(number - lowest) > 0
-        super().__init__(np.flatnonzero(there) + lowest, (np.cumsum(there) - 1)[number - lowest])
+        self.labels = labels
+        self.at = _positions(labels != 0, window)
+        super().__init__(*_numbered(labels.ravel()[self.at]))
 
-    def stretches(self, width: int) -> Stretches:
-        """These pixels, in rows of so many."""
+    @cached_property
+    def rims(self) -> tuple[np.ndarray, np.ndarray]:
+        """Which pixels of the label image differ from one beside them, as those at its edge do, and which of these
+        touch another nucleus. (H, W) bool each."""
+        labels, there = self.labels, self.labels != 0
+        rim, touching = np.zeros((2, *labels.shape), bool)
+        rim[[0, -1]] = rim[:, [0, -1]] = True  # outside there is no nucleus
+        for first, second in (
+            ((slice(-1), slice(None)), (slice(1, None), slice(None))),
+            ((slice(None), slice(-1)), (slice(None), slice(1, None))),
+        ):
+            differ = labels[first] != labels[second]
+            touch = differ & there[first] & there[second]
+            for side in (first, second):
+                rim[side] |= differ
+                touching[side] |= touch
+        return rim, touching
+
+    def some(self, pixels: np.ndarray) -> tuple["Grouped", np.ndarray]:
+        """Those that are among pixels of the label image, (H, W) bool, and their positions."""
+        picked = np.flatnonzero(pixels.ravel()[self.at])
+        return Grouped(self.label, self.of[picked]), self.at[picked]
+
+    def stretches(self) -> Stretches:
+        """These pixels, in rows."""
+        width = self.labels.shape[1]
         is_first = np.ones(len(self.at), bool)
         is_first[1:] = (np.diff(self.at) != 1) | (np.diff(self.of) != 0)
         is_first |= self.at % width == 0
@@ -115,11 +136,28 @@ class Members(Grouped):
         return Stretches(self.label, self.of[begin], row, first, first + np.diff(begin, append=len(self.at)))
 
 
+def _positions(pixels: np.ndarray, window: Window | None) -> np.ndarray:
+    """Where these are, (H, W) bool, in a window of them: flat positions, in raster order."""
+    if window is None:
+        return np.flatnonzero(pixels)
+    y, x = np.nonzero(pixels[window])
+    return (y + window[0].start) * pixels.shape[1] + x + window[1].start
+
+
+def _numbered(number: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers of pixels, (p,) -> the different ones, increasing, and the position of each pixel's among them."""
+    lowest = int(number.min()) if len(number) else 0
+    of = number.astype(np.intp) - lowest
+    there = np.bincount(of) > 0
+    return np.flatnonzero(there) + lowest, of if there.all() else (np.cumsum(there) - 1)[of]
+
+
 def shape_sums(
     labels: np.ndarray,
     window: Window | None = None,
     origin: tuple[int, int] = (0, 0),
     size: tuple[int, int] | None = None,
+    members: Members | None = None,
 ) -> Sums:
     """What the shape of each nucleus is computed from.
 
@@ -129,22 +167,23 @@ def shape_sums(
             the image goes.
         origin: Row and column of the first pixel of `labels` in the image.
         size: Height and width of the image; the default is that of `labels`.
+        members: `Members` of labels and window, where they are known.
 
     Returns:
         "moments" (n, 6), the sums of 1, y, x, y², x² and xy of the pixels' centres, where the image begins at 0 and a
         pixel is 1 wide; "perimeter" (n, 1), pixels; "greatest_edge" (n, 1), 1 for a nucleus at the image's edge; and
         its box, "least_corner" and "greatest_corner" (n, 2), its first and last row and column.
     """
-    members = Members(labels, window)
+    members = members or Members(labels, window)
     height, width = size or labels.shape
-    stretches = members.stretches(labels.shape[1])  # there are far fewer of them than of pixels
+    stretches = members.stretches()  # there are far fewer of them than of pixels
     row, first, end = stretches.row + origin[0], stretches.first + origin[1], stretches.end + origin[1]
     n, y = (end - first).astype(float), row + 0.5
     x, xx = (end**2 - first**2) / 2, (4 * (end**3 - first**3) - (end - first)) / 12  # sums over the stretch, exact
     at_edge = (row == 0) | (first == 0) | (row == height - 1) | (end == width)
     values = {
         "moments": [stretches.add(v) for v in (n, n * y, x, n * y * y, xx, x * y)],
-        "perimeter": [members.add(_perimeter(labels, members.at))],
+        "perimeter": [_perimeters(members)],
         "greatest_edge": [stretches.greatest(at_edge.astype(float))],
         "least_corner": [stretches.least(row), stretches.least(first)],
         "greatest_corner": [stretches.greatest(row), stretches.greatest(end - 1)],
@@ -158,6 +197,7 @@ def map_sums(
     distance: np.ndarray | None,
     reach: int,
     window: Window | None = None,
+    members: Members | None = None,
 ) -> Iterable[Sums]:
     """What the confidence in each nucleus is computed from.
 
@@ -165,6 +205,7 @@ def map_sums(
         labels, window: See `shape_sums`; around the window, `reach` or `HALO` pixels must be there.
         probability, distance: (H, W), what the network said.
         reach: How far around a nucleus its surroundings reach, pixels.
+        members: See `shape_sums`.
 
     Yields:
         "probability" (n, 2), the sum and the number of pixels that the network is sure of; "distance" (n, 1) and
@@ -172,81 +213,57 @@ def map_sums(
         nucleus, and the sum of the distance over the latter. Then "around" (n, 2), the number of background pixels
         around it and the sum of the probability there.
     """
-    members = Members(labels, window)
+    members = members or Members(labels, window)
     p = probability.ravel()[members.at].astype(np.float64)
     d = np.zeros_like(p) if distance is None else distance.ravel()[members.at].astype(np.float64)
-    rim, touching = _rims(labels, members.at)
+    rim, touching = members.rims
+    at_rim, _ = members.some(rim)
+    in_touch, at = members.some(touching)
+    there = np.zeros(len(at)) if distance is None else distance.ravel()[at].astype(np.float64)
     values = {
         "probability": [members.add(p), members.add(p > SURE)],
         "distance": [members.add(d)],
         "greatest_distance": [members.greatest(d)],
-        "contact": [members.add(rim), members.add(touching), members.add(touching * d)],
+        "contact": [at_rim.add(np.ones(len(at_rim.of))), in_touch.add(np.ones(len(at))), in_touch.add(there)],
     }
     yield Sums(members.label, {name: np.stack(columns, axis=1) for name, columns in values.items()})
-    near = Members(_surroundings(labels, reach), window)
-    around = near.add(probability.ravel()[near.at].astype(np.float64))
-    yield Sums(near.label, {"around": np.stack([near.add(np.ones(len(near.at))), around], axis=1)})
+    around, number = _surroundings(labels, reach)
+    at = _positions(around, window)
+    near = Grouped(*_numbered(number[at]))
+    outside = near.add(probability.ravel()[at].astype(np.float64))
+    yield Sums(near.label, {"around": np.stack([near.add(np.ones(len(at))), outside], axis=1)})
 
 
-def _padded(labels: np.ndarray, at: np.ndarray, by: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """Labels with a frame of zeros, flat; the positions in them; their width."""
-    padded = np.pad(labels, by)
-    row, col = np.divmod(at, labels.shape[1])
-    return padded.ravel(), (row + by) * padded.shape[1] + col + by, padded.shape[1]
-
-
-def _perimeter(labels: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """The length of its nucleus's edge that each pixel stands for, (p,): as `skimage.measure.perimeter` counts it."""
-    flat, all_at, width = _padded(labels, np.flatnonzero(labels), 2)
-    rim = np.zeros(len(flat), bool)
-    rim[all_at] = _differ(flat, all_at, width)
-    at = _padded(labels, at, 2)[1] if len(at) < len(all_at) else all_at
-    length = np.zeros(len(at))
-    is_rim = rim[at]
-    mine = at[is_rim]
-    code = np.ones(len(mine), np.intp)
-    for weight, steps in ((2, _SIDES), (10, _CORNERS)):
-        for dy, dx in steps:
-            other = mine + dy * width + dx
-            code += weight * (rim[other] & (flat[other] == flat[mine]))
+def _perimeters(members: Members) -> np.ndarray:
+    """The length of each nucleus's edge, (n,), as `skimage.measure.perimeter` counts it."""
+    labels, (rim, _) = members.labels, members.rims
+    edge = np.zeros((labels.shape[0] + 2, labels.shape[1] + 2), labels.dtype)
+    np.multiply(labels, rim, out=edge[1:-1, 1:-1])
+    at_rim, at = members.some(rim)
+    flat, at = edge.ravel(), framed(at, labels.shape[1])
+    mine = flat[at]
+    code = np.ones(len(at), np.uint8)
+    above, *_, below = steps(labels.shape[1])
+    for weight, offsets in ((2, (above, -1, 1, below)), (10, (above - 1, above + 1, below - 1, below + 1))):
+        for offset in offsets:
+            code += np.uint8(weight) * (flat[at + offset] == mine)
     lengths = np.zeros(50)
     lengths[[5, 7, 15, 17, 25, 27]] = 1
     lengths[[21, 33]] = np.sqrt(2)
     lengths[[13, 23]] = (1 + np.sqrt(2)) / 2
-    length[is_rim] = lengths[code]
-    return length
+    return at_rim.add(lengths[code])
 
 
-def _differ(flat: np.ndarray, at: np.ndarray, width: int) -> np.ndarray:
-    """Which pixels have a neighbour beside, above or below them that is not of their nucleus."""
-    return np.logical_or.reduce([flat[at + dy * width + dx] != flat[at] for dy, dx in _SIDES])
-
-
-def _rims(labels: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which pixels are at their nucleus's rim, and which of these touch another nucleus. Bool, (p,) each."""
-    there = labels != 0
-    rim, touching = np.zeros((2, *labels.shape), bool)
-    rim[[0, -1]] = rim[:, [0, -1]] = True  # outside there is no nucleus
-    for first, second in (
-        ((slice(-1), slice(None)), (slice(1, None), slice(None))),
-        ((slice(None), slice(-1)), (slice(None), slice(1, None))),
-    ):
-        differ = labels[first] != labels[second]
-        touch = differ & there[first] & there[second]
-        for side in (first, second):
-            rim[side] |= differ
-            touching[side] |= touch
-    return rim.ravel()[at], touching.ravel()[at]
-
-
-def _surroundings(labels: np.ndarray, reach: int) -> np.ndarray:
-    """Background pixels within so many steps of a nucleus, with its number; of two as near, with the higher one."""
-    kind = np.int32 if labels.dtype == np.int32 else np.int64
-    padded = np.pad(labels.astype(kind, copy=False), 1)
-    near, free = padded[1:-1, 1:-1], labels == 0
+def _surroundings(labels: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which background pixels are within so many steps of a nucleus, (H, W) bool; and, flat, the number of the nearest
+    nucleus of these, of two as near the higher one, and of the nuclei's own pixels."""
+    height, width = labels.shape
+    number = np.zeros((height + 2, width + 2), labels.dtype)
+    number[1:-1, 1:-1] = labels
+    flat, reached = number.ravel(), labels != 0
     for _ in range(reach):
-        grown = np.maximum(padded[:-2, 1:-1], padded[2:, 1:-1])
-        np.maximum(grown, padded[1:-1, :-2], out=grown)
-        np.maximum(grown, padded[1:-1, 2:], out=grown)
-        np.copyto(near, grown, where=near == 0)
-    return np.where(free, near, 0)
+        at = np.flatnonzero(beside(reached) & ~reached)
+        reached.ravel()[at] = True
+        at = framed(at, width)
+        flat[at] = np.maximum.reduce([flat[at + step] for step in steps(width)])
+    return reached & (labels == 0), number[1:-1, 1:-1].ravel()

@@ -26,7 +26,7 @@ from ..model.confidence import measured
 from ..model.image_processing_nuclei import NucleiImageProcessor
 from ..model.instances import drop_small
 from ..model.maps import Maps
-from ..model.regions import shape_sums
+from ..model.regions import Members, shape_sums
 from .mends import Mends, Step
 
 UNKNOWN_DIAMETER = 26.0  # pixels, the middle of what the networks know
@@ -270,11 +270,12 @@ class Analysis:
     def _own(self, network: str, labels: np.ndarray, solidity: bool) -> tuple[Table, np.ndarray | None]:
         """What mending the other network's nuclei doesn't change: the table without confidence, and the features that
         it is computed from, where it is."""
-        maps, shape = self.maps[network], shape_sums(labels)
+        maps, members = self.maps[network], Members(labels)
+        shape = shape_sums(labels, members=members)
         table = measure(labels, self.picture.pixels, self.pixel_size, solidity, shape=shape)
         if self.processors[network].confidence_model is None:
             return table, None
-        return table, measured(labels, maps.probability, maps.distance, maps.pixel_area, shape)
+        return table, measured(labels, maps.probability, maps.distance, maps.pixel_area, shape, members)
 
     def agreement(self, cut: Cut) -> Agreement:
         """Which nuclei both networks found."""

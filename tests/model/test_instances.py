@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from skimage.segmentation import watershed
 
-from nuclei_models.model import instances
+from nuclei_models.model import watershed as flooding
 from nuclei_models.model.instances import find_instances
 
 
@@ -47,11 +47,11 @@ SETTINGS = st.sampled_from((0.2, 0.4, 0.6))
 @settings(max_examples=150, deadline=None)
 @given(maps(), SETTINGS, SETTINGS, st.sampled_from((1, 64, 2048)))
 def test_it_is_the_watershed_of_the_whole_image(both, threshold, separation, strip):
-    given_width, instances.STRIP = instances.STRIP, strip
+    given_width, flooding.STRIP = flooding.STRIP, strip
     try:
         found = find_instances(*both, threshold, separation)
     finally:
-        instances.STRIP = given_width
+        flooding.STRIP = given_width
     assert np.array_equal(found, by_the_book(*both, threshold, separation))
     assert found.dtype == np.int32
 

@@ -1,0 +1,166 @@
+"""Cores -> nuclei: the watershed of an image on its distance map, most of it without a queue.
+
+A watershed gives each pixel to the neighbour that is flooded first. From almost every pixel a path of steepest ascent
+of the distance leads to a core; then that neighbour is the highest one, and the pixel goes where the path ends. Only
+pixels whose path ends on a summit that is no core need to be flooded, and parts in which pixels tie.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from scipy import ndimage
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from skimage.segmentation import watershed
+
+from .neighbours import beside, framed, steps
+from .threads import for_each
+
+Part = tuple[int, tuple[slice, slice]]  # number and box of a connected part of the mask
+STRIP = 2048  # pixels, the width of what is flooded at once
+
+
+def grow(cores: np.ndarray, parts: np.ndarray, free: np.ndarray, distance: np.ndarray) -> np.ndarray:
+    """Give pixels to the cores, the highest first.
+
+    Args:
+        cores: (H, W), int32, the cores' numbers; 0 elsewhere.
+        parts: (H, W), int32, connected parts of the mask, which no core leaves; 0 elsewhere.
+        free: (n,), positions in these, flat and increasing: all pixels of some parts that are in no core. Each of these
+            parts has a core, and its cores are higher than they.
+        distance: (H, W), float, how high pixels are.
+
+    Returns:
+        (n,), int32, the core of each of these pixels.
+    """
+    slopes = _Slopes(cores, parts, free, distance)
+    part, grown = parts.ravel()[free], slopes.climb()
+    tied = part[slopes.tied]
+    lost = np.flatnonzero((grown == 0) & ~np.isin(part, tied)) if len(tied) else np.flatnonzero(grown == 0)
+    if len(lost):
+        tied = np.concatenate([tied, part[slopes.flood(grown, lost)]])
+    if len(tied):
+        labels, boxes = cores.copy(), ndimage.find_objects(parts)
+        strips = _strips([(number, boxes[number - 1]) for number in np.unique(tied).tolist()])
+        for_each(lambda strip: _flood(strip, labels, parts, cores, distance), strips, cores.size)
+        np.copyto(grown, labels.ravel()[free], where=np.isin(part, tied))
+    return grown
+
+
+class _Slopes:
+    """Which neighbour of each free pixel is the highest.
+
+    Attributes:
+        tied: Indices of free pixels with two free neighbours of one height, higher than all others.
+    """
+
+    def __init__(self, cores: np.ndarray, parts: np.ndarray, free: np.ndarray, distance: np.ndarray):
+        self.shape, self.n, self.n_cores = cores.shape, len(free), int(cores.max(initial=0))
+        self.steps, self.at = steps(cores.shape[1]), framed(free, cores.shape[1])
+        height = np.full((cores.shape[0] + 2, cores.shape[1] + 2), -np.inf, np.result_type(distance, np.float32))
+        np.copyto(height[1:-1, 1:-1], distance, where=parts > 0)
+        node = np.full(height.shape, self.n, np.int32)  # the index of a free pixel; `n` and more: none, a core
+        np.add(cores, self.n, out=node[1:-1, 1:-1])
+        self.height, self.node = height.ravel(), node.ravel()
+        self.node[self.at] = np.arange(self.n)
+        to, top = self.at.copy(), self.height[self.at]  # itself: a summit
+        tied = np.zeros(self.n, bool)
+        for step in self.steps:
+            other = self.at + step
+            beyond = self.height[other]
+            higher = beyond > top
+            tied = (tied | (beyond == top)) & ~higher
+            np.copyto(to, other, where=higher)  # of cores of one height, the first in raster order
+            np.copyto(top, beyond, where=higher)
+        self.up = self.node[to]
+        self.tied = np.flatnonzero(tied & (self.up < self.n))
+
+    def climb(self) -> np.ndarray:
+        """Where the paths of steepest ascent lead: (n,), int32, a core of each free pixel, or 0."""
+        up = np.concatenate([self.up, np.arange(self.n, self.n + self.n_cores + 1, dtype=np.int32)])
+        while not np.array_equal(further := up[up], up):
+            up = further
+        return np.maximum(up[: self.n] - np.int32(self.n), 0)
+
+    def flood(self, grown: np.ndarray, lost: np.ndarray) -> np.ndarray:
+        """Flood the free pixels whose path leads to no core from those beside them, in place.
+
+        Args:
+            grown: (n,), the core of each free pixel, 0 where it isn't known.
+            lost: Indices of these; none beside a core.
+
+        Returns:
+            Indices of free pixels in whose surroundings pixels tie; there, what comes of it may be wrong.
+        """
+        around = np.stack([self.node[self.at[lost] + step] for step in self.steps])
+        is_free = around < self.n
+        pair = np.broadcast_to(lost, around.shape)[is_free], around[is_free]
+        pixel, index = np.unique(np.concatenate([lost, *pair]), return_inverse=True)
+        first, second = np.split(index[len(lost) :], 2)
+        edges = coo_array((np.ones(len(first), bool), (first, second)), shape=(len(pixel), len(pixel)))
+        n, region = connected_components(edges, directed=False)
+        row, column = np.divmod(self.at[pixel], self.shape[1] + 2)
+        row, tall = _from_least(row, region, n)
+        column, wide = _from_least(column, region, n)
+        height, is_known = self.height[self.at[pixel]], grown[pixel] > 0
+        size = np.ceil(np.log2(tall))
+        for one in np.unique(size):  # regions of about one height, beside each other, a pixel apart
+            own, picked = size == one, np.flatnonzero(size[region] == one)
+            left = np.cumsum(np.where(own, wide + 1, 0)) - wide
+            at = row[picked], (column + left[region])[picked]
+            depth = np.zeros((int(tall[own].max()), int((wide + 1)[own].sum())))
+            seeds, wet = np.zeros(depth.shape, np.int32), np.zeros(depth.shape, bool)
+            depth[at], seeds[at], wet[at] = -height[picked], grown[pixel[picked]], True
+            grown[pixel[picked]] = watershed(depth, seeds, mask=wet)[at]
+        # of those that were lost, the one that was reached first still goes first
+        order = np.lexsort((is_known, height, region))
+        twice = (np.diff(height[order]) == 0) & (np.diff(region[order]) == 0) & is_known[order][1:]
+        return pixel[order[1:][twice]]
+
+
+def _from_least(values: np.ndarray, group: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Whole numbers less the least of their group, and how many there are from the least to the greatest, (n,)."""
+    least, most = np.full(n, values.max()), np.zeros(n, values.dtype)
+    np.minimum.at(least, group, values)
+    np.maximum.at(most, group, values)
+    return values - least[group], most - least + 1
+
+
+def _strips(parts: list[Part]) -> Iterator[list[Part]]:
+    """Parts of about one height, as many as fit beside each other, a pixel apart, in `STRIP` pixels; at least one."""
+    strip: list[Part] = []
+    left = STRIP
+    for part in sorted(parts, key=lambda part: part[1][0].stop - part[1][0].start):
+        width = part[1][1].stop - part[1][1].start + 1
+        if strip and width > left:
+            yield strip
+            strip, left = [], STRIP
+        strip.append(part)
+        left -= width
+    if strip:
+        yield strip
+
+
+def _flood(strip: list[Part], labels: np.ndarray, parts: np.ndarray, cores: np.ndarray, distance: np.ndarray) -> None:
+    """Write the numbers of their cores to the labels of these parts, by one watershed over all of them, side by side.
+
+    Its seeds are the cores' pixels that touch others. They go by rank, which settles ties between them in raster order:
+    otherwise what else is in the strip would.
+    """
+    heights, widths = ([box[axis].stop - box[axis].start for _, box in strip] for axis in (0, 1))
+    lefts = np.cumsum([0, *(width + 1 for width in widths)]).tolist()
+    places = [(slice(0, h), slice(x, x + w)) for h, w, x in zip(heights, widths, lefts, strict=False)]
+    shape = max(heights), lefts[-1]
+    inside, found, depth = np.zeros(shape, bool), np.zeros(shape, np.int32), np.zeros(shape)
+    for (part, box), place in zip(strip, places, strict=True):
+        inside[place] = parts[box] == part
+        found[place] = cores[box]
+        np.negative(distance[box], out=depth[place])
+    free = inside & (found == 0)
+    rim = np.flatnonzero(beside(free) & inside & ~free)
+    depth.flat[rim[np.argsort(depth.flat[rim], kind="stable")]] = np.arange(len(rim)) - len(rim) - 2  # below any free
+    seeds = np.zeros(shape, np.int32)
+    seeds.flat[rim] = found.flat[rim]
+    np.copyto(found, watershed(depth, seeds, mask=free | (seeds > 0)), where=free)
+    for (_, box), place in zip(strip, places, strict=True):
+        np.copyto(labels[box], found[place], where=inside[place])

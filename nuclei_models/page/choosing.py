@@ -78,11 +78,13 @@ class Chooser:
         nothing["viewer"] = gr.HTML(value=EMPTY, of="", mark=None)
         return Opened(**hidden, **nothing, **no_numbers(), note=beyond(), pixel_size=None)
 
-    def example_chosen(self, event: gr.EventData, request: gr.Request, number: float) -> tuple:
-        """-> file, and as `Opened`."""
-        index = int(event._data["index"])
-        path = str(self.examples[index].path)
-        return path, *self.open(request, number, Source(path, example=index))
+    def example(self, event: gr.EventData) -> str:
+        """The file of an example that was clicked."""
+        return str(self.examples[int(event._data["index"])].path)
+
+    def example_chosen(self, event: gr.EventData, request: gr.Request, number: float) -> Opened:
+        """An example that was clicked."""
+        return self.open(request, number, Source(self.example(event), example=int(event._data["index"])))
 
     def series_chosen(self, request: gr.Request, number: float, key: str, series: int) -> Opened:
         """Another image of the file."""

@@ -238,11 +238,15 @@ def gallery(examples: list[Example]) -> str:
     return f'<p><b>Or click an example</b></p><div class="nm-examples">{buttons}</div>' if examples else ""
 
 
+STREAM = f"<script>{asset('stream.js')}</script>"  # before Gradio's own scripts
+
+
 def launch(blocks: gr.Blocks, **changes):
     """Open the page. `changes` go to Gradio's `launch` over the settings here."""
     settings: dict[str, Any] = {
         "theme": gr.themes.Default(primary_hue="blue", text_size="md").set(body_text_color_subdued="*neutral_500"),
         "css": asset("page.css"),
+        "head": STREAM,
         "max_file_size": limits.MAX_FILE_BYTES,
         "app_kwargs": {"middleware": MIDDLEWARE},
         "show_error": False,

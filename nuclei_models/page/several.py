@@ -61,23 +61,32 @@ class Several:
     # giving and opening images
 
     def uploaded(self, request: gr.Request, number: float, given: str | Sequence[str] | None) -> tuple:
-        """-> as `Opened`, set, strip, its buttons: a file, several, a zip, or none any more."""
+        """-> files, as `Opened`, set, strip, its buttons: a file, several, a zip, or none any more."""
         paths = [given] if isinstance(given, str) else list(given or ())
         if len(paths) < 2 and not any(map(is_zip, paths)):
-            self.visitors.show_set(session_of(request), number, "")
-            return *self.chooser.uploaded(request, number, paths[0] if paths else None), *no_set()
+            path = paths[0] if paths else None
+            files = SKIP if paths else None  # an example's may have come into the box after it was cleared
+            return self.without_set(request, number, files, lambda: self.chooser.uploaded(request, number, path))
         gathered = self.gather(paths, request)
         key = self.store.put(gathered) if gathered.items else ""
         if not self.visitors.show_set(session_of(request), number, key):
             self.store.drop(key or None)
-            return *Opened(), *(SKIP,) * 5
+            return SKIP, *Opened(), *(SKIP,) * 5
         if not gathered.items:
             opened = self.chooser.uploaded(request, number, None)
             text = as_html(f"{name}: {why}" for name, why in gathered.refused) or "There is no image in it."
             gr.Warning(text, title="No image can be used")
-            return *opened._replace(note=text), *no_set()
+            return SKIP, *opened._replace(note=text), *no_set()
         opened, _ = self.open_item(request, number, key, 0)
-        return *opened, key, strip(self.networks, key, gathered, at=0, whole=True), *buttons(gathered)
+        return SKIP, *opened, key, strip(self.networks, key, gathered, at=0, whole=True), *buttons(gathered)
+
+    def without_set(self, request: gr.Request, number: float, files: Any, open_one: Callable[[], tuple]) -> tuple:
+        """-> as `uploaded`: one image or none takes the place of a set; nothing of what later events have replaced."""
+        session = session_of(request)
+        self.visitors.show_set(session, number, "")
+        opened = open_one()
+        is_late = opened == tuple(Opened())
+        return SKIP if is_late else files, *opened, *((SKIP,) * 5 if self.visitors.set_of(session) else no_set())
 
     def gather(self, paths: Sequence[str], request: gr.Request) -> ImageSet:
         """Images that were in the last set keep their results."""
@@ -233,10 +242,9 @@ class Several:
     # what the strip shows
 
     def example_chosen(self, event: gr.EventData, request: gr.Request, number: float) -> tuple:
-        """-> files, and as `uploaded`: a click on an example takes the place of a set."""
-        self.visitors.show_set(session_of(request), number, "")
-        path, *opened = self.chooser.example_chosen(event, request, number)
-        return [path], *opened, *no_set()
+        """-> as `uploaded`: a click on an example takes the place of a set."""
+        files = [self.chooser.example(event)]
+        return self.without_set(request, number, files, lambda: self.chooser.example_chosen(event, request, number))
 
     def strip_now(self, request: gr.Request, *sliders: float) -> Any:
         """-> strip: the counts as the sliders have it, and with what was mended."""

@@ -32,13 +32,15 @@ def connect(blocks: gr.Blocks, c: SimpleNamespace, page: Page) -> None:
     # a new image, or another plane
     several, the_set = page.several, [c.images, c.strip, c.run, c.run_all, c.save_all]
     given = [c.file.upload, c.file.clear, c.file.delete]
-    gr.on(given, several.uploaded, [c.number, c.file], [*opened, *the_set], js=NUMBER, **quiet)
+    shown_of_it = [c.file, *opened, *the_set]
+    # "multiple", as a file that is given while the box is still being cleared counts, too
+    gr.on(given, several.uploaded, [c.number, c.file], shown_of_it, js=NUMBER, trigger_mode="multiple", **quiet)
     c.series.input(choose.series_chosen, [c.number, c.source, c.series], opened, js=NUMBER, **quiet)
     gr.on(
         [c.channel.input, c.z.input, c.t.input], choose.plane_chosen,
         [c.number, c.source, c.channel, c.z, c.t], opened, js=NUMBER, trigger_mode="always_last", **quiet,
     )  # fmt: skip
-    tried = c.gallery.select(several.example_chosen, c.number, [c.file, *opened, *the_set], js=NUMBER, **quiet)
+    tried = c.gallery.select(several.example_chosen, c.number, shown_of_it, js=NUMBER, **quiet)
 
     # a run: what is asked is settled at once, and waits for its turn
     runs = []

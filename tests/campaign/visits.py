@@ -89,7 +89,7 @@ class World:
         calls |= dict.fromkeys(("count", "size"), lambda: page.count(request, number, *shown))
         if more.get("example"):
             event = SimpleNamespace(_data={"index": 0})
-            calls["open"] = lambda: choose.example_chosen(event, request, number)[1:]
+            calls["open"] = lambda: choose.example_chosen(event, request, number)
         return calls[name]
 
     def leave_queue(self, session: str) -> None:

@@ -15,7 +15,8 @@ from nuclei_models.analysis.edits import Edit
 from nuclei_models.images.reader import SUPPORTED_EXTENSIONS
 from nuclei_models.inference.segmentation import segment
 from nuclei_models.page import limits
-from nuclei_models.page.choosing import Opened
+from nuclei_models.page.choosing import SKIP, Opened
+from nuclei_models.page.examples import Example
 from nuclei_models.page.handlers import Page
 from nuclei_models.page.inputs import defaults
 from nuclei_models.page.networks import Networks
@@ -110,6 +111,27 @@ def test_a_damaged_member_is_told_and_the_rest_goes_on(tmp_path):
 # a set on the page
 
 
+def test_what_comes_late_of_an_example_changes_nothing(nets, tmp_path):
+    """Whatever stands in the box is what is shown."""
+    paths = [tmp_path / f"{name}.tif" for name in IMAGES]
+    for path, image in zip(paths, IMAGES.values(), strict=True):
+        path.write_bytes(tiff(image))
+    page, click = Page(nets, [Example(paths[0], "An example")]), SimpleNamespace(_data={"index": 0})
+    files, *opened = page.several.example_chosen(click, REQUEST, 1)
+    assert files == [str(paths[0])] and opened[:-5] != list(Opened())
+    assert page.several.uploaded(REQUEST, 3, [])[0] is None  # the box was cleared, and stays so
+    nothing = (SKIP,) * (1 + len(Opened._fields) + 5)
+    assert page.several.example_chosen(click, REQUEST, 2)[:-5] == nothing[:-5]
+
+    def open_slowly(*given):  # several files come while it is being opened
+        answer = page.several.uploaded(REQUEST, 5, [str(path) for path in paths[:2]])
+        assert answer[0] is SKIP and page.several.set_at(answer[-5])
+        return open_one(*given)
+
+    open_one, page.chooser.example_chosen = page.chooser.example_chosen, open_slowly
+    assert page.several.example_chosen(click, REQUEST, 4) == nothing
+
+
 class Visit:
     """A visitor of the page with a set of images."""
 
@@ -120,7 +142,7 @@ class Visit:
 
     def give(self, given: list[Path]) -> None:
         answer = self.page.several.uploaded(REQUEST, self.next(), [str(path) for path in given])
-        self.opened, (self.key, self.strip, *_) = Opened(*answer[:-5]), answer[-5:]
+        self.opened, (self.key, self.strip, *_) = Opened(*answer[1:-5]), answer[-5:]
 
     def next(self) -> int:
         self.number += 1

@@ -24,6 +24,7 @@ from nuclei_models.training.dataset import TrainingCrops, collate, validation_it
 from nuclei_models.training.memory import kept_between_steps
 from nuclei_models.training.packed import load_packed
 from nuclei_models.training.trainer import Ema, NucleiTrainer, last_checkpoint
+from nuclei_models.training.upsampling import bias_apart
 from train.data import read_split
 from train.experiment import Experiment
 
@@ -65,7 +66,7 @@ def train(experiment: Experiment) -> Path:
     )
     out = Path(experiment.training["output_dir"])
     begun = last_checkpoint(out)
-    with kept_between_steps(args.device) as kept:
+    with kept_between_steps(args.device) as kept, bias_apart(model):
         if kept and args.process_index == 0:
             print("Memory that a step frees is kept for the next step, and given back at the end.")
         trainer.train(resume_from_checkpoint=None if begun is None else str(begun))

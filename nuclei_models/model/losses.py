@@ -65,6 +65,10 @@ def check_labels(labels: torch.Tensor, batch: int, size: tuple[int, int], names:
         raise ValueError(f"labels of shape {tuple(labels.shape)} are {labels.dtype}: expected floats. {MADE_BY}")
     if labels.is_meta or torch.compiler.is_compiling() or labels.dtype == torch.bool:
         return
+    if is_maps and labels.numel():
+        low, high = torch.aminmax(labels)  # one pass; NaN where one is
+        if low >= 0 and high <= 1:
+            return
     labels = labels if is_maps else labels.long()  # torch compares no uint16, which label files have
     top = 1 if is_maps else max(n - 1, 1)
     wrong = ~(labels <= top) | ((labels < 0) & (labels != IGNORED)) if is_maps else labels > top

@@ -10,6 +10,8 @@ from scipy import ndimage
 from .scale import Diameter
 from .threads import for_each, threads_for
 
+GAP = 16  # pixels, a line of a cache
+
 
 class Maps(NamedTuple):
     """What a network says of an image, in [0, 1].
@@ -38,8 +40,10 @@ def smooth(x: torch.Tensor, sigma: float) -> torch.Tensor:
     if sigma == 0:
         return x
     plain = x.cpu().numpy()
-    between, smoothed = np.empty_like(plain), np.empty_like(plain)
-    for axis, given, result in ((0, plain, between), (1, between, smoothed)):
+    shape = plain.shape
+    copied, between, smoothed = _apart(shape), _apart(shape), np.empty(shape, np.float32)
+    np.copyto(copied, plain)
+    for axis, given, result in ((0, copied, between), (1, between, smoothed)):
         lines = np.array_split(np.arange(plain.shape[1 - axis]), threads_for(plain.size))  # each apart from the others
         parts = [(slice(None),) * (1 - axis) + (slice(part[0], part[-1] + 1),) for part in lines if len(part)]
 
@@ -48,6 +52,12 @@ def smooth(x: torch.Tensor, sigma: float) -> torch.Tensor:
 
         for_each(along, parts, plain.size)
     return torch.from_numpy(smoothed).to(x.device)
+
+
+def _apart(shape: tuple[int, ...]) -> np.ndarray:
+    """An array (H, W), float32, to be filled, whose rows lie some pixels apart: at a distance of a power of two, as in
+    an image of 1024 x 1024, the pixels of a column get into each other's way in the caches."""
+    return np.empty((shape[0], shape[1] + GAP), np.float32)[:, : shape[1]]
 
 
 def resize(x: torch.Tensor, size: list[int]) -> torch.Tensor:

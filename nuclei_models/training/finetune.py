@@ -21,6 +21,7 @@ from .memory import kept_between_steps
 from .recipe import RATE, Recipe
 from .samples import Sample
 from .trainer import BEST, Ema, NucleiTrainer, last_checkpoint
+from .upsampling import bias_apart
 
 STEPS = 10_000_000  # more than there is ever time for
 LOADERS = 8  # processes that draw crops for a GPU
@@ -100,7 +101,7 @@ def finetune(
     stopped = ""
     begun = last_checkpoint(out)
     try:
-        with kept_between_steps(model.device):
+        with kept_between_steps(model.device), bias_apart(model):
             trainer.train(resume_from_checkpoint=None if begun is None else str(begun))
     except KeyboardInterrupt:
         stopped = "you"

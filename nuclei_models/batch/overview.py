@@ -61,11 +61,12 @@ def overview(
             network, cut, settings.least_confidence, settings.diameter, settings.tta, settings.level
         )
         | {f"{axis}, from 0": "automatic" if n is None else n for axis, n in _plane(settings).items()}
+        | _numbering(settings)
         | _kept(settings),
     }
     for other in sorted(counts.keys() - {this}):
         facts[f"Earlier runs, settings {other}: {counts[other]} images"] = made[other]
-    facts["Versions"] = versions()
+    facts["Versions"] = used = versions(*(["laptrack"] if settings.tracked else []))
     told = dict(facts)
     facts["Files"] = {
         SUMMARY: "one row an image; left_out: nuclei that the filters did not let through; covered: share of the "
@@ -77,7 +78,7 @@ def overview(
     } | FILES
     files = {
         README: readme(facts),
-        SETTINGS: json.dumps({"last": this, "settings": made, "versions": versions()}, indent=1).encode() + b"\n",
+        SETTINGS: json.dumps({"last": this, "settings": made, "versions": used}, indent=1).encode() + b"\n",
         SUMMARY: summary_csv(records, settings.decimal),
         REPORT: report(records, failures, told, out),
     }
@@ -121,6 +122,14 @@ def _kept(settings: Settings) -> dict[str, object]:
     said: dict[str, object] = {"nuclei kept": ", ".join(f"{k} {v}" for k, v in filters.items()) or "all"}
     said |= {"regions": settings.regions} if settings.regions else {}
     return said | ({"ring, pixels": f"{settings.ring:g}"} if settings.ring else {})
+
+
+def _numbering(settings: Settings) -> dict[str, object]:
+    """How nuclei are numbered that are in several planes or frames."""
+    said: dict[str, object] = {"planes linked by overlap": "yes"} if settings.linked else {}
+    if settings.tracked:
+        said["tracks, farthest step in pixels"] = settings.max_step or "the median diameter of all nuclei"
+    return said
 
 
 def _plane(settings: Settings) -> dict[str, int | str | None]:

@@ -42,9 +42,14 @@ def network_facts(
     return facts
 
 
-def versions() -> dict[str, object]:
-    """Of this package, Python and the packages that the result depends on; `None` where one isn't installed."""
-    return {"nuclei-models": __version__, "Python": platform.python_version()} | {p: _version(p) for p in PACKAGES}
+def versions(*more: str) -> dict[str, object]:
+    """Of this package, Python and the packages that the result depends on; `None` where one isn't installed.
+
+    Args:
+        more: Packages that this result alone depends on.
+    """
+    packages: dict[str, object] = {package: _version(package) for package in (*PACKAGES, *more)}
+    return {"nuclei-models": __version__, "Python": platform.python_version(), **packages}
 
 
 @cache

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import zipfile
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,7 @@ def test_linked_planes_share_their_numbers(nuclei, model, tmp_path):
     rows = table_of(tmp_path / "out" / "z_zall_measurements.csv")
     [summary] = table_of(tmp_path / "out" / "summary.csv")
     assert len(rows) == 3 * int(summary["nuclei"]) == 3 * labels.max()
+    assert "planes linked by overlap: yes" in (tmp_path / "out" / "README.txt").read_text()
 
 
 def film_of_discs(path: Path) -> None:
@@ -143,6 +145,8 @@ def test_nuclei_tracked_through_a_film(nuclei, model, tmp_path):
     assert len({feature["id"] for feature in features}) == len(features) == len(rows)
     [summary] = table_of(tmp_path / "out" / "summary.csv")
     assert summary["nuclei"] == "5" and "5 tracks, 1 division." in summary["notes"]
+    told = (tmp_path / "out" / "README.txt").read_text()
+    assert "tracks, farthest step in pixels: the median diameter" in told and f"laptrack: {version('laptrack')}" in told
 
 
 def test_tracking_without_its_package(nuclei, film, model, monkeypatch):

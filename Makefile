@@ -59,7 +59,8 @@ campaign:       ## try everything against it, and write what came of it into doc
 
 benchmark:      ## measure the speed of everything, ours and others', within 30 minutes, and write it into README and docs
 	$(PYTHON) -m benchmarks.peers --install
-	$(PYTHON) -m train.evaluation.evaluate --model weights/unet-nuclei --split validation --out benchmarks/quality
+	$(PYTHON) -m train.evaluation.evaluate --split validation --out benchmarks/quality \
+	    --model $(wildcard weights/unet-nuclei weights/unet-small-nuclei)
 	$(PYTHON) -m benchmarks.small
 	$(PYTHON) -m benchmarks.small --write
 	$(PYTHON) -m benchmarks all

@@ -9,7 +9,7 @@ from nuclei_models.model.repository import WEIGHTS, sha256
 from train.release.markdown import fill
 
 from . import growth, reaches, training
-from .contenders import NETWORK, WHOLE
+from .contenders import BUNDLED, NETWORK, WHOLE
 from .precision import table as precision_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -93,7 +93,7 @@ def _per_megapixel(found: dict, size: int) -> float:
 def qualities() -> dict[str, float]:
     """Contender's first name -> AP at .5 of the Bowl's validation list, where files tell it.
 
-    The U-Net's is from `python -m train.evaluation.evaluate --model weights/unet-nuclei --split validation --out
+    Those of U-Nets are from `python -m train.evaluation.evaluate --model weights/unet-nuclei --split validation --out
     benchmarks/quality`.
     """
     found: dict[str, float] = {}
@@ -101,9 +101,13 @@ def qualities() -> dict[str, float]:
     if levels.is_file():
         rows = {row["level"]: row for row in json.loads(levels.read_text())["levels"]}
         found |= {key: rows[level]["ap_50"] for key, level in LEVELS.items() if level in rows}
-    evaluated = json.loads((ROOT / "benchmarks" / "quality" / "unet-nuclei.json").read_text())
-    if evaluated["weights_sha256"] == sha256(ROOT / "weights" / "unet-nuclei" / WEIGHTS):
-        found["unet"] = evaluated["lists"]["validation"]["ap"]["0.5"]
+    for key, name in BUNDLED.items():
+        quality, weights = ROOT / "benchmarks" / "quality" / f"{name}.json", ROOT / "weights" / name / WEIGHTS
+        if not (quality.is_file() and weights.is_file()):
+            continue
+        evaluated = json.loads(quality.read_text())
+        if evaluated["weights_sha256"] == sha256(weights):
+            found[key] = evaluated["lists"]["validation"]["ap"]["0.5"]
     return found
 
 
@@ -173,7 +177,7 @@ def write(out: Path) -> None:
     speed = {"precision": precision_table(precision)}
     blocks = {"docs/speed.md": speed, "docs/trust.md": {"precision": precision_table(precision)}}
     if results is not None:
-        speed |= {"speed": table(results), "reaches": reaches.table(results, trained, grown)}
+        speed |= {"speed": table(results), "reaches": reaches.table(results, trained, grown, qualities().get("small"))}
         blocks["README.md"] = {"speed": short(results)}
         plot(results)
     if trained is not None:

@@ -162,19 +162,23 @@ class NucleiProcessing:
         settings = self.cut_values(maps.pixel_area, threshold, separation, min_area)
         return find_instances(maps.probability, maps.distance, *settings)
 
-    def sure_enough(self, maps: Maps, labels: np.ndarray, least_confidence: float | None = None) -> np.ndarray:
+    def sure_enough(
+        self, maps: Maps, labels: np.ndarray, least_confidence: float | None = None, sure: np.ndarray | None = None
+    ) -> np.ndarray:
         """Drop the nuclei that are more likely wrong than is good for the whole.
 
         Args:
             maps, labels: See `confidence`.
             least_confidence: Nuclei of a lower confidence are dropped, 0 .. 1; `None` takes the setting saved with the
                 weights. Where no confidence was fitted, all are kept.
+            sure: `confidence` of the labels, where it is known.
 
         Returns:
             (H, W), int32: the others, numbered 1 .. n in the same order.
         """
         least = self.least_applied(least_confidence)
-        sure = self.confidence(maps, labels) if least else None
+        if sure is None and least:
+            sure = self.confidence(maps, labels)
         return labels if sure is None else keep(labels, np.concatenate([[False], sure >= least]))
 
     def least_applied(self, least_confidence: float | None = None) -> float:

@@ -77,9 +77,9 @@ class Desk:
             return {"error": str(error)}
 
     def cut(self, sliders: object) -> Cut:
-        """The three sliders' values -> how maps are cut."""
-        if not isinstance(sliders, list) or len(sliders) != 3 or not all(_is_number(value) for value in sliders):
-            raise ValueError("A request has the values of the three sliders.")
+        """The sliders' values -> how maps are cut. The last, the least confidence, may be left out."""
+        if not isinstance(sliders, list) or len(sliders) not in (3, 4) or not all(_is_number(one) for one in sliders):
+            raise ValueError("A request has the values of the sliders.")
         return cut_of(self.networks, *sliders)
 
     # mending

@@ -68,6 +68,7 @@ def _network_facts(analysis: Analysis, network: Network, cut: Cut) -> dict[str, 
     facts["nuclear diameter assumed, pixels"] = analysis.diameters.get(network.key)
     given = analysis.run_pixel_size
     facts["pixel size given as evidence for it (y, x), micrometres"] = given and f"{given[0]:g}, {given[1]:g}"
+    facts["left out for low confidence"] = analysis.left_out(network.key, cut)
     facts["nuclei"] = len(analysis.table(network.key, cut)["label"])
     history = analysis.history(network.key, cut)
     if history is not None:

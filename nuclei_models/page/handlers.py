@@ -160,7 +160,7 @@ class Page:
             return (SKIP,) * 7
         cut, pixel_size = self.controls(*controls)
         analysis = self.analysis(key, pixel_size)
-        value = pictures.render(analysis, cut, list(controls[:3])) | {"of": key, "turn": turn.number}
+        value = pictures.render(analysis, cut, list(controls[:-1])) | {"of": key, "turn": turn.number}
         images = {"image": pictures.image(analysis, pictures.Look())}
         if not turn.is_last(PICTURE):
             return (SKIP,) * 7
@@ -182,7 +182,7 @@ class Page:
             turn.visitor.counted = of
         analysis.each(lambda network: analysis.table(network, cut))
         # Gradio copies every value again and again: one text is fast
-        about = {"of": key, "cut": list(controls[:3])}
+        about = {"of": key, "cut": list(controls[:-1])}
         rows = json.dumps(numbers.rows(analysis, cut) | about, allow_nan=False)
         told = doubts.as_html(doubts.doubts(analysis, cut, self.domain))
         summary, histogram = numbers.summary(analysis, cut), numbers.histogram(analysis, cut)
@@ -210,15 +210,16 @@ class Page:
             label = int(labels[min(max(y, 0), labels.shape[0] - 1), min(max(x, 0), labels.shape[1] - 1)])
         mark, text = None, f"No nucleus of {analysis.titles[network]} there."
         if label in analysis.table(network, cut)["label"]:
-            mark = {"key": network, "label": label, "of": key, "cut": list(controls[:3])}
+            mark = {"key": network, "label": label, "of": key, "cut": list(controls[:-1])}
             text = numbers.about_nucleus(analysis, network, label, cut)
         if not turn.is_last(PICKS) or not (turn.is_last(NUMBERS) or turn.visitor.counted.get(network) == of):
             return (SKIP,) * 3
         return gr.HTML(mark=mark), gr.HTML(mark=mark), text
 
-    def controls(self, threshold, separation, min_area, pixel_size) -> tuple[Cut, float | None]:
-        """Values of the live controls -> how to cut, and the pixel size."""
-        return cut_of(self.networks, threshold, separation, min_area), pixel_size
+    def controls(self, *values) -> tuple[Cut, float | None]:
+        """Values of the live controls, the sliders and the pixel size -> how to cut, and the pixel size."""
+        *sliders, pixel_size = values
+        return cut_of(self.networks, *sliders), pixel_size
 
     # files
 

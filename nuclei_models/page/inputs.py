@@ -16,7 +16,7 @@ from .levels import WHOLE
 from .limits import COMMAND, MAX_PIXELS, SLOW_PIXELS
 from .networks import Networks
 
-STEPS = {"threshold": 0.01, "separation": 0.01, "min_area": 1.0}
+STEPS = {"threshold": 0.01, "separation": 0.01, "min_area": 1.0, "least_confidence": 0.01}
 
 
 def defaults(networks: Networks) -> dict[str, float]:
@@ -27,9 +27,13 @@ def defaults(networks: Networks) -> dict[str, float]:
     }
 
 
-def cut_of(networks: Networks, threshold: float, separation: float, min_area: float) -> Cut:
+def cut_of(
+    networks: Networks, threshold: float, separation: float, min_area: float, least_confidence: float | None = None
+) -> Cut:
     """A slider that stands at its default leaves each network its own fitted setting."""
     given = {"threshold": threshold, "separation": separation, "min_area": min_area}
+    if least_confidence is not None:
+        given["least_confidence"] = least_confidence
     fitted = defaults(networks)
     return Cut(
         **{name: None if abs(value - fitted[name]) < STEPS[name] / 2 else value for name, value in given.items()}

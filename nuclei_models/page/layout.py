@@ -213,6 +213,11 @@ def live_controls(c: SimpleNamespace, networks: Networks) -> None:
             0, 500, fitted["min_area"], step=1, label="Minimum area (pixels)", elem_id="min-area",
             info="Smaller ones are dropped. At its default as fitted, more where nuclei are large.",
         )  # fmt: skip
+        c.least_confidence = gr.Slider(
+            0, 0.95, fitted["least_confidence"], step=0.01, label="Least confidence", elem_id="least-confidence",
+            info="Less sure ones are left out; 0 keeps all. " + own("least_confidence", 2),
+            visible=any(n.processor.confidence_model is not None for n in networks),
+        )  # fmt: skip
 
 
 def downloads(c: SimpleNamespace) -> None:
@@ -220,7 +225,7 @@ def downloads(c: SimpleNamespace) -> None:
     c.download = gr.Button("Download everything (zip)", variant="primary", elem_id="download-all")
     sources = [*((title, key) for key, title in TITLES.items()), ("What both agree on", BOTH)]
     c.network = gr.Radio(sources, value=DEFAULT_KEY, label="Or single files of", elem_id="of-network")
-    with gr.Row():
+    with gr.Row(elem_id="singles"):
         c.singles = {
             kind: gr.Button(text, size="sm", min_width=200, elem_id=f"download-{kind.split('.')[0]}")
             for kind, text in KINDS.items()

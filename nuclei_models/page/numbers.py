@@ -62,6 +62,7 @@ def _figures(analysis: Analysis, key: str, cut: Cut) -> dict[str, str]:
     figures = {"Nuclei": f"{count:,}"}
     if "confidence" in table:
         figures[f"Doubtful (confidence below {DOUBTFUL})"] = f"{(table['confidence'] < DOUBTFUL).sum():,}"
+        figures["Left out for low confidence"] = left_out(analysis, key, cut)
     figures |= {
         "Median area": f"{middle(area)} {unit}" if count else "–",
         "Density": density,
@@ -74,6 +75,11 @@ def _figures(analysis: Analysis, key: str, cut: Cut) -> dict[str, str]:
     if key in analysis.seconds:
         figures["Time taken"] = f"{analysis.seconds[key]:.2f} s"
     return figures
+
+
+def left_out(analysis: Analysis, key: str, cut: Cut) -> str:
+    """How many nuclei are left out, and below which confidence, in words."""
+    return f"{analysis.left_out(key, cut):,} (below {analysis.least_confidence(key, cut):g})"
 
 
 def took(analysis: Analysis) -> str:

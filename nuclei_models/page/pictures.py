@@ -101,6 +101,7 @@ def _network(analysis: Analysis, key: str, cut: Cut) -> dict:
         "title": analysis.titles[key],
         "geometry": packed(labels),
         "mended": sorted(analysis.mended(key, cut)),
+        "left_out": {"count": analysis.left_out(key, cut), "below": analysis.least_confidence(key, cut)},
         "scores": "" if truth is None else scores(truth, labels),
     }
 

@@ -267,16 +267,14 @@ class Several:
     def save(
         self,
         request: gr.Request,
-        threshold: float,
-        separation: float,
-        min_area: float,
+        *sliders: float,
         progress=gr.Progress(),  # noqa: B008 - Gradio's way
     ) -> str:
         """-> path of the zip with all results."""
         images = self.set_of(request)
         if images is None:
             raise gr.Error("This set of images is no longer held in memory. Give it again.", print_exception=False)
-        path, cut = made_folder() / "nuclei.zip", cut_of(self.networks, threshold, separation, min_area)
+        path, cut = made_folder() / "nuclei.zip", cut_of(self.networks, *sliders)
         try:
             save_all(images, self.networks, cut, path, lambda n, of: progress((n, of), unit="files"))
         except ValueError as error:

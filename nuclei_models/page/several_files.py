@@ -111,6 +111,7 @@ def settings_of(item: Item, network: Network, cut: Cut) -> Settings:
         threshold=threshold,
         separation=separation,
         min_area=cut.min_area,
+        least_confidence=network.processor.least_applied(cut.least_confidence),
         diameter=used.diameter,
         tta=used.tta,
         level=used.level if network.levels else None,

@@ -147,6 +147,10 @@ class Analysis:
         processor, maps = self.processors[network], self.maps[network]
         return processor.cut_values(maps.pixel_area, **cut.for_processor())
 
+    def cut_key(self, network: str, cut: Cut) -> tuple[float, float, float, float]:
+        """The same and the least confidence: all that the labels depend on, but for mends."""
+        return *self.cut_values(network, cut), self.least_confidence(network, cut)
+
     def labels(self, network: str, cut: Cut) -> np.ndarray:
         """(H, W) int32: what `segment` gives with the same settings, with what the visitor mended."""
         history = self.history(network, cut)
@@ -154,36 +158,53 @@ class Analysis:
 
     def base(self, network: str, cut: Cut) -> np.ndarray:
         """(H, W) int32, what `segment` gives with the same settings."""
-        processor = self.processors[network]
-        threshold, separation, min_area = self.cut_values(network, cut)
+        return self._cut(network, cut)[0]
+
+    def left_out(self, network: str, cut: Cut) -> int:
+        """How many nuclei are left out because their confidence is too low."""
+        return self._cut(network, cut)[1]
+
+    def least_confidence(self, network: str, cut: Cut) -> float:
+        """Below which nuclei are left out, as it is applied."""
+        return self.processors[network].least_applied(cut.least_confidence)
+
+    def _cut(self, network: str, cut: Cut) -> tuple[np.ndarray, int]:
+        """`base` and `left_out`."""
+        processor, maps = self.processors[network], self.maps[network]
+        *values, least = self.cut_key(network, cut)
+        threshold, separation, min_area = values
 
         def cut_with(area: float) -> np.ndarray:
-            return processor.cut(self.maps[network], threshold, separation, area)
+            return processor.cut(maps, threshold, separation, area)
 
-        def make() -> np.ndarray:
+        def make() -> tuple[np.ndarray, int]:
             before, _ = self._last.get(f"labels {network}", ((), None))
             if before[:2] != (threshold, separation):
                 found = cut_with(min_area)
             else:  # the minimum area alone has changed: dropping the small gives the same, and spares the watershed
                 found = self.remember(f"all {network}", (threshold, separation), lambda: cut_with(0))
                 found = drop_small(found, min_area)
-            return processor.sure_enough(self.maps[network], found, cut.least_confidence)
+            sure = None
+            if least:
+                sure = self.remember(f"sure {network}", tuple(values), lambda: processor.confidence(maps, found))
+            kept = processor.sure_enough(maps, found, least, sure)
+            return kept, int(found.max(initial=0)) - int(kept.max(initial=0))
 
-        return self.remember(f"labels {network}", (threshold, separation, min_area), make)
+        return self.remember(f"labels {network}", (*values, least), make)
 
     # what the visitor mended
 
     def history(self, network: str, cut: Cut) -> History | None:
         """The edits of a network's nuclei; `None` where there are none."""
-        return self.mends.history(network, self.cut_values(network, cut), lambda: self.base(network, cut))
+        return self.mends.history(network, self.cut_key(network, cut), lambda: self.base(network, cut))
 
     def step(self, network: str, cut: Cut, step: Step) -> tuple[History, Change | None]:
         """One more edit, or one less, see `Mends.step`."""
-        return self.mends.step(network, self.cut_values(network, cut), lambda: self.base(network, cut), step)
+        return self.mends.step(network, self.cut_key(network, cut), lambda: self.base(network, cut), step)
 
     def repeat(self, network: str, cut: Cut, done: list[Edit], undone: list[Edit], first: bool) -> History:
         """Edits that were kept elsewhere, see `Mends.repeat`."""
-        values = self.cut_values(network, cut)
+        values = self.cut_key(network, cut)
         return self.mends.repeat(network, values, lambda: self.base(network, cut), done, undone, first)
 
     def mended(self, network: str, cut: Cut) -> frozenset[int]:
@@ -197,7 +218,7 @@ class Analysis:
 
     def state(self, network: str, cut: Cut) -> tuple:
         """What the labels of one network depend on."""
-        return self.mends.versions.get(network, 0), self.cut_values(network, cut)
+        return self.mends.versions.get(network, 0), self.cut_key(network, cut)
 
     # sizes
 

@@ -24,7 +24,8 @@ def connect(blocks: gr.Blocks, c: SimpleNamespace, page: Page) -> None:
     choose, private = page.chooser, {"api_visibility": "private"}
     quiet = {"show_progress": "hidden", **private}
     opened = list(Opened(**{name: getattr(c, name) for name in Opened._fields}))
-    controls = [c.threshold, c.separation, c.min_area, c.pixel_size]
+    sliders = [c.threshold, c.separation, c.min_area, c.least_confidence]
+    controls = [*sliders, c.pixel_size]
     shown = [c.number, c.result, *controls]
     counted = [c.summary, c.histogram, c.table, c.picked, c.doubts]
     settings = [c.number, c.diameter, c.level, c.tta, c.pixel_size, c.picture, c.first, c.second]
@@ -51,7 +52,7 @@ def connect(blocks: gr.Blocks, c: SimpleNamespace, page: Page) -> None:
         made = [c.number, c.made, *controls]
         seen = run.success(page.show, made, [c.result, c.viewer, *counted], js=NUMBER, trigger_mode="multiple", **quiet)
         seen.success(page.count, shown, [*counted, c.viewer], js=NUMBER, trigger_mode="multiple", **quiet)
-        run.success(several.strip_now, controls[:3], c.strip, **quiet)
+        run.success(several.strip_now, sliders, c.strip, **quiet)
         runs.append(run)
     connect_set(blocks, c, page, opened, settings, made, counted)
     connect_lessons(blocks, c, page)
@@ -59,9 +60,8 @@ def connect(blocks: gr.Blocks, c: SimpleNamespace, page: Page) -> None:
     page.visitors.leave_queue = leaver(blocks, [run["id"] for run in runs], ["", SKIP])
 
     live = {"trigger_mode": "always_last", "concurrency_limit": 2, **quiet}
-    moved = [c.threshold.change, c.separation.change, c.min_area.change]
-    gr.on(moved, None, controls[:3], None, js=SLIDE, **private)
-    gr.on([c.viewer.edit, c.strip.edit], several.strip_now, controls[:3], c.strip, **live)
+    gr.on([slider.change for slider in sliders], None, sliders, None, js=SLIDE, **private)
+    gr.on([c.viewer.edit, c.strip.edit], several.strip_now, sliders, c.strip, **live)
     gr.on([c.pixel_size.change, c.viewer.edit], page.count, shown, [*counted, c.viewer], js=NUMBER, **live)
     picked = [c.viewer, c.table, c.picked]
     gr.on([c.viewer.select, c.table.select], page.pick, shown, picked, js=NUMBER, **quiet)
@@ -93,7 +93,7 @@ def connect_set(
     asked = c.run_all.click(several.ask, [*settings, c.images], [c.set_question, c.status], js=NUMBER, **quiet)
     run = asked.success(
         several.analyse,
-        [c.set_question, *made[2:5]],
+        [c.set_question, *made[2:-1]],
         [c.strip, c.arrived, c.status],
         trigger_mode="multiple",
         concurrency_limit=1,
@@ -103,7 +103,7 @@ def connect_set(
         **private,
     )
     page.visitors.leave_set_queue = leaver(blocks, [run["id"]], [SKIP, SKIP, SKIP])
-    saved = c.save_all.click(several.save, made[2:5], c.saved, **private)
+    saved = c.save_all.click(several.save, made[2:-1], c.saved, **private)
     saved.success(None, None, None, js=CLICK.format("saved"), **private)
 
 

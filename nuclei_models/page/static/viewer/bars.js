@@ -6,7 +6,8 @@ Object.assign(Desk.prototype, {
     const how = look.paint === "probability" ? "probability map" : look.paint === "none" ? "not painted" : look.paint;
     const networks = value.networks.map(({ key, title }) => {
       const net = this.nets[key], how = (set, word) => (set.size ? `, ${set.size.toLocaleString("en")} ${word}` : "");
-      const caption = count(net.nuclei.count) + how(net.mended, "mended") + how(net.doubtful, "doubtful");
+      const { count: fewer, below } = net.left_out, left = fewer ? `, ${fewer.toLocaleString("en")} left out: confidence below ${below}` : "";
+      const caption = count(net.nuclei.count) + how(net.mended, "mended") + how(net.doubtful, "doubtful") + left;
       return { key, title, caption, alt: `${title}: ${caption}, ${how}`, scores: look.view === "truth" ? net.scores : "" };
     });
     if (look.view === "swipe") return [networks];

@@ -13,6 +13,8 @@ Object.assign(Desk.prototype, {
   settle() { // the view within its bounds
     const { value, view } = this, { w, h } = this.size0(), least = this.fitScale();
     if (!view.scale) Object.assign(view, { x: value.width / 2, y: value.height / 2, scale: least });
+    else if (this.least) view.scale *= least / this.least; // the stage has another size: as much of the image stays in view
+    this.least = least;
     view.scale = Math.min(Math.max(view.scale, least), Math.max(48, 4 * least));
     for (const [axis, length, shown] of [["x", value.width, w], ["y", value.height, h]]) {
       const half = shown / view.scale / 2;

@@ -324,6 +324,13 @@ def test_phone_width_and_dark_mode(chromium, url):
         assert box["width"] > 100, part
     ink = page.locator(".nm-summary td").last.evaluate("node => getComputedStyle(node).color")
     assert min(int(n) for n in re.findall(r"\d+", ink)[:3]) > 150
+    for button in page.locator(".nm-mend button").all():  # none is cut off
+        box = button.bounding_box()
+        assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= PHONE["width"]
+    for width in (800, PHONE["width"]):  # the whole image stays whole
+        page.set_viewport_size(PHONE | {"width": width})
+        page.wait_for_function("""() => { const { stages, view, value } = document.querySelector('.nm-viewer').desk;
+          return Math.abs(view.scale * value.width / stages[0].node.clientWidth - 1) < 0.01; }""")
     page.close()
 
 

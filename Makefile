@@ -30,14 +30,14 @@ train:          ## train both networks, one after the other, each in four runs; 
 	    $(PYTHON) -m train.train --config train/configs/$$run.yaml || exit 1; done
 
 evaluate:       ## measure the bundled weights on the test lists
-	$(PYTHON) -m train.evaluation.evaluate --model weights/unet-nuclei weights/unetpp-nuclei
+	$(PYTHON) -m train.evaluation.evaluate --model weights/unet-nuclei weights/unetpp-nuclei weights/unet-small-nuclei
 	$(PYTHON) -m train.evaluation.figures --weights weights/unet-nuclei weights/unetpp-nuclei --out docs/results.png
 
 golden:         ## store what the bundled weights say of an example image, for the tests and bioimage.io
 	$(PYTHON) -m train.release.golden
 
 cards:          ## write the model cards and their pictures
-	$(PYTHON) -m train.release.card weights/unet-nuclei weights/unetpp-nuclei --data data
+	$(PYTHON) -m train.release.card weights/unet-nuclei weights/unetpp-nuclei weights/unet-small-nuclei --data data
 
 report:         ## write the measured figures into README and docs
 	$(PYTHON) -m train.release.readme

@@ -52,6 +52,6 @@ def test_an_unknown_name_is_answered_with_the_known_ones(installed):
 
 
 def test_the_clones_networks_and_examples_are_found():
-    assert bundled.bundled_names() == ["unet-nuclei", "unetpp-nuclei"]
+    assert bundled.bundled_names() == ["unet-nuclei", "unet-small-nuclei", "unetpp-nuclei"]
     assert bundled.bundled(bundled.DEFAULT) is not None and bundled.bundled("../weights/unet-nuclei") is None
     assert (bundled.data_folder("examples") / "examples.json").is_file()

@@ -2,7 +2,7 @@
 
     python -m train.fit.bundle --run runs/unet-settle --config train/configs/unet-settle.yaml --out weights/unet-nuclei
 
-Then: train.fit.diameter, train.fit.thresholds, train.evaluation.evaluate, train.release.card.
+Then: train.fit.scale, train.fit.thresholds, train.fit.confidence, train.evaluation.evaluate, train.release.card.
 """
 
 import argparse

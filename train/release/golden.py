@@ -17,7 +17,7 @@ from nuclei_models.inference.loading import load
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "fluorescence-dense.png"
-BUNDLED = [ROOT / "weights" / name for name in ("unet-nuclei", "unetpp-nuclei")]
+BUNDLED = [ROOT / "weights" / name for name in ("unet-nuclei", "unetpp-nuclei", "unet-small-nuclei")]
 
 
 def store(folder: Path) -> Path:

@@ -131,9 +131,10 @@ def test_an_aim_is_reached_or_not_as_it_was_measured():
     rows = {key: found(seconds) for key, seconds in keys.items()} | {"unet-bf16": found(1.0, after=0.2)}
     text = reaches.table({"contenders": rows, "peak_tflops": {"bfloat16": 1.0}})
     rival = {"small-bands-bf16": found(0.25)} | rows
-    assert reaches._faster_than_stardist({"contenders": rival}, 0.9)[2]
-    assert not reaches._faster_than_stardist({"contenders": rival}, 0.8)[2]
-    assert not reaches._faster_than_stardist({"contenders": rows}, 0.9)[2]  # not measured
+    good, bad = ({"ap": {"0.5": ap}, "ap_5_to_9": 0.7} for ap in (0.9, 0.8))
+    assert reaches._faster_than_stardist({"contenders": rival}, good)[2]
+    assert not reaches._faster_than_stardist({"contenders": rival}, bad)[2]
+    assert not reaches._faster_than_stardist({"contenders": rows}, good)[2]  # not measured
     said = [line.split(" | ")[1:] for line in text.splitlines()[2:]]
     assert [s[-1].strip(" |") for s in said] == ["yes", "no", "yes", "yes", "no", "no", "no", "no"]
     assert said[0][0] == "80%" and said[1][0] == "40%" and said[3][0].startswith("2.00 times")

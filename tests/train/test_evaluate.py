@@ -19,6 +19,12 @@ from train.evaluation.results import ImageResult, of_list, summarise, table
 from train.release import readme
 
 ROOT = Path(__file__).parents[2]
+# nucleus IoU and Bowl mAP of the examples, and the IoU of the worst, which each network still reaches
+FLOORS = {
+    "unet-nuclei": (0.81, 0.48, 0.6),
+    "unetpp-nuclei": (0.81, 0.48, 0.6),
+    "unet-small-nuclei": (0.765, 0.45, 0.46),
+}
 BUNDLED = [ROOT / "weights" / name for name in readme.NETWORKS]
 
 
@@ -80,13 +86,13 @@ class TestBundledWeights:
             again += 1
         assert again >= 3
 
-    def test_touching_nuclei_and_masks_are_found_in_every_modality(self, examples):
+    def test_touching_nuclei_and_masks_are_found_in_every_modality(self, folder, examples):
         strata = {entry["name"]: entry["modality"] for entry, _, _ in examples}
         results = {entry["name"]: ImageResult.compare(truth, found.labels) for entry, truth, found in examples}
         figures = of_list(results, strata)
-        # .82 and .50 (both networks) with the weights trained on a GPU; the worst example: .65 (U-Net), .62 (U-Net++)
-        assert figures["nucleus_iou"] > 0.81 and figures["bowl_map"] > 0.48
-        assert min(f["nucleus_iou"] for f in figures["by_image"].values()) > 0.6
+        iou, bowl, worst = FLOORS[folder.name]
+        assert figures["nucleus_iou"] > iou and figures["bowl_map"] > bowl
+        assert min(f["nucleus_iou"] for f in figures["by_image"].values()) > worst
 
     def test_the_diameter_of_every_example_is_right_or_doubtful(self, examples):
         wrong = []

@@ -67,7 +67,7 @@ class Size:
     ways: int
 
 
-SHORT = Size(500, 6, 30, 3, 3, 30, 3, 10, 12, 3, 6, 6)
+SHORT = Size(300, 6, 30, 3, 3, 30, 3, 10, 12, 3, 6, 6)
 FULL = Size(20_000, 20, 180, 10**9, 10, 500, 300, 1, 2000, 200, 2000, 2000)
 
 
@@ -130,7 +130,7 @@ def load_rows(size: Size, sources: dict[str, str]) -> list[Row]:
 def soak_rows(size: Size, sources: dict[str, str]) -> list[Row]:
     """The page in the long run."""
     given = pictures(sources, 12)
-    seconds = {"CACHE_SECONDS": (1, 15 if size is SHORT else 120), "SWEEP_SECONDS": 1}
+    seconds = {"CACHE_SECONDS": (1, 8 if size is SHORT else 120), "SWEEP_SECONDS": 1}
     with Server(sources, **seconds) as server:
         run = long_run(server, given, size.images, every=max(1, size.images // 20))
         left = leftovers(server, given[0])

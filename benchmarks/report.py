@@ -166,6 +166,9 @@ def short(results: dict[str, Any]) -> str:
         f"On {machine['threads']} cores of {machine['processor']} the U-Net needs {ours:.2f} s a megapixel "
         f"(network alone, {size} x {size}). It is {faster}. {slower}".rstrip()
     )
+    small, stardist = (reaches.seconds(results, key) for key in ("small-bands-bf16", "stardist2-f32"))
+    if max(small, stardist) < float("inf"):
+        text += f" The small U-Net needs {small:.2f} s, StarDist (grid 2) {stardist / small:.1f} times as long."
     return "\n".join(textwrap.wrap(text, 125, break_long_words=False, break_on_hyphens=False))
 
 

@@ -19,7 +19,7 @@ def serve(host: str | None, port: int | None, browser: bool, device: str | None 
     from nuclei_models.page.networks import Networks
 
     try:
-        say("Loading both networks ..")
+        say("Loading the networks ..")
         networks = Networks(device=device)
         say(f"They run on {networks['unet'].device}.")
         launch(build(networks), server_name=host, server_port=port, inbrowser=browser)

@@ -118,11 +118,10 @@ def input_column(c: SimpleNamespace, networks: Networks, examples: list[Example]
         c.diameter = gr.Number(
             None, label="Typical nuclear diameter (pixels)", info="Empty: automatic.", minimum=0, elem_id="diameter"
         )
-        with gr.Row():
-            # or once one is trained
-            several: dict[str, Any] = {"visible": len(networks.by_key) > len(STANDARD), "min_width": 120}
-            c.first = gr.Dropdown(networks.choices(), value=STANDARD[0], label="Compare", elem_id="compare", **several)
-            c.second = gr.Dropdown(networks.choices(), value=STANDARD[1], label="With", elem_id="with", **several)
+        # or once one is trained
+        several: dict[str, Any] = {"visible": len(networks.by_key) > len(STANDARD)}
+        c.first = gr.Dropdown(networks.choices(), value=STANDARD[0], label="Compare", elem_id="compare", **several)
+        c.second = gr.Dropdown(networks.choices(), value=STANDARD[1], label="With", elem_id="with", **several)
         levels = networks["unetpp"].levels
         c.level = gr.Dropdown(
             choices=choices(levels, networks.measured) if levels else [WHOLE],

@@ -25,7 +25,7 @@
         const messages = (text + decoder.decode(part.value, { stream: true })).split("\n\n");
         text = messages.pop();
         for (const message of messages) {
-          const { msg, event_id } = JSON.parse(message.slice(message.indexOf("{")));
+          const { msg, event_id } = message.startsWith("data:") ? JSON.parse(message.slice(5)) : {}; // else a proxy's
           if (msg === "process_completed") answered(event_id);
           if (msg === "close_stream") hasEnded = true;
           else out.enqueue(encoder.encode(`${message}\n\n`));

@@ -25,6 +25,7 @@ from nuclei_models.batch.records import (
 from nuclei_models.images.reader import ImageError, inspect
 from nuclei_models.images.regions import region_files
 from nuclei_models.inference.bundled import DEFAULT
+from nuclei_models.inference.stains import stain_note
 from nuclei_models.jobs import durable
 from nuclei_models.jobs.mapper import Mapper, one_by_one
 from nuclei_models.jobs.settings import Settings, network_of, settings_for
@@ -279,7 +280,9 @@ class Run:
         if len(notes) > console.SHOWN:
             say(f"{len(notes) - console.SHOWN:,} more notes are in {SUMMARY}.")
         if any(note.endswith(TAKEN) for note in notes):
-            say("--series, --z, --t and --channel take another one; nuclei info FILE tells what there is.")
+            say("--series, --z, --t and --channel take another one, from 0; nuclei info FILE tells what there is.")
+        elif any(stain_note(stain) in notes for stain in range(3)):
+            say("--channel takes one colour: 0 is red, 1 green, 2 blue.")
 
     def tell_failures(self) -> None:
         failures = self.plan.failures

@@ -138,7 +138,7 @@ def facts_of(image: Plane, kept: Kept, found: Segmentation) -> dict[str, Any]:
     """What summaries and reports tell of an image; can be written as JSON."""
     height, width = kept.labels.shape
     facts = figures_of(kept.table, (height, width), kept.left_out)
-    doubts = found.doubt, pixel_size_doubt(facts["median_diameter_px"], image.pixel_size)
+    doubts = found.note, found.doubt, pixel_size_doubt(facts["median_diameter_px"], image.pixel_size)
     return {
         "height": height,
         "width": width,

@@ -65,9 +65,8 @@ def find_diameter(
 ) -> tuple[Diameter, Looks | None]:
     """The typical nuclear diameter of an image.
 
-    Of an image of several windows of `MAX_SIDE` pixels the quarter that varies most is taken, of these at most
-    `WINDOWS` evenly spread, and of their diameters the median: the emptiest tell nothing, and a fold or a pen's mark is
-    outvoted.
+    Of an image of several windows of `MAX_SIDE` pixels at most `WINDOWS` are taken that tell most (`telling`), and of
+    their diameters the median: the emptiest tell nothing, and a fold or a pen's mark is outvoted.
 
     Args:
         read: The image, normalised by the range of the whole.
@@ -94,17 +93,22 @@ def find_diameter(
     if len(parts) == 1:
         looks = Looks(read(parts[0]), run, processor)
         return _of_window(looks, pixel_size), looks
+    found = []
+    for window in telling(read, parts, WINDOWS, step):  # one after the other, so that only one is held
+        found.append(_of_window(Looks(read(window), run, processor, keep=False), pixel_size))
+    return _together(found), None
+
+
+def telling(read: Read, parts: list[Window], most: int, step: Step | None = None) -> list[Window]:
+    """Of the windows of an image the quarter that varies most, and of these at most so many, evenly spread."""
     busy = []
     for done, window in enumerate(parts, 1):
         busy.append(contrast(read(window), 4))
         if step:
             step(done, len(parts))
     quarter = np.sort(np.argsort(-np.array(busy), kind="stable")[: -(-len(parts) // 4)])
-    chosen = quarter[np.linspace(0, len(quarter) - 1, min(WINDOWS, len(quarter))).round().astype(int)]
-    found = []
-    for i in chosen:  # one window after the other, so that only one is held
-        found.append(_of_window(Looks(read(parts[i]), run, processor, keep=False), pixel_size))
-    return _together(found), None
+    chosen = quarter[np.linspace(0, len(quarter) - 1, min(most, len(quarter))).round().astype(int)]
+    return [parts[i] for i in chosen]
 
 
 def _of_window(looks: Looks, pixel_size: tuple[float, float] | None) -> Diameter:

@@ -18,6 +18,7 @@ from ..model.maps import Maps
 from ..model.processing import NucleiProcessing
 from ..model.scale import Diameter
 from .scale import find_diameter
+from .stains import alone, find_stain, stain_note, stains_of
 from .tiling import Progress, predict_logits
 
 
@@ -47,6 +48,11 @@ class Segmentation:
     def doubt(self) -> str:
         """What a person is to be told of the scale before they count on the result, or ""."""
         return self.maps.diameter.doubt(self.median_diameter)
+
+    @property
+    def note(self) -> str:
+        """What a person is to be told of the stain that was taken, or ""."""
+        return stain_note(self.maps.stain)
 
 
 def median_diameter(labels: np.ndarray) -> float | None:
@@ -134,7 +140,8 @@ def predict(
             raise from it if that is too much work.
 
     Returns:
-        Maps of the image's size, float32.
+        Maps of the image's size, float32. Of a picture in which several fluorescent stains were merged the network is
+        shown the one with the nuclei alone, see `stains.find_stain`; `Maps.stain` says which was taken.
 
     Raises:
         ValueError: See `segment`; or model and processor don't belong together.
@@ -147,13 +154,16 @@ def predict(
     def run(x: np.ndarray, progress: Progress | None = progress) -> torch.Tensor:
         return predict_logits(model, np.ascontiguousarray(x), tile, progress, precision)
 
+    stain = find_stain(normalised.__getitem__, size, stains_of(image), partial(run, progress=None), processor)
+    normalised = alone(normalised, stain)
     assumed, looks = find_diameter(normalised.__getitem__, size, run, processor, diameter, pixel_size)
     scale = processor.scale_for(assumed.pixels)
     if check_scale is not None:
         check_scale(scale)
     if not tta:
         logits = looks.kept.get(scale) if looks is not None else None
-        return processor.maps(run(processor.rescale(normalised, scale)) if logits is None else logits, size, assumed)
+        logits = run(processor.rescale(normalised, scale)) if logits is None else logits
+        return processor.maps(logits, size, assumed)._replace(stain=stain)
 
     def told(n: int) -> Progress | None:
         return None if progress is None else lambda done, total: progress(n * total + done, 8 * total)
@@ -165,7 +175,7 @@ def predict(
         seen = np.rot90(x[:, :, ::-1] if flip else x, k, (1, 2))
         logits = torch.rot90(run(seen, told(n)), -k, (1, 2))
         total += logits.flip(2) if flip else logits
-    return processor.maps(total / len(turned), size, assumed)
+    return processor.maps(total / len(turned), size, assumed)._replace(stain=stain)
 
 
 def nuclear_diameter(
@@ -181,6 +191,7 @@ def nuclear_diameter(
     """
     check_pair(model, processor)
     image = to_channels(pixels_of(image), processor.num_channels)
+    run, size = partial(predict_logits, model), image.shape[:2]
     normalised = processor.normalised(image)
-    run = partial(predict_logits, model)
-    return find_diameter(normalised.__getitem__, image.shape[:2], run, processor, pixel_size=pixel_size)[0]
+    normalised = alone(normalised, find_stain(normalised.__getitem__, size, stains_of(image), run, processor))
+    return find_diameter(normalised.__getitem__, size, run, processor, pixel_size=pixel_size)[0]

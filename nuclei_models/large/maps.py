@@ -8,9 +8,9 @@ import torch
 
 from ..inference.tiling import predict_logits
 from ..jobs.mapper import check
-from ..model.intensity import normalise, to_rgb
 from ..model.windows import Window
 from .resample import rescale
+from .statistics import normalised
 from .workplace import Workplace, workplace
 
 
@@ -63,7 +63,7 @@ def network_input(work: Workplace, window: Window) -> torch.Tensor:
     """A window of the image, normalised by the whole image's values, not yet rescaled: (3, h, w), float32."""
     plan, processor = work.plan, work.network.processor
     bottom, span = (np.array(values, np.float32) for values in (plan.bottom, plan.span))
-    x = normalise(to_rgb(work.source.read(*window)), bottom, span)
+    x = normalised(work.source, bottom, span, plan.stain, window)
     return torch.from_numpy(processor.standardise(x))
 
 

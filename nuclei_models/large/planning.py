@@ -11,7 +11,7 @@ from ..jobs.stamps import stamp
 from ..model.maps import pixel_area
 from .memory import block_size, by_default
 from .sinks import Step
-from .statistics import streamed_diameter, streamed_range
+from .statistics import streamed_diameter, streamed_range, streamed_stain
 from .workplace import Plan
 
 
@@ -44,8 +44,9 @@ def make_plan(
             f"segmented by networks of three alone."
         )
     low, high = processor.low_percentile, processor.high_percentile
-    bottom, span = streamed_range(source, low, high, step("range of values"))
-    diameter = streamed_diameter(source, model, processor, bottom, span, settings.diameter, step("diameter"))
+    bottom, span, stains = streamed_range(source, low, high, step("range of values"))
+    stain = streamed_stain(source, model, processor, bottom, span, stains)
+    diameter = streamed_diameter(source, model, processor, bottom, span, settings.diameter, step("diameter"), stain)
     scale = processor.scale_for(diameter.pixels)
     if block is None:
         memory = memory or getattr(mapper, "memory", None) or by_default()
@@ -63,6 +64,7 @@ def make_plan(
         bottom=tuple(float(n) for n in bottom),
         span=tuple(float(n) for n in span),
         diameter=diameter,
+        stain=stain,
         min_area=min_area,
         block=block,
         largest_part=largest_part,

@@ -75,6 +75,7 @@ class Plan:
         shape: (height, width); `seen` is that of the image as the network sees it, rescaled.
         bottom, span: Of the whole image, see `intensity_range`.
         diameter: The nuclear diameter assumed.
+        stain: What the network is shown alone, of a merge of several stains; else `None`.
         min_area: Of a nucleus, pixels.
         block: Side of a block, pixels.
         largest_part: Side of the largest box around a connected part of the mask that is cut into nuclei as a whole.
@@ -88,6 +89,7 @@ class Plan:
     bottom: tuple[float, ...]
     span: tuple[float, ...]
     diameter: Diameter
+    stain: int | None
     min_area: float
     block: int
     largest_part: int

@@ -22,12 +22,15 @@ class Maps(NamedTuple):
             channel.
         pixel_area: Of a pixel that the network saw, in pixels of the image: 1 where it wasn't rescaled.
         diameter: The nuclear diameter that was assumed.
+        stain: The channel of the image that the network was shown alone, where the image is a merge of several stains;
+            `None` where it was shown all of it.
     """
 
     probability: np.ndarray
     distance: np.ndarray | None
     pixel_area: float = 1.0
     diameter: Diameter = Diameter()
+    stain: int | None = None
 
 
 def pixel_area(size: tuple[int, int], seen: tuple[int, int]) -> float:

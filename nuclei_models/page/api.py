@@ -12,6 +12,7 @@ from ..images.reader import read
 from ..inference.bundled import DEFAULT_KEY
 from ..inference.segmentation import median_diameter
 from ..inference.settings import RunSettings
+from ..inference.stains import stain_note
 from ..output.export import label_tiff
 from ..version import __version__
 from .inputs import told, written
@@ -102,7 +103,8 @@ class Api:
             "plane": read_image.plane,
             "channels": list(read_image.channels),
             "pixel_size_um": read_image.pixel_size,
-            "notes": list(read_image.notes),
+            "stain": maps.stain,
+            "notes": [*read_image.notes, *filter(None, [stain_note(maps.stain)])],
         }
         name = f"{Path(read_image.name).stem}_{network}_labels.tif"
         return written(name, label_tiff(labels, read_image.pixel_size), request), facts

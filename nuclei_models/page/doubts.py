@@ -10,6 +10,7 @@ from ..analysis.measurements import pixel_size_doubt
 from ..analysis.out_of_domain import Domain, warning
 from ..batch.doubts import SATURATED, UNSURE
 from ..inference.settings import Cut
+from ..inference.stains import stain_note
 from .state import Analysis, Table
 
 DRAW = "Choose the tool Diameter, draw a line across one nucleus in the picture, and press Segment."
@@ -29,7 +30,13 @@ def doubts(analysis: Analysis, cut: Cut, domain: Domain | None) -> list[Doubt]:
     Args:
         domain: The rule that knows images of nuclei, or `None` where there is none for these networks.
     """
-    found = [_strange(analysis, domain), _scale(analysis, cut), _pixel_size(analysis, cut), _run_again(analysis)]
+    found = [
+        _strange(analysis, domain),
+        _stains(analysis),
+        _scale(analysis, cut),
+        _pixel_size(analysis, cut),
+        _run_again(analysis),
+    ]
     found += [_unsure(analysis, cut), _saturation(analysis)]
     return [doubt for doubt in found if doubt is not None]
 
@@ -62,6 +69,14 @@ def _strange(analysis: Analysis, domain: Domain | None) -> Doubt | None:
     title, text = said.split(". ", 1)
     advice = "If it is one, choose another channel, or set the nuclear diameter with the tool Diameter."
     return Doubt(f"{title}.", text, advice if "channel" not in text else "")
+
+
+def _stains(analysis: Analysis) -> Doubt | None:
+    """What was taken of a merge of stains, by the first network that took one alone."""
+    said = next(filter(None, (stain_note(maps.stain) for maps in analysis.maps.values())), "")
+    title, _, text = said.partition(": ")
+    advice = "Choose another colour under Channel if they are in that."
+    return Doubt(f"{title}.", f"{text[:1].upper()}{text[1:]}".split(". ")[0] + ".", advice) if said else None
 
 
 def _scale(analysis: Analysis, cut: Cut) -> Doubt | None:

@@ -81,7 +81,9 @@ class TestStatistics:
             image[:5] = np.nan
         tifffile.imwrite(tmp_path / "a.tif", image)
         for found, expected in zip(
-            streamed_range(Source(tmp_path / "a.tif"), 1, 99.8), intensity_range(to_rgb(image), 1, 99.8), strict=True
+            streamed_range(Source(tmp_path / "a.tif"), 1, 99.8)[:2],
+            intensity_range(to_rgb(image), 1, 99.8),
+            strict=True,
         ):
             assert np.array_equal(found, expected)
 

@@ -1,0 +1,81 @@
+"""Several stains merged in one picture: the nuclei are found in theirs."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import ndimage
+
+from nuclei_models.inference.loading import load
+from nuclei_models.inference.segmentation import nuclear_diameter, segment
+from nuclei_models.inference.stains import stain_note, stains_of
+from nuclei_models.jobs.settings import settings_for
+from nuclei_models.large.run import segment_large
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+WEIGHTS = "unet-small-nuclei"
+
+
+@pytest.fixture(scope="module")
+def network():
+    return load(WEIGHTS)
+
+
+def example(name: str) -> np.ndarray:
+    return np.asarray(Image.open(EXAMPLES / f"{name}.png"))
+
+
+def merged(order: tuple[int, int, int] = (0, 1, 2)) -> tuple[np.ndarray, np.ndarray]:
+    """A merge of spots, cell bodies and nuclei, in this order of the colours -> it, and the nuclei alone."""
+    nuclei = example("fluorescence-dense")[:120, :140]
+    nuclei = nuclei if nuclei.ndim == 2 else nuclei[..., 0]
+    mask = nuclei > 0.4 * nuclei.max()
+    rim = ndimage.binary_dilation(mask, iterations=7) & ~ndimage.binary_dilation(mask, iterations=1)
+    bodies = ndimage.gaussian_filter(180.0 * rim, 1.5)
+    spots = np.zeros(mask.shape)
+    y, x = np.random.default_rng(0).integers(0, mask.shape, (60, 2)).T
+    spots[y, x] = 6000
+    stains = ndimage.gaussian_filter(spots, 1.8).clip(0, 250), bodies, nuclei
+    return np.stack([stains[i].astype(np.uint8) for i in order], -1), nuclei
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
+def test_nuclei_are_those_of_their_stain_alone(network, order):
+    image, nuclei = merged(order)
+    expected = segment(nuclei, *network)
+    found = segment(image, *network)
+    assert found.maps.stain == order.index(2)
+    assert ("red", "", "blue")[order.index(2)] in found.note
+    assert expected.count > 15 and np.array_equal(found.labels, expected.labels)
+    assert nuclear_diameter(image, *network) == nuclear_diameter(nuclei, *network)
+
+
+def test_a_network_without_confidence_sees_all_colours():
+    model, processor = load(WEIGHTS)
+    processor.confidence_model = None
+    assert segment(merged()[0], model, processor, least_confidence=0).maps.stain is None
+
+
+@pytest.mark.parametrize("name", ["histology-kidney", "histology-pink", "purple-small", "white-ground", "tissue-pale"])
+def test_stained_sections_are_no_merges(name):
+    image = example(name)
+    assert image.ndim == 3 and stains_of(image) == ()
+
+
+def test_grey_pictures_in_a_colour_are_no_merges():
+    grey = example("fluorescence-sharp")
+    grey = grey if grey.ndim == 2 else grey[..., 0]
+    for tint in ((1, 1, 1), (0, 0.2, 1), (0.8, 0.1, 0.6), (0, 1, 0)):
+        assert stains_of((grey[..., None] * np.array(tint)).astype(np.uint8)) == ()
+    assert stains_of(np.zeros((30, 30, 3), np.uint8)) == ()
+    assert stains_of(np.full((30, 30, 3), np.nan, np.float32)) == ()
+
+
+def test_large_images_take_the_same_stain(network, tmp_path):
+    image, nuclei = merged()
+    Image.fromarray(image).save(tmp_path / "merge.png")
+    done = segment_large(tmp_path / "merge.png", tmp_path / "out", settings_for(WEIGHTS, save=("labels",)), block=96)
+    expected = segment(nuclei, *network).count
+    assert abs(done.nuclei - expected) <= 1
+    assert stain_note(2) in done.facts["notes"]

@@ -57,10 +57,10 @@ licences:       ## list the licences of what is locked, as it is installed here
 campaign:       ## try everything against it, and write what came of it into docs/trust.md
 	$(PYTHON) -m tests.campaign --out docs/trust.md
 
-benchmark:      ## measure the speed of everything, ours and others', within 30 minutes, and write it into README and docs
+benchmark:      ## measure all speed, within 40 minutes, into README and docs; AGAINST=checkout of an earlier version, too
 	$(PYTHON) -m benchmarks.peers --install
 	$(PYTHON) -m train.evaluation.evaluate --split validation --out benchmarks/quality \
 	    --model $(wildcard weights/unet-nuclei weights/unet-small-nuclei)
-	$(PYTHON) -m benchmarks.small
-	$(PYTHON) -m benchmarks.small --write
-	$(PYTHON) -m benchmarks all
+	$(PYTHON) -m benchmarks.small $(if $(AGAINST),--against $(AGAINST))
+	$(PYTHON) -m benchmarks.page_benchmark
+	$(PYTHON) -m benchmarks all $(if $(AGAINST),--against $(AGAINST))

@@ -36,6 +36,7 @@ class Contender:
         arguments: Of `benchmarks.own`, or after the peer's name of `peer_networks.py`.
         peer: Whose environment it runs in; "" is this one.
         weight: Share of the time that it may take.
+        sizes: Pixels a side that it is measured at, where they are its own.
     """
 
     key: str
@@ -45,6 +46,7 @@ class Contender:
     arguments: tuple[str, ...]
     peer: str = ""
     weight: float = 1.0
+    sizes: tuple[int, ...] = ()
 
     def command(self, sizes: list[int], budget: float) -> list[str] | None:
         """The command line; `None` where the peer isn't installed."""
@@ -105,9 +107,10 @@ def _peers() -> list[Contender]:
         given = ("instanseg",)
         found.append(Contender(f"instanseg-{short}", "InstanSeg's U-Net", NETWORK, precision, given, "instanseg"))
         title = "micro-sam's encoder (ViT-B)"
-        found.append(Contender(f"microsam-{short}", title, NETWORK, precision, ("microsam",), "microsam", 2.0))
-    title = "Cellpose 4 (ViT-L)"  # in bfloat16, as it runs unless told
-    found.append(Contender("cellpose4-bf16", title, NETWORK, "bfloat16", ("cellpose4",), "cellpose4", 4.0))
+        given = ("microsam",)  # which brings all to this size
+        found.append(Contender(f"microsam-{short}", title, NETWORK, precision, given, "microsam", 2.0, (1024,)))
+    title = "Cellpose 4 (ViT-L), 1 of 25 tiles timed"  # in bfloat16, as it runs unless told
+    found.append(Contender("cellpose4-bf16", title, NETWORK, "bfloat16", ("cellpose4",), "cellpose4", 4.0, (1024,)))
     for grid in (2, 1):
         title = f"StarDist 2D, grid {grid}"
         found.append(

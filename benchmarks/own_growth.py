@@ -1,6 +1,7 @@
 """Measures `nuclei segment` at growing amounts of work, in this process; called by `python -m benchmarks growth`.
 
 python -m benchmarks.own_growth images --sizes 256 512 --budget 60      one image, pixels a side
+python -m benchmarks.own_growth large --sizes 2048 --budget 60          the same by the small U-Net
 python -m benchmarks.own_growth folder --sizes 10 30 --budget 60        images of 256 x 256
 python -m benchmarks.own_growth workers --sizes 1 2 --budget 60         processes of a LocalCluster; 0 without it
 """
@@ -27,20 +28,21 @@ from .timing import peak_megabytes, say
 
 TILE = 512  # pixels, of a TIFF
 SMALL, MEDIUM = 256, 1024  # pixels a side, of the images of a folder and of those that workers share
-SHARED = 12  # images that workers share
+SHARED = 8  # images that workers share
+SMALL_NETWORK = "unet-small-nuclei"
 REPEATS, SHORT = 3, 2.0  # runs of what takes fewer seconds than this
 
 
 def amount(how: str, size: int) -> float:
     """Megapixels."""
-    return {"images": size**2, "folder": size * SMALL**2, "workers": SHARED * MEDIUM**2}[how] / 1e6
+    return {"images": size**2, "large": size**2, "folder": size * SMALL**2, "workers": SHARED * MEDIUM**2}[how] / 1e6
 
 
 def prepare(how: str, size: int, folder: Path) -> list[str]:
     """Make what is segmented, and say what follows `nuclei segment`."""
     source = folder / f"{how}-{size}"
     source.mkdir(exist_ok=True)
-    if how == "images":
+    if how in ("images", "large"):
         shape = (size, size)
         tifffile.imwrite(source / "image.tif", tiles(size), shape=shape, dtype=np.uint8, tile=(TILE, TILE))
     else:
@@ -49,6 +51,8 @@ def prepare(how: str, size: int, folder: Path) -> list[str]:
         for number in range(count):
             at = number * side // 16 % side
             Image.fromarray(pixels[at : at + side, at : at + side]).save(source / f"{number:05}.png")
+    if how == "large":
+        return [str(source), "--model", SMALL_NETWORK]
     return [str(source), *(["--scheduler", f"local:{size}"] if how == "workers" and size else [])]
 
 
@@ -75,7 +79,7 @@ def segment(given: list[str], out: Path) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("how", choices=["images", "folder", "workers"])
+    parser.add_argument("how", choices=["images", "large", "folder", "workers"])
     parser.add_argument("--sizes", nargs="+", type=int, required=True)
     parser.add_argument("--budget", type=float, required=True, help="seconds")
     args = parser.parse_args()

@@ -1,9 +1,11 @@
 """Measures the training of one of our networks, in this process; called by `python -m benchmarks training`.
 
     python benchmarks/own_training.py step unet --precision bfloat16 --sizes 160 256 --budget 30
+    python benchmarks/own_training.py compiled unet ...
     python benchmarks/own_training.py training unet ...
 
-A step is the arithmetic alone, on crops that are there; a training is `finetune` with its loader, on the examples.
+A step is the arithmetic alone, on crops that are there, as it is or compiled; a training is `finetune` with its loader,
+on the examples.
 """
 
 import argparse
@@ -90,14 +92,14 @@ def train(key: str, size: int, seconds: float, code: Path = ROOT) -> dict:
     }
 
 
-def step(key: str, precision: str) -> Callable:
+def step(key: str, precision: str, compiled: bool = False) -> Callable:
     model, _ = network(key)
-    return steps.train(model, 3, precision, logits=lambda output: output.logits)
+    return steps.train(model, 3, precision, logits=lambda output: output.logits, compiled=compiled)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("how", choices=["step", "training"])
+    parser.add_argument("how", choices=["step", "compiled", "training"])
     parser.add_argument("network", choices=["unet", "unetpp", "small"])
     parser.add_argument("--code", type=Path, default=ROOT, help="a checkout of another version, to train with that")
     parser.add_argument("--precision", default="bfloat16", choices=["float32", "bfloat16"])
@@ -108,8 +110,8 @@ def main() -> None:
     facts = {
         "flops_per_pixel": steps.flops_per_pixel(network(args.network, args.code)[0], 3, lambda output: output.logits)
     }
-    if args.how == "step":
-        grow(args.sizes, args.budget, step(args.network, args.precision), **facts)
+    if args.how != "training":
+        grow(args.sizes, args.budget, step(args.network, args.precision, args.how == "compiled"), **facts)
         return
     say(facts=facts)
     pixels = sum(size**2 for size in args.sizes)

@@ -5,7 +5,6 @@ Nothing of this project is imported here but `timing` and `steps`, which lie bes
 
 import argparse
 import importlib.util
-import math
 import os
 import sys
 from collections.abc import Callable
@@ -125,20 +124,24 @@ def cellpose(args):
 def cellpose4(args):
     without_torchvision()
     import torch
-    from cellpose import core, vit
+    from cellpose import core, transforms, vit
 
     dtype = {"bfloat16": torch.bfloat16, "float32": torch.float32}[args.precision]
     model = vit.CPSAM(dtype=dtype).eval()
     for parameter in model.parameters():
         parameter.data = parameter.data.to(dtype)
-    one = counted(lambda: model(torch.zeros(1, 3, TILE, TILE, dtype=dtype)))
+    with torch.device("meta"):
+        shapes = vit.CPSAM(dtype=dtype).eval().to(dtype)
+        one = counted(lambda: shapes(torch.zeros(1, 3, TILE, TILE, dtype=dtype)))
+    (size,) = args.sizes  # too slow to be timed at several, or as a whole
+    tiles, *_ = transforms.make_tiles(np.zeros((3, size, size), np.float32), bsize=TILE, tile_overlap=OVERLAP)
+    count = tiles.shape[0] * tiles.shape[1]
+    x = image(TILE, 3).transpose(0, 2, 3, 1)
 
     def prepare(size: int):
-        x = image(size, 3).transpose(0, 2, 3, 1)
         return lambda: core.run_net(model, x, bsize=TILE, tile_overlap=OVERLAP) and None
 
-    tiles = math.ceil((1 + 2 * OVERLAP) * 1024 / TILE) ** 2  # that it makes of 1024 x 1024 pixels
-    return prepare, {"macs_per_pixel": one * tiles / 1024**2}
+    return prepare, {"macs_per_pixel": one * count / size**2, "parts_of": count}
 
 
 def microsam(args):

@@ -1,11 +1,10 @@
 """What was aimed at, and what was measured: Markdown from a run's results."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from . import growth, training
+from . import reaches_beside
+from .reaches_beside import NOT_MEASURED, Results, Row
 
 SIZE = 1024  # pixels a side
 LEVELS = Path(__file__).resolve().parent.parent / "weights" / "unetpp-nuclei" / "levels.json"
@@ -21,22 +20,18 @@ PEERS = {  # what README calls a peer -> its contenders, of which the fastest co
     "StarDist (grid 2)": ("stardist2-f32",),
 }
 WHY = {"StarDist (grid 2)": ": its layers work at half the resolution"}  # where ours doesn't lead
-LOADER, MEMORY, EPOCH = 0.05, 6.0, 0.75  # of a step; gigabytes; of the time before
-
-Results = dict[str, Any]
-Row = tuple[str, str, bool]
+AFTER, AFTER_NARROW = 0.15, 0.10  # shares of the time from file to labels; of the narrow networks, tables included
+NARROW = ("l1-bf16", "small-bf16")
 
 
-def table(
-    results: Results, trained: Results | None = None, grown: Results | None = None, small: Results | None = None
-) -> str:
+def table(results: Results, quality: Results | None = None, **beside: Results | None) -> str:
     """Every aim with its figure.
 
     Args:
         results: Of `python -m benchmarks`.
-        trained: Of `python -m benchmarks training`.
-        grown: Of `python -m benchmarks growth`.
-        small: Figures of the small U-Net on StarDist's test images, where it is bundled (`train.evaluation.evaluate`).
+        quality: Figures of the small U-Net on StarDist's test images, where it is bundled
+            (`train.evaluation.evaluate`).
+        beside: What else was measured, see `reaches_beside.rows`.
     """
     smp = "U-Net++ level with segmentation_models_pytorch's Unet++ (resnet34)"
     rows: list[Row] = [
@@ -46,13 +41,17 @@ def table(
         _times(results, "l3", "unetpp-bands-bf16", "L3 1.7 times as fast as U-Net++", 1.7),
         _times(results, "l2", "unetpp-bands-bf16", "L2 3 times as fast as U-Net++", 3.0),
         _after(results),
-        _faster_than_stardist(results, small),
+        _after_and_tables(results),
+        _faster_than_stardist(results, quality),
         _ahead(results),
+        *reaches_beside.rows(**beside),
     ]
-    rows += [] if trained is None else _training(trained)
-    rows += [] if grown is None else _growth(grown)
     lines = ["| aim; of images 1024 x 1024, bfloat16 | measured | reached |", "|---|---|---|"]
-    return "\n".join([*lines, *(f"| {aim} | {said} | {'yes' if met else 'no'} |" for aim, said, met in rows)])
+    return "\n".join([*lines, *(f"| {aim} | {said} | {_told(said, met)} |" for aim, said, met in rows)])
+
+
+def _told(said: str, met: bool) -> str:
+    return "–" if said == NOT_MEASURED else "yes" if met else "no"
 
 
 def seconds(results: Results, key: str) -> float:
@@ -78,7 +77,7 @@ def _share(results: Results, key: str, title: str, aim: float) -> Row:
 def _times(results: Results, key: str, other: str, title: str, aim: float) -> Row:
     ours, theirs = seconds(results, f"{key}-bands-bf16"), seconds(results, other)
     if max(ours, theirs) == float("inf"):
-        return title, "not measured", False
+        return title, NOT_MEASURED, False
     return title, f"{theirs / ours:.2f} times ({ours:.2f} against {theirs:.2f} s a megapixel)", theirs / ours >= aim
 
 
@@ -89,18 +88,34 @@ def _after(results: Results) -> Row:
         if at.get("parts") and found["precision"] == "bfloat16":
             shares[found["title"]] = at["parts"]["after"] / at["seconds"]
     said = ", ".join(f"{title} {share:.0%}" for title, share in shares.items())
-    return "what follows the network under 15% of the time from file to labels", said, max(shares.values()) < 0.15
+    aim = f"what follows the network under {AFTER:.0%} of the time from file to labels"
+    return aim, said, max(shares.values(), default=1) < AFTER
 
 
-def _faster_than_stardist(results: Results, small: Results | None = None) -> Row:
+def _after_and_tables(results: Results) -> Row:
+    """Of the networks that are over the soonest, with the table of the nuclei, which the other times don't hold."""
+    said, shares = [], []
+    for key in NARROW:
+        found = results["contenders"].get(key, {})
+        at = found.get("sizes", {}).get(str(SIZE), {})
+        if "apart" in at.get("parts", {}):
+            after, tables = at["parts"]["after"], at["parts"]["apart"]
+            shares.append((after + tables) / (at["seconds"] + tables))
+            said.append(f"{found['title']} {shares[-1]:.0%} (maps and watershed {1e3 * after:.0f} ms, "
+                        f"table {1e3 * tables:.0f} ms)")  # fmt: skip
+    aim = f"watershed and tables of L1 and the small U-Net under {AFTER_NARROW:.0%} of the time from file to table"
+    return aim, ", ".join(said) or NOT_MEASURED, bool(said) and max(shares) < AFTER_NARROW
+
+
+def _faster_than_stardist(results: Results, quality: Results | None = None) -> Row:
     """StarDist's own AP is of its test images, as is the small U-Net's; that of the levels is of the validation list: a
     level far below it there is no rival."""
     theirs = seconds(results, "stardist2-f32")
     rows = {row["level"]: row for row in json.loads(LEVELS.read_text())["levels"]}
     ours_by_title = {f"L{n}": (seconds(results, f"l{n}-bands-bf16"), rows[n]["ap_50"], "") for n in (1, 2, 3)}
-    if small is not None and seconds(results, "small-bands-bf16") < float("inf"):
-        mean = f" (mean of .5 to .9: {small['ap_5_to_9']:.3f})"
-        ours_by_title["U-Net 16..256"] = seconds(results, "small-bands-bf16"), small["ap"]["0.5"], mean
+    if quality is not None and seconds(results, "small-bands-bf16") < float("inf"):
+        mean = f" (mean of .5 to .9: {quality['ap_5_to_9']:.3f})"
+        ours_by_title["U-Net 16..256"] = seconds(results, "small-bands-bf16"), quality["ap"]["0.5"], mean
     said, met = [], False
     for title, (ours, ap, more) in ours_by_title.items():
         said.append(f"{title} {ours:.2f} s and AP at .5 of {ap:.3f}{more}")
@@ -112,55 +127,9 @@ def _faster_than_stardist(results: Results, small: Results | None = None) -> Row
 
 def _ahead(results: Results) -> Row:
     times = leads(results)
-    said = ", ".join(f"{peer} {lead:.1f} times" for peer, lead in times.items()) or "not measured"
+    said = ", ".join(f"{peer} {lead:.1f} times" for peer, lead in times.items()) or NOT_MEASURED
     return (
         "U-Net ahead of every peer's network, each in its fastest precision",
         said,
         min(times.values(), default=0) > 1,
     )
-
-
-def _training(trained: Results) -> list[Row]:
-    """Of a training as it runs: the wait for crops, memory, and the time beside an earlier version's."""
-    rows = {key: row for key, row in trained["contenders"].items() if "sizes" in row}
-    ours = {key: rows[f"{key}-training"] for key in training.OURS if f"{key}-training" in rows}
-    waits = {title: [training.loader(f) for f in row["sizes"].values()] for title, row in _titled(ours)}
-    taken = {title: training.gigabytes(row) for title, row in _titled(ours)}
-    less = {}
-    for key, row in ours.items():
-        for size, found in rows.get(f"{key}-before", {}).get("sizes", {}).items():
-            if size in row["sizes"]:
-                less[f"{row['title']} {size}²"] = row["sizes"][size]["seconds"] / found["seconds"]
-    said = [f"{title} {' and '.join(f'{wait:.1%}' for wait in both)}" for title, both in waits.items()]
-    return [
-        _met(f"training waits for its crops in under {LOADER:.0%} of the time", said,
-             [wait for both in waits.values() for wait in both], lambda wait: wait < LOADER),
-        _met(f"training on 8 x 256 x 256 in under {MEMORY:g} GB", [f"{t} {gb:.1f} GB" for t, gb in taken.items()],
-             list(taken.values()), lambda gb: gb < MEMORY),
-        _met(f"the same crops trained on in {EPOCH} of the time before", [f"{t} {f:.2f}" for t, f in less.items()],
-             list(less.values()), lambda factor: factor <= EPOCH),
-    ]  # fmt: skip
-
-
-def _titled(rows: dict[str, Any]) -> list[tuple[str, Any]]:
-    return [(row["title"], row) for row in rows.values()]
-
-
-def _met(aim: str, said: list[str], figures: list[float], enough: Callable[[float], bool]) -> Row:
-    return aim, ", ".join(said) or "not measured", bool(figures) and all(enough(figure) for figure in figures)
-
-
-def _growth(grown: Results) -> list[Row]:
-    """Of cost against size: no faster than the pixels; and memory that a larger image doesn't raise."""
-    powers = {growth.TITLES[key]: growth.exponent(grown, key) for key in ("images", "folder")}
-    known = {title: power for title, power in powers.items() if power is not None}
-    flat = growth.flatness(grown)
-    held, is_flat = "not measured", False
-    if flat:
-        is_flat = flat[2] <= 1.1 * flat[1]
-        held = f"{flat[1]:.1f} GB, and {flat[2]:.1f} GB for {flat[0]:.1f} times as many pixels"
-    return [
-        _met("time grows as the pixels or slower (exponent at most 1.05)", [f"{t} {p:.2f}" for t, p in known.items()],
-             list(known.values()), lambda power: power <= 1.05),
-        ("memory is flat beyond the largest block (within 10%)", held, is_flat),
-    ]  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 from nuclei_models.model.repository import WEIGHTS, sha256
 from train.release.markdown import fill
 
-from . import growth, reaches, training
+from . import growth, reaches, small, training
 from .contenders import BUNDLED, NETWORK, WHOLE
 from .precision import table as precision_table
 
@@ -111,7 +111,7 @@ def qualities() -> dict[str, float]:
     return found
 
 
-def _small() -> dict[str, Any] | None:
+def _quality_of_small() -> dict[str, Any] | None:
     """Figures of the small U-Net on StarDist's test images; `None` where it isn't bundled."""
     evaluation = ROOT / "weights" / BUNDLED["small"] / "evaluation.json"
     return json.loads(evaluation.read_text())["lists"]["stardist_test"] if evaluation.is_file() else None
@@ -179,16 +179,17 @@ def write(out: Path) -> None:
         out: The results of `python -m benchmarks`; those of its parts lie beside it.
     """
     precision = json.loads(PRECISION.read_text())
-    results, trained, grown = (
-        json.loads(path.read_text()) if path.is_file() else None
-        for path in (out, out.with_name("training.json"), out.with_name("growth.json"))
-    )
+    paths = [out, *(out.with_name(f"{part}.json") for part in ("training", "growth", "small", "page"))]
+    results, trained, grown, single, page = (json.loads(path.read_text()) if path.is_file() else None for path in paths)
     speed = {"precision": precision_table(precision)}
     blocks = {"docs/speed.md": speed, "docs/trust.md": {"precision": precision_table(precision)}}
     if results is not None:
-        speed |= {"speed": table(results), "reaches": reaches.table(results, trained, grown, _small())}
+        beside = {"trained": trained, "grown": grown, "small": single, "page": page}
+        speed |= {"speed": table(results), "reaches": reaches.table(results, _quality_of_small(), **beside)}
         blocks["README.md"] = {"speed": short(results)}
         plot(results)
+    if single is not None:
+        speed["small"] = small.table(single)
     if trained is not None:
         speed["training"] = f"{setting(trained)}\n\n{training.table(trained)}"
     if grown is not None:

@@ -96,6 +96,8 @@ def measure(contender: Contender, sizes: list[int], budget: float) -> dict[str, 
     lines = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
     by_size = {str(line["size"]): {k: v for k, v in line.items() if k != "size"} for line in lines if "size" in line}
     found |= next((line["facts"] for line in lines if "facts" in line), {})
+    left_out = {str(line["left_out"]): line["expected_seconds"] for line in lines if "left_out" in line}
+    found |= {"left_out": left_out} if left_out else {}
     return found | ({"sizes": by_size} if by_size else {}) | ({"failure": failure} if failure else {})
 
 

@@ -1,7 +1,8 @@
 """How long small images take: one by the command in a fresh process, and a folder of many, with where the time goes.
 
-    python -m benchmarks.small            measure: small.json
-    python -m benchmarks.small --write    the tables into docs/speed.md
+    python -m benchmarks.small                         measure: small.json
+    python -m benchmarks.small --against ../before     beside a checkout of another version
+    python -m benchmarks.small --write                 the tables into docs/speed.md
 
 The images are 256 x 256 crops of the examples. A command's time is that of its whole process, imports included. The
 profile is of one thread that works on one image after the other; the folder's is of as many as there are.
@@ -42,6 +43,7 @@ from train.release.markdown import fill
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, PAGE = ROOT / "benchmarks/small.json", ROOT / "docs/speed.md"
 SIDE = 256
+COMPARED = 150  # images of the folder that another version segments, too
 AIMS = {"help": 0.3, "one": 2.5}  # seconds
 COMMANDS = {
     "help": "`nuclei --help`",
@@ -72,9 +74,9 @@ def crops(n: int, folder: Path) -> None:
         Image.fromarray(image[y : y + SIDE, x : x + SIDE]).save(folder / f"{i:04d}.png")
 
 
-def seconds_of(code: str, *arguments: str, folder: Path) -> tuple[float, float]:
+def seconds_of(code: str, *arguments: str, folder: Path, version: Path = ROOT) -> tuple[float, float]:
     """Of a fresh Python, from its start to its end: by the clock, and of processors' work."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"PYTHONPATH": str(version)}
     start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, "-c", code, *arguments], cwd=folder, env=environment, check=True,
                    stdout=subprocess.DEVNULL)  # fmt: skip
@@ -82,16 +84,21 @@ def seconds_of(code: str, *arguments: str, folder: Path) -> tuple[float, float]:
     return time.perf_counter() - start, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def measure(n: int, times: int) -> dict[str, Any]:
-    """Seconds of the commands, the median of `times`; images a second; milliseconds an image by stage."""
+def measure(n: int, times: int, against: Path | None = None) -> dict[str, Any]:
+    """Seconds of the commands, the median of `times`; images a second; milliseconds an image by stage.
+
+    Args:
+        n: Images in the folder.
+        against: A checkout of another version, which segments some of them, too.
+    """
     command = "from nuclei_cli import main; main()"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "images").mkdir()
         crops(n, folder / "images")
 
-        def segment(what: str, out: str) -> tuple[float, float]:
-            return seconds_of(command, "segment", what, "--out", out, "--quiet", folder=folder)
+        def segment(what: str, out: str, version: Path = ROOT) -> tuple[float, float]:
+            return seconds_of(command, "segment", what, "--out", out, "--quiet", folder=folder, version=version)
 
         segment("images/0000.png", "warm")  # so that modules lie in the system's cache
         runs: dict[str, list[tuple[float, float]]] = {name: [] for name in COMMANDS}
@@ -101,6 +108,14 @@ def measure(n: int, times: int) -> dict[str, Any]:
             runs["one"].append(segment("images/0000.png", f"one{i}"))
         medians = [{name: statistics.median(run[i] for run in found) for name, found in runs.items()} for i in (0, 1)]
         many, _ = segment("images", "many")
+        before = {}
+        if against is not None:
+            (folder / "compared").mkdir()
+            for path in sorted((folder / "images").iterdir())[:COMPARED]:
+                (folder / "compared" / path.name).symlink_to(path)
+            now, _ = segment("compared", "now")
+            then, _ = segment("compared", "then", against.resolve())
+            before = {"images": min(n, COMPARED), "seconds": then, "seconds_now": now}
         return {
             "threads": torch.get_num_threads(),
             "seconds": medians[0],
@@ -109,6 +124,7 @@ def measure(n: int, times: int) -> dict[str, Any]:
             "images": n,
             "folder_seconds": many,
             "images_per_second": n / many,
+            "before": before,
             "stages_ms": stages(sorted((folder / "images").iterdir())[: max(n // 5, 1)], folder / "profile"),
         }
 
@@ -168,8 +184,13 @@ def table(results: dict[str, Any]) -> str:
         lines.append(f"| {title} | {seconds:.2f} | {work:.2f} | {aim} |")
     n, threads = results["images"], results["threads"]
     lines += ["", f"{n:,} images from a folder to their files by {threads} threads: "
-              f"{results['folder_seconds']:.0f} s, {results['images_per_second']:.1f} images a second. "
-              f"What one thread spends on an image:", ""]  # fmt: skip
+              f"{results['folder_seconds']:.0f} s, {results['images_per_second']:.1f} images a second. "]  # fmt: skip
+    if before := results.get("before"):
+        lines[-1] += (f"Of {before['images']} images an earlier version segments "
+                      f"{before['images'] / before['seconds']:.1f} a second, and this one "
+                      f"{before['images'] / before['seconds_now']:.1f}. ")  # fmt: skip
+    lines[-1] += "What one thread spends on an image:"
+    lines.append("")
     spent = results["stages_ms"]
     lines += ["| " + " | ".join(spent) + " | all |", "|" + "---:|" * (len(spent) + 1)]
     lines.append("| " + " | ".join(f"{ms:.0f} ms" for ms in (*spent.values(), sum(spent.values()))) + " |")
@@ -180,10 +201,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=500, help="in the folder")
     parser.add_argument("--times", type=int, default=7, help="runs of each command")
+    parser.add_argument("--against", type=Path, help="a checkout of another version of this project")
     parser.add_argument("--write", action="store_true", help="measure nothing: write docs/speed.md")
     args = parser.parse_args()
     if not args.write:
-        RESULTS.write_text(json.dumps(measure(args.images, args.times), indent=1) + "\n")
+        RESULTS.write_text(json.dumps(measure(args.images, args.times, args.against), indent=1) + "\n")
         print(table(json.loads(RESULTS.read_text())))
     elif RESULTS.is_file():
         PAGE.write_text(fill(PAGE.read_text(), {"small": table(json.loads(RESULTS.read_text()))}))

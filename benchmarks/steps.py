@@ -10,7 +10,9 @@ from torch.utils.flop_counter import FlopCounterMode
 BATCH = 8  # crops a step
 
 
-def train(model: torch.nn.Module, channels: int, precision: str, logits: Callable | None = None) -> Callable:
+def train(
+    model: torch.nn.Module, channels: int, precision: str, logits: Callable | None = None, compiled: bool = False
+) -> Callable:
     """What `timing.grow` asks for: at a size, one step forward, backward and of AdamW on crops that are there already.
 
     Args:
@@ -18,17 +20,19 @@ def train(model: torch.nn.Module, channels: int, precision: str, logits: Callabl
         channels: Of its input.
         precision: "float32" or "bfloat16".
         logits: The maps among what the model returns; `None`: it returns them.
+        compiled: By torch.compile, which the first step waits for.
     """
     model = model.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(model.parameters(), 1e-4, fused=True)
     maps = logits or (lambda output: output)
+    seen = torch.compile(model, dynamic=False) if compiled else model
 
     def prepare(size: int) -> Callable[[], None]:
         x = torch.randn(BATCH, channels, size, size).contiguous(memory_format=torch.channels_last)
 
         def run() -> None:
             with torch.autocast("cpu", torch.bfloat16) if precision == "bfloat16" else nullcontext():
-                output = maps(model(x))
+                output = maps(seen(x))
             loss = F.binary_cross_entropy_with_logits(output.float(), torch.full_like(output, 0.5, dtype=torch.float32))
             loss.backward()
             optimizer.step()

@@ -25,13 +25,17 @@ def peak_megabytes() -> float:
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20, 1)
 
 
-def grow(sizes: list[int], budget: float, prepare: Callable[[int], Callable[[], dict | None]], **facts) -> None:
+def grow(
+    sizes: list[int], budget: float, prepare: Callable[[int], Callable[[], dict | None]], parts_of: int = 1, **facts
+) -> None:
     """Measure at each size, the smallest first, and print a line a size as soon as it is done.
 
     Args:
         sizes: Pixels a side.
         budget: Seconds in all. A size that would not fit is left out, and with it those beyond.
-        prepare: Gives what to time at a size. What that returns, seconds of its parts, is kept beside the whole's.
+        prepare: Gives what to time at a size. What that returns, seconds of its parts, is kept beside the whole's; of
+            these "apart" is no part of the whole and doesn't count.
+        parts_of: What is timed is one of so many equal parts of the whole, whose seconds are told.
         facts: Of the contender, to be printed first.
     """
     end = time.perf_counter() + budget
@@ -50,7 +54,7 @@ def grow(sizes: list[int], budget: float, prepare: Callable[[int], Callable[[], 
         while len(seconds) < REPEATS and (not seconds or sum(seconds) + seconds[-1] < ENOUGH):
             start = time.perf_counter()
             parts.append(run() or {})
-            seconds.append(time.perf_counter() - start)
+            seconds.append(parts_of * (time.perf_counter() - start - parts[-1].get("apart", 0.0)))
         middle = seconds.index(statistics.median_low(seconds))
         last = size, seconds[middle]
         say(size=size, seconds=seconds[middle], best=min(seconds), runs=len(seconds), parts=parts[middle],

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -33,7 +34,9 @@ def test_a_quick_run(results):
         small = found["sizes"]["256"]
         assert 0 < small["best"] <= small["seconds"] and small["peak_mb"] > 50 and small["runs"] >= 1
         if found["does"] == WHOLE:
-            assert 0 < sum(small["parts"].values()) < small["seconds"] and set(small["parts"]) == {"network", "after"}
+            parts = small["parts"]
+            assert set(parts) == {"network", "after", "apart"} and min(parts.values()) > 0
+            assert parts["network"] + parts["after"] < small["seconds"]
 
 
 def test_an_interrupted_run_measures_nothing_again_and_a_finished_one_is_begun_anew(results, tmp_path, monkeypatch):
@@ -100,6 +103,25 @@ def test_sizes_beyond_the_budget_are_left_out(capsys):
     assert lines[-1]["left_out"] == 4096 and 4096 not in made and lines[1]["size"] == 64
 
 
+def test_what_is_apart_does_not_count_and_a_part_stands_for_the_whole(capsys):
+    def prepare(size: int):
+        return lambda: time.sleep(0.02) or {"apart": 0.015}
+
+    grow([64], 0.5, prepare, parts_of=25)
+    line = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert 25 * 0.005 <= line["best"] < 25 * 0.02
+
+
+def test_what_follows_the_last_run_of_the_network_counts_and_tables_are_told_apart():
+    def found(after: float, apart: float) -> dict:
+        return {"title": "T", "sizes": {"1024": {"seconds": 0.9, "parts": {"after": after, "apart": apart}}}}
+
+    rows = {"l1-bf16": found(0.05, 0.02), "small-bf16": found(0.05, 0.1)}
+    _, said, met = reaches._after_and_tables({"contenders": rows})
+    assert said.startswith("T 8% (maps and watershed 50 ms, table 20 ms), T 15%") and not met
+    assert reaches._after_and_tables({"contenders": {"l1-bf16": rows["l1-bf16"]}})[2]
+
+
 def test_multiply_adds_of_the_papers_network():
     model = UNet(UNetConfig(channels=[4, 8], padding="same", num_labels=2)).eval()
     first, second = 9 * 3 * 4 + 9 * 4 * 4, (9 * 4 * 8 + 9 * 8 * 8) / 4
@@ -136,7 +158,8 @@ def test_an_aim_is_reached_or_not_as_it_was_measured():
     assert not reaches._faster_than_stardist({"contenders": rival}, bad)[2]
     assert not reaches._faster_than_stardist({"contenders": rows}, good)[2]  # not measured
     said = [line.split(" | ")[1:] for line in text.splitlines()[2:]]
-    assert [s[-1].strip(" |") for s in said] == ["yes", "no", "yes", "yes", "no", "no", "no", "no"]
+    assert [s[-1].strip(" |") for s in said[:9]] == ["yes", "no", "yes", "yes", "no", "no", "–", "no", "no"]
+    assert all(s[-2:] == ["not measured", "– |"] for s in said[9:]) and len(said) == 19
     assert said[0][0] == "80%" and said[1][0] == "40%" and said[3][0].startswith("2.00 times")
     short = report.short({"contenders": rows, "machine": {"threads": 2, "processor": "P"}}).replace("\n", " ")
     assert "It is 5.0 times as fast as segmentation_models_pytorch's" in short

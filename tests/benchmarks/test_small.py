@@ -2,6 +2,9 @@
 
 import time
 
+import pytest
+
+from benchmarks import reaches_beside, small
 from benchmarks.small import AIMS, COMMANDS, STAGES, Clock, table
 
 
@@ -25,3 +28,29 @@ def test_the_table_tells_what_was_aimed_at():
     text = table(found | {"folder_seconds": 80.0, "images_per_second": 6.25})
     assert f"| one image, from the command to its files | 2.25 | 2.25 | under {AIMS['one']} |" in text
     assert "500 images" in text and "6.2 images a second" in text and f"| {10 * len(stages)} ms |" in text
+
+
+def test_a_folder_is_held_against_another_version(tmp_path, monkeypatch):
+    """Only the runs of commands are left out."""
+    ran = []
+
+    def seconds_of(code, *arguments, folder, version=small.ROOT):
+        ran.append((arguments[:2], version))
+        return (9.0 if version == tmp_path else 3.0), 1.0
+
+    monkeypatch.setattr(small, "seconds_of", seconds_of)
+    monkeypatch.setattr(small, "stages", lambda files, out: dict.fromkeys((*STAGES, "other"), 1.0))
+    found = small.measure(2, 1, tmp_path)
+    assert found["before"] == {"images": 2, "seconds": 9.0, "seconds_now": 3.0}
+    assert ran[-2:] == [(("segment", "compared"), small.ROOT), (("segment", "compared"), tmp_path)]
+    assert "an earlier version segments 0.2 a second, and this one 0.7" in table(found)
+    *one, folder = reaches_beside._small(found)
+    assert [met for *_, met in one] == [False, False]
+    assert folder[1:] == ("3.00 times (0.7 against 0.2 images a second, of 2 images)", True)
+
+
+@pytest.mark.parametrize(("ms", "met"), [(149.0, True), (151.0, False)])
+def test_what_the_page_took_in_a_browser(ms, met):
+    first, slider = reaches_beside._page({"1024": {"first_page": 1490.4, "slider_clusters": ms}})
+    assert first == ("the first page in under 1,500 ms", "1490 ms", True) and slider[2] is met
+    assert [row[1:] for row in reaches_beside._page({})] == [("not measured", False)] * 2

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import benchmarks
-from benchmarks import growth, own_growth, reaches, training
+from benchmarks import growth, own_growth, reaches_beside, running, training
 
 FOLDER = Path(benchmarks.__file__).parent
 
@@ -53,11 +53,24 @@ def test_tables_and_aims_of_training():
     lines = training.table(results).splitlines()
     assert "| U | 1.00 | 1.00 | 52% | 2.0 GB |" in lines and "| S | – | – | – | not installed |" in lines
     assert "| U | 1.20 | 2.5% | 2.0 GB |" in lines and "| V | 0.50 | 20.0% | 7.0 GB |" in lines
-    said = [(said, met) for _, said, met in reaches._training(results)]
+    said = [(said, met) for _, said, met in reaches_beside._training(results)]
     assert said == [("U 2.5%, V 20.0%", False), ("U 2.0 GB, V 7.0 GB", False), ("U 256² 0.80", False)]
     rows["unet-before"] = row("U before", training.TRAINING, 1.6)
     del rows["small-training"]
-    assert [met for *_, met in reaches._training(results)] == [True, True, True]
+    assert [met for *_, met in reaches_beside._training(results)] == [True, True, True]
+
+
+def test_what_did_not_fit_is_kept_with_the_time_it_would_take(monkeypatch):
+    lines = [{"size": 1, "seconds": 2}, {"left_out": 9, "expected_seconds": 18}]
+    code = "; ".join(f"print({json.dumps(line)!r})" for line in lines)
+    monkeypatch.setattr(growth.Growing, "command", lambda *args: [sys.executable, "-c", code])
+    found = running.measure(growth.kinds()[0], [1, 9], 10)
+    assert found["sizes"] == {"1": {"seconds": 2}} and found["left_out"] == {"9": 18}
+
+
+def test_the_compiled_step_is_of_one_network_at_one_size():
+    (learner,) = (c for c in training.contenders(None) if "compiled" in c.arguments)
+    assert learner.sizes == (160,) and learner.command([160], 9)[2:4] == ["compiled", "small"]
 
 
 def grown(power: float) -> dict:
@@ -68,18 +81,20 @@ def grown(power: float) -> dict:
         seconds = pixels**power + (2 if side < 1000 else 0)
         sizes[str(side)] = {"seconds": seconds, "megapixels": pixels, "peak_mb": 1000.0 + min(side, 4096) / 4}
     workers = {"sizes": {"0": {"seconds": 9.0, "megapixels": 12.6, "peak_mb": 1.0}}}
-    return {"contenders": {"images": {"sizes": sizes}, "workers": workers, "folder": {"failure": "no files"}}}
+    images = {"images": {"sizes": sizes}, "large": {"sizes": sizes, "left_out": {"20000": 1234.5}}}
+    return {"contenders": {**images, "workers": workers, "folder": {"failure": "no files"}}}
 
 
 def test_growth(tmp_path):
     results = grown(1.0)
     assert growth.exponent(results, "images") == pytest.approx(1.0) and growth.exponent(results, "folder") is None
-    assert [met for *_, met in reaches._growth(results)] == [True, True]
-    assert [met for *_, met in reaches._growth(grown(1.2))] == [False, True]
-    results["contenders"]["images"]["sizes"]["12288"]["peak_mb"] *= 1.2
-    assert not reaches._growth(results)[1][2]
+    assert [met for *_, met in reaches_beside._growth(results)] == [True, True]
+    assert [met for *_, met in reaches_beside._growth(grown(1.2))] == [False, True]
+    results["contenders"]["large"]["sizes"]["12288"]["peak_mb"] *= 1.2
+    assert not reaches_beside._growth(results)[1][2]
     text = growth.table(results)
     assert "| one image, pixels a side | 256 | 1,024 | 4,096 | 8,192 | 12,288 |" in text and "no files" in text
+    assert "| 8,192 | 12,288 | 20,000 |\n" in text and "| 1,234 expected |\n" in text
     growth.plot(results, tmp_path / "plot.svg")
     assert "<svg" in (tmp_path / "plot.svg").read_text()
 

@@ -157,15 +157,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--network", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--steps", type=int, default=2000, help="of 16 images")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, nargs="+", default=[0])
     parser.add_argument("--data", default="data/dsb2018", help="packed folder, see train.data")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()
     OUT.mkdir(parents=True, exist_ok=True)
     for network in args.network:
-        record = run(network, args.steps, args.seed, args.data, args.device)
-        (OUT / f"{network}-{args.seed}.json").write_text(json.dumps(record, indent=1) + "\n")
-        print(json.dumps(record, indent=1))
+        for seed in args.seed:
+            record = run(network, args.steps, seed, args.data, args.device)
+            (OUT / f"{network}-{args.steps}-{seed}.json").write_text(json.dumps(record, indent=1) + "\n")
+            print(json.dumps(record, indent=1))
 
 
 if __name__ == "__main__":

@@ -50,14 +50,20 @@ def _with_range(values: list[float]) -> str:
 
 
 def protocol96(folder: Path) -> str:
-    """The runs of `train.studies.protocol96` as Markdown."""
-    lines = ["| network | parameters | steps | validation nucleus IoU | test nucleus IoU | two-class mean IoU | Dice | "
-             "test nucleus IoU, pooled | two-class mean IoU, pooled |", "|---" + "|---:" * 8 + "|"]  # fmt: skip
+    """The runs of `train.studies.protocol96` as Markdown: a row for each network and number of steps, with the range
+    over its seeds."""
+    lines = ["| network | parameters | steps | seeds | validation nucleus IoU | test nucleus IoU | two-class mean IoU | "
+             "Dice | test nucleus IoU, pooled | two-class mean IoU, pooled |", "|---" + "|---:" * 9 + "|"]  # fmt: skip
+    runs: dict[tuple[int, str], list[dict]] = {}
     for file in sorted(folder.glob("*.json")):
-        r = json.loads(file.read_text())
-        keys = ("nucleus_iou", "mean_iou", "dice", "nucleus_iou_pooled", "mean_iou_pooled")
-        cells = [r["name"], f"{r['parameters']:,}", str(r["steps"]), f"{r['validation']['nucleus_iou']:.3f}"]
-        lines.append("| " + " | ".join([*cells, *(f"{r['test'][key]:.3f}" for key in keys)]) + " |")
+        record = json.loads(file.read_text())
+        runs.setdefault((record["steps"], record["name"]), []).append(record)
+    keys = ("nucleus_iou", "mean_iou", "dice", "nucleus_iou_pooled", "mean_iou_pooled")
+    for (steps, name), records in sorted(runs.items()):
+        cells = [name, f"{records[0]['parameters']:,}", f"{steps:,}", str(len(records))]
+        cells.append(_with_range([r["validation"]["nucleus_iou"] for r in records]))
+        cells += [_with_range([r["test"][key] for r in records]) for key in keys]
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 

@@ -105,7 +105,7 @@ def segment(
     channel: Annotated[
         int | None,
         _option(
-            "From 0; of a colour image 0 red, 1 green, 2 blue. Default: one named for a nuclear stain, or the first; "
+            "From 0; of a colour image 0 red, 1 green, 2 blue. Default: one named for a nuclear stain, or the surest; "
             "of a colour image all three, or of several stains merged in one picture the colour with the nuclei.",
             PLANE,
             "N",

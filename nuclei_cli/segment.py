@@ -36,7 +36,7 @@ from . import console
 from .console import Bar, Usage, complain, explain, say
 
 OTHERWISE = 5  # lines on results of other settings
-TAKEN = ("is used.", "is used, for its name.")  # how the reader's notes on its own choices end
+TAKEN = ("is used.", "is used, for its name.", "which is used.")  # how the reader's notes on its own choices end
 
 
 @dataclass

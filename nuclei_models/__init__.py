@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .images import ImageError, read
     from .inference.loading import load
     from .inference.segmentation import predict, segment
+    from .inference.stains import find_channel
     from .model import NucleiImageProcessor, UNet, UNetConfig, UNetPlusPlus, UNetPlusPlusConfig
     from .model.repository import HubError
 
@@ -31,6 +32,7 @@ __all__ = [
     "UNetPlusPlusConfig",
     "__version__",
     "apply_filters",
+    "find_channel",
     "load",
     "measure",
     "predict",
@@ -44,6 +46,7 @@ _ROOMS = {
     ".images": ("ImageError", "read"),
     ".inference.loading": ("load",),
     ".inference.segmentation": ("predict", "segment"),
+    ".inference.stains": ("find_channel",),
     ".model": ("NucleiImageProcessor", "UNet", "UNetConfig", "UNetPlusPlus", "UNetPlusPlusConfig"),
     ".model.repository": ("HubError",),
 }

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -15,6 +16,7 @@ from ..images.reader import MicroscopyImage
 from ..images.regions import Regions, regions_of
 from ..inference.network import Network
 from ..inference.segmentation import Segmentation
+from ..inference.stains import find_channel
 from ..jobs.mapper import check
 from ..jobs.regions import region_facts
 from ..jobs.settings import Settings
@@ -41,7 +43,12 @@ def make(source: Path, settings: Settings, network: Network) -> Product:
         ImageError, ValueError, ..: This image can't be segmented.
         Unwanted: Nobody waits for it any more.
     """
-    return (_whole_stack if settings.is_stack else _one_image)(source, settings, network)
+    z, t = (value if isinstance(value, int) else None for value in (settings.z, settings.t))
+    channel, taken = settings.channel, ""
+    if channel is None:
+        channel, taken = find_channel(source, network.at(settings.level), network.processor, z, t, settings.series)
+    made = (_whole_stack if settings.is_stack else _one_image)(source, replace(settings, channel=channel), network)
+    return made._replace(facts=made.facts | {"notes": [*filter(None, [taken]), *made.facts["notes"]]})
 
 
 def _one_image(source: Path, settings: Settings, network: Network) -> Product:

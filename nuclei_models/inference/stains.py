@@ -1,27 +1,42 @@
-"""A colour picture in which several fluorescent stains were merged -> the stain that shows the nuclei.
+"""A picture in which several fluorescent stains were merged, or a file with one in each channel -> that of the nuclei.
 
 Microscopes export such pictures: DAPI in blue, other proteins in green and red. Together they hide the nuclei from a
 network that knows nuclei alone. Which colour they are in isn't written anywhere; so the network looks at each, and the
 one in which it is surest of what it finds is taken. Stained sections on a bright ground, and grey pictures that are
-shown in a colour, are no merges.
+shown in a colour, are no merges. The same is done with the channels of a file that doesn't name them.
 """
 
 import math
+import os
+from collections.abc import Callable
+from contextlib import closing
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
+from ..images.planes import NUCLEAR
+from ..images.reader import inspect
+from ..images.source import Source
 from ..model.diameter import MAX_SIDE
 from ..model.intensity import intensity_range, normalise, sample_step
+from ..model.layers import NucleiNetwork
 from ..model.processing import NucleiProcessing
-from ..model.windows import windows
+from ..model.windows import Window, windows
 from .scale import Read, Run, find_diameter, telling
+from .tiling import predict_logits
+
+K = TypeVar("K")
 
 SIDE = 512  # rows and columns that are looked at, about, to tell whether it is a merge
 DARK = 0.5  # the ground of a fluorescence picture is below this part of the brightest value
 FAINT = 0.25  # a colour with no larger part of the widest colour's range of values shows no stain
 ALIKE = 0.8  # colours with a higher correlation show the same
+MAX_CHANNELS = 8  # of a file, in which the nuclei are looked for
 WINDOWS = 3  # of a large image, at most, in which the nuclei of each stain are looked for
-SURE, MANY = 0.9, 0.03  # mean confidence, and score (see `find_stain`), at which no other stain is looked at
+SURE, ENOUGH = 0.95, 4  # mean confidence, of so many nuclei, at which no other picture is looked at
+AREA = 0.4  # exponent of the part of the picture that nuclei cover
+FEW = 3  # nuclei that count for half
 
 
 def stains_of(image: np.ndarray) -> tuple[int, ...]:
@@ -63,18 +78,88 @@ def find_stain(
     """
     if not stains or processor.confidence_model is None:
         return None
-    parts = windows(shape, MAX_SIDE)
-    chosen = telling(read, parts, WINDOWS) if len(parts) > 1 else parts
 
+    def of(stain: int | None) -> Read:
+        return lambda window: alone(read(window), stain)
+
+    return _surest({stain: of(stain) for stain in (*reversed(stains), None)}, shape, run, processor)
+
+
+def find_channel(
+    path: str | os.PathLike,
+    model: NucleiNetwork,
+    processor: NucleiProcessing,
+    z: int | None = None,
+    t: int | None = None,
+    series: int | None = None,
+) -> tuple[int | None, str]:
+    """The channel of a file in which the network is surest of the nuclei that it finds, where none is named for them.
+
+    Args:
+        path: See `images.read`.
+        model, processor: See `segment`.
+        z, t, series: See `images.read`.
+
+    Returns:
+        The channel from 0, and a sentence for the user; `None` and "" for files of one channel, of colour, of more than
+        `MAX_CHANNELS`, or with a channel whose name tells, and where no confidence was fitted for the network.
+
+    Raises:
+        ImageError: As `images.read` does, but not for the size.
+    """
+    info = inspect(path, series, z, t)
+    names, n = info.channel_names, info.sizes["C"]
+    if info.is_rgb or not 1 < n <= MAX_CHANNELS or any(map(NUCLEAR.search, names)):
+        return None, ""
+    if processor.num_channels != 3 or processor.confidence_model is None:
+        return None, ""
+    # an axis of one plane isn't asked for: where a file doesn't say what its pages are, it would be taken for them
+    z, t = (asked if info.sizes[axis] > 1 else None for axis, asked in (("Z", z), ("T", t)))
+    run, shape = partial(predict_logits, model), (info.height, info.width)
+    with closing(_Channels(lambda channel: Source(path, z, t, channel, series))) as channels:
+
+        def of(channel: int) -> Read:
+            return lambda window: processor.normalised(channels.read(channel, window))
+
+        found = _surest({channel: of(channel) for channel in range(n)}, shape, run, processor)
+    name = f" ({names[found]})" if names and names[found] else ""
+    return found, f"{n} channels: the network is surest of the nuclei in channel {found + 1}{name}, which is used."
+
+
+class _Channels:
+    """The channels of a file, of which one is open at a time: some formats are read whole to be opened."""
+
+    def __init__(self, open_channel: Callable[[int], Source]):
+        self.open_channel = open_channel
+        self.number = -1
+        self.source: Source | None = None
+
+    def read(self, number: int, window: Window) -> np.ndarray:
+        if self.source is None or self.number != number:
+            self.close()
+            self.number, self.source = number, self.open_channel(number)
+        return self.source.read(*window)
+
+    def close(self) -> None:
+        if self.source is not None:
+            self.source.close()
+            self.source = None
+
+
+def _surest(reads: dict[K, Read], shape: tuple[int, int], run: Run, processor: NucleiProcessing) -> K:
+    """The picture, of several of one size, in whose nuclei the network is surest; of equal ones the first."""
+    parts = windows(shape, MAX_SIDE)
+    chosen = telling(next(iter(reads.values())), parts, WINDOWS) if len(parts) > 1 else parts
     n_pixels = sum(math.prod(axis.stop - axis.start for axis in window) for window in chosen)
-    scores: dict[int | None, float] = {}
-    for stain in (*reversed(stains), None):
-        found = [_nuclei(alone(read(window), stain), run, processor) for window in chosen]
+    scores: dict[K, float] = {}
+    for key, read in reads.items():
+        found = [_nuclei(read(window), run, processor) for window in chosen]
         sure, area = (np.concatenate(values) for values in zip(*found, strict=True))
-        # by area, for round spots may look like nuclei; squared, for cell bodies are larger and less sure
-        scores[stain] = float((area * (sure - 0.5) * np.abs(sure - 0.5)).sum()) / n_pixels
-        if scores[stain] >= MANY and sure.mean() >= SURE:
-            return stain
+        n, mean = len(sure), float(sure.mean()) if len(sure) else 0.5
+        if n >= ENOUGH and mean >= SURE:
+            return key
+        # also by area, for the network may take round spots for small nuclei
+        scores[key] = (mean - 0.5) * (float(area.sum()) / n_pixels) ** AREA * n / (n + FEW)
     return max(scores, key=scores.__getitem__)
 
 

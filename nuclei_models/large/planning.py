@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ..images.reader import ImageError
 from ..images.source import Source
+from ..inference.stains import find_channel, stain_note
 from ..jobs.mapper import Mapper
 from ..jobs.settings import Settings, network_of
 from ..jobs.stamps import stamp
@@ -35,9 +36,13 @@ def make_plan(
         ValueError: The network takes images of other than three channels.
     """
     as_planned = stamp(path)
-    source = Source(path, settings.z, settings.t, settings.channel, settings.series, settings.pixel_size)
     network = network_of(settings)
     model, processor = network.at(settings.level), network.processor
+    channel, taken = settings.channel, ""
+    if channel is None:
+        z, t = (value if isinstance(value, int) else None for value in (settings.z, settings.t))
+        channel, taken = find_channel(path, model, processor, z, t, settings.series)
+    source = Source(path, settings.z, settings.t, channel, settings.series, settings.pixel_size)
     if processor.num_channels != 3:
         raise ValueError(
             f"{network.source} takes images of {processor.num_channels} channels: images larger than memory are "
@@ -64,7 +69,9 @@ def make_plan(
         bottom=tuple(float(n) for n in bottom),
         span=tuple(float(n) for n in span),
         diameter=diameter,
+        channel=channel,
         stain=stain,
+        taken=taken or stain_note(stain),
         min_area=min_area,
         block=block,
         largest_part=largest_part,

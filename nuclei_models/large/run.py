@@ -18,7 +18,6 @@ from ..analysis.measurements import Table, pixel_size_doubt
 from ..analysis.regions import Places, region_column_by_windows
 from ..images.reader import ImageError
 from ..images.regions import no_regions, open_regions, region_file
-from ..inference.stains import stain_note
 from ..jobs.durable import RunStopped, locked, rename, sync_all
 from ..jobs.identity import image_by_stamp
 from ..jobs.mapper import J, Mapper, R, one_by_one
@@ -309,7 +308,7 @@ class Run:
         pictures = {"overlay", "coloured"} & set(self.work.plan.settings.save)
         median = figures_of(found.table, self.work.plan.shape, {})["median_diameter_px"]
         plan, size = self.work.plan, self.source.pixel_size
-        doubts = stain_note(plan.stain), plan.diameter.doubt(median), pixel_size_doubt(median, size)
+        doubts = plan.taken, plan.diameter.doubt(median), pixel_size_doubt(median, size)
         notes = [note for note in (*doubts, told(found.left_out) if found.left_out else "") if note]
         notes += found.places.notes if found.places else ()
         return notes + ([f"Pictures show every {step}th row and column."] if pictures and step > 1 else [])

@@ -75,7 +75,9 @@ class Plan:
         shape: (height, width); `seen` is that of the image as the network sees it, rescaled.
         bottom, span: Of the whole image, see `intensity_range`.
         diameter: The nuclear diameter assumed.
+        channel: What is read, see `Settings.channel`; chosen for the user where they chose none.
         stain: What the network is shown alone, of a merge of several stains; else `None`.
+        taken: A sentence for the user on either, or "".
         min_area: Of a nucleus, pixels.
         block: Side of a block, pixels.
         largest_part: Side of the largest box around a connected part of the mask that is cut into nuclei as a whole.
@@ -89,7 +91,9 @@ class Plan:
     bottom: tuple[float, ...]
     span: tuple[float, ...]
     diameter: Diameter
+    channel: int | None
     stain: int | None
+    taken: str
     min_area: float
     block: int
     largest_part: int
@@ -184,13 +188,13 @@ class Workplace:
     @cached_property
     def source(self) -> Source:
         s = self.plan.settings
-        return Source(self.plan.source, s.z, s.t, s.channel, s.series, s.pixel_size)
+        return Source(self.plan.source, s.z, s.t, self.plan.channel, s.series, s.pixel_size)
 
     @cached_property
     def others(self) -> dict[str, Source]:
         """The image's other channels by name, to be measured."""
         path, taken, s = self.plan.source, self.source, self.plan.settings
-        info = inspect(path, s.series, s.z, s.t, s.channel)
+        info = inspect(path, s.series, s.z, s.t, self.plan.channel)
         # an axis of one plane isn't asked for: where a file doesn't say what its pages are, it would be taken for them
         z, t = (taken.plane[axis] if info.sizes[axis] > 1 else None for axis in "ZT")
         others = other_channels(info, taken.channels)

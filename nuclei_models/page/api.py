@@ -71,9 +71,13 @@ class Api:
         with told():
             chosen = {"z": _whole(z), "t": _whole(t), "channel": _whole(channel), "series": _whole(series)}
             read_image = read(image, max_pixels=MAX_PIXELS, **chosen)
-        used = self.networks[network]
+        used, taken = self.networks[network], ""
         try:
             with self.watch(request) as check:
+                if chosen["channel"] is None:
+                    place = chosen["z"], chosen["t"], chosen["series"]
+                    chosen["channel"], taken = self.networks.find_channel(network, image, *place, check)
+                    read_image = read(image, max_pixels=MAX_PIXELS, **chosen) if taken else read_image
                 settings = RunSettings(diameter, bool(tta))
                 size = read_image.pixel_size
                 maps = self.networks.predict(network, read_image.pixels, settings, check=check, pixel_size=size)
@@ -104,7 +108,7 @@ class Api:
             "channels": list(read_image.channels),
             "pixel_size_um": read_image.pixel_size,
             "stain": maps.stain,
-            "notes": [*read_image.notes, *filter(None, [stain_note(maps.stain)])],
+            "notes": [*read_image.notes, *filter(None, [taken, stain_note(maps.stain)])],
         }
         name = f"{Path(read_image.name).stem}_{network}_labels.tif"
         return written(name, label_tiff(labels, read_image.pixel_size), request), facts

@@ -20,6 +20,7 @@ from ..inference.levels import read_levels
 from ..inference.network import FullNetwork, load_network
 from ..inference.runtime import is_streamed
 from ..inference.settings import RunSettings
+from ..inference.stains import find_channel
 from ..inference.tiling import Progress
 from ..model.layers import ConvBlock
 from ..model.maps import Maps
@@ -166,6 +167,20 @@ class Networks:
                     return _predict(id(network), pixels, settings, pixel_size, told(until, progress))
             finally:
                 give_back_memory()
+
+    def find_channel(
+        self,
+        key: str,
+        path: str,
+        z: int | None,
+        t: int | None,
+        series: int | None,
+        check: Callable[[], None] | None = None,
+    ) -> tuple[int | None, str]:
+        """`stains.find_channel` by one network; `check` as in `predict`."""
+        network, until = self[key], time_limit(check)
+        with self._one_at_a_time, nullcontext() if is_streamed(network.model) else checked(network.model, until):
+            return find_channel(path, network.model, network.processor, z, t, series)
 
 
 def give_back_memory() -> None:

@@ -1,16 +1,19 @@
 """Several stains merged in one picture: the nuclei are found in theirs."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 from scipy import ndimage
 
+from nuclei_models.batch.making import make
 from nuclei_models.inference.loading import load
 from nuclei_models.inference.segmentation import nuclear_diameter, segment
-from nuclei_models.inference.stains import stain_note, stains_of
-from nuclei_models.jobs.settings import settings_for
+from nuclei_models.inference.stains import find_channel, stain_note, stains_of
+from nuclei_models.jobs.settings import network_of, settings_for
 from nuclei_models.large.run import segment_large
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -70,6 +73,43 @@ def test_grey_pictures_in_a_colour_are_no_merges():
         assert stains_of((grey[..., None] * np.array(tint)).astype(np.uint8)) == ()
     assert stains_of(np.zeros((30, 30, 3), np.uint8)) == ()
     assert stains_of(np.full((30, 30, 3), np.nan, np.float32)) == ()
+
+
+class TestUnnamedChannels:
+    @pytest.fixture
+    def file(self, tmp_path) -> Path:
+        """Spots, cell bodies and nuclei in three channels, of which nothing is said."""
+        image, _ = merged()
+        tifffile.imwrite(tmp_path / "cells.tif", image.transpose(2, 0, 1), imagej=True, metadata={"axes": "CYX"})
+        return tmp_path / "cells.tif"
+
+    def test_the_one_with_the_nuclei_is_found(self, network, file):
+        channel, said = find_channel(file, *network)
+        assert channel == 2 and said == "3 channels: the network is surest of the nuclei in channel 3, which is used."
+
+    def test_every_way_takes_it(self, file, tmp_path):
+        asked = settings_for(WEIGHTS, save=("labels",))
+        made = make(file, asked, network_of(asked))
+        same = make(file, replace(asked, channel=2), network_of(asked))
+        assert made.files == same.files and made.facts["channels"] == (2,) and made.facts["nuclei"] > 15
+        assert made.facts["notes"][0].endswith("which is used.") and not same.facts["notes"]
+        done = segment_large(file, tmp_path / "out", asked, block=96)
+        assert done.facts["channels"] == (2,) and made.facts["notes"][0] in done.facts["notes"]
+        assert abs(done.nuclei - made.facts["nuclei"]) <= 1
+
+    def test_a_name_tells(self, network, tmp_path):
+        image, _ = merged()
+        tifffile.imwrite(
+            tmp_path / "named.ome.tif",
+            image.transpose(2, 0, 1),
+            metadata={"axes": "CYX", "Channel": {"Name": ["GFP", "DAPI", "Cy5"]}},
+        )
+        assert find_channel(tmp_path / "named.ome.tif", *network) == (None, "")
+
+    def test_one_channel_and_colour_are_not_looked_at(self, network, tmp_path):
+        for name, image in (("grey.png", merged()[1]), ("colour.png", merged()[0])):
+            Image.fromarray(image).save(tmp_path / name)
+            assert find_channel(tmp_path / name, *network) == (None, "")
 
 
 def test_large_images_take_the_same_stain(network, tmp_path):

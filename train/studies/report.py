@@ -52,8 +52,9 @@ def _with_range(values: list[float]) -> str:
 def protocol96(folder: Path) -> str:
     """The runs of `train.studies.protocol96` as Markdown: a row for each network and number of steps, with the range
     over its seeds."""
-    lines = ["| network | parameters | steps | seeds | validation nucleus IoU | test nucleus IoU | two-class mean IoU | "
-             "Dice | test nucleus IoU, pooled | two-class mean IoU, pooled |", "|---" + "|---:" * 9 + "|"]  # fmt: skip
+    heads = ["network", "parameters", "steps", "seeds", "validation nucleus IoU", "test nucleus IoU"]
+    heads += ["two-class mean IoU", "Dice", "test nucleus IoU, pooled", "two-class mean IoU, pooled"]
+    lines = [f"| {' | '.join(heads)} |", "|---" + "|---:" * 9 + "|"]
     runs: dict[tuple[int, str], list[dict]] = {}
     for file in sorted(folder.glob("*.json")):
         record = json.loads(file.read_text())

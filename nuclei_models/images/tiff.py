@@ -11,8 +11,7 @@ from tifffile import TiffFile
 
 from .ome import ome_plans
 from .series import ImageError, Series, check_size
-from .tiff_page import BYTES, JPEG
-from .tiff_pixels import PageReader
+from .tiff_page import BYTES, JPEG, Page
 from .tiff_plans import Plan, described_plans, page_at, plain_plans
 from .tiff_walk import SUB_PAGES, Chain, walk
 
@@ -46,7 +45,7 @@ def open_tiff(
         NotHere: It needs what only a trusted process does.
     """
     chain = walk(file, size)
-    if not trusted and (chain.compressions - set(BYTES) - {JPEG} or chain.tags & TABLES):
+    if not trusted and (chain.compressions - BYTES - {JPEG} or chain.tags & TABLES):
         raise NotHere
     file.seek(0)
     tiff = TiffFile(file, name="cells.tif", _multifile=False, is_ndpi=chain.is_ndpi or None)
@@ -72,17 +71,24 @@ def _plans(tiff: TiffFile, chain: Chain, name: str) -> list[Plan]:
 
 def _series(tiff: TiffFile, file: BinaryIO, size: int, plan: Plan) -> Series:
     @lru_cache(maxsize=4)
-    def page(number: int) -> PageReader:
+    def page(number: int) -> Page:
         key = page_at(tiff, plan.pages[0 if plan.contiguous else number])
         shift = number * key.nbytes if plan.contiguous else 0
-        return PageReader(key, file, size, shift, as_stored=plan.format == "ImageJ TIFF")
+        return Page(key, file, size, shift, as_stored=plan.format == "ImageJ TIFF")
 
     first = int(plan.index[plan.index >= 0][0]) * max(plan.folded, 1)
     lay = page(first)
-    height, width = (plan.folded, lay.height) if plan.folded else (lay.height, lay.width)
-    n_channels = lay.width if plan.folded else lay.n_channels
+    height, width, n_channels = lay.height, lay.width, lay.n_channels
+    if plan.folded:
+        height, width, n_channels = plan.folded, lay.height, lay.width
 
-    def alike(number: int) -> PageReader:
+    def read(number: int, channel: int, rows: slice, cols: slice) -> tuple[np.ndarray, list[str]]:
+        if plan.folded:
+            lines = range(number * height + rows.start, number * height + rows.stop)
+            return np.stack([alike(i).read(cols, slice(channel, channel + 1))[0][:, 0] for i in lines]), []
+        return alike(number).read(rows, cols, channel)
+
+    def alike(number: int) -> Page:
         found = page(number)
         if (found.width, found.height, found.dtype, found.kind) != (lay.width, lay.height, lay.dtype, lay.kind):
             raise ImageError(f"Page {number + 1} is of another size or type than page {first + 1}. Save them apart.")
@@ -92,26 +98,16 @@ def _series(tiff: TiffFile, file: BinaryIO, size: int, plan: Plan) -> Series:
         number, channel = int(plan.index[t, z, c // n_channels]), c % n_channels
         if number < 0:
             raise ImageError("That plane is in another file of the same set. Open that file, or join them in Fiji.")
-        if not plan.folded:
-            return partial(alike(number).read, channel=channel)
-
-        def rows_of_pages(rows: slice, cols: slice) -> tuple[np.ndarray, list[str]]:
-            pages = range(number * height + rows.start, number * height + rows.stop)
-            return np.stack([alike(i).read(cols, slice(channel, channel + 1))[0][:, 0] for i in pages]), []
-
-        return rows_of_pages
+        return partial(read, number, channel)
 
     def window(t: int, z: int, c: int) -> Callable[[slice, slice], np.ndarray]:
-        read = plane(t, z, c)
-        return lambda rows, cols: read(rows, cols)[0]
+        of_plane = plane(t, z, c)
+        return lambda rows, cols: of_plane(rows, cols)[0]
 
     def decode(t: int, z: int, c: int, max_pixels: int) -> tuple[np.ndarray, list[str]]:
         check_size(width, height, lay.bytes_per_pixel, max_pixels)
         return plane(t, z, c)(slice(0, height), slice(0, width))
 
-    notes = list(plan.notes)
-    if lay.page.tags.valueof(274, 1) != 1:
-        notes.append("It asks to be shown turned or mirrored (TIFF orientation): it is left as stored, as in Fiji.")
     n, names = plan.index.shape[2] * n_channels, plan.channel_names
     return Series(
         format=plan.format,
@@ -123,7 +119,7 @@ def _series(tiff: TiffFile, file: BinaryIO, size: int, plan: Plan) -> Series:
         sizes={"T": plan.index.shape[0], "Z": plan.index.shape[1], "C": n},
         channel_names=names if len(names) == n and any(names) else (),
         pixel_size=plan.pixel_size,
-        notes=tuple(notes),
+        notes=(*plan.notes, *lay.notes),
         decode=decode,
         window=window,
         guessed=plan.guessed,

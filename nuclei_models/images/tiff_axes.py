@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+from tifffile import transpose_axes
 
 from .planes import NUCLEAR
 
@@ -44,10 +45,7 @@ def meaning_of(axes: str, shape: list[int], names: tuple[str, ...], samples: int
 def in_tzc(numbers: np.ndarray, axes: str, shape: list[int]) -> np.ndarray:
     """Numbers in the order of `axes`, slowest first -> (T, Z, C). Of other axes only the first position is kept."""
     numbers = numbers.reshape(shape)[tuple(slice(None) if axis in "TZC" else 0 for axis in axes)]
-    axes = "".join(axis for axis in axes if axis in "TZC")
-    missing = "".join(axis for axis in "TZC" if axis not in axes)
-    numbers = numbers.reshape(numbers.shape + (1,) * len(missing))
-    return numbers.transpose([(axes + missing).index(axis) for axis in "TZC"])
+    return transpose_axes(numbers, "".join(axis for axis in axes if axis in "TZC"), "TZC")
 
 
 def _renamed(axes: str, old: str, new: str) -> str:

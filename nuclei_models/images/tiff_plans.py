@@ -15,7 +15,7 @@ from tifffile import TiffFile, TiffPage, TiffPageSeries
 from tifffile.tifffile import shaped_description_metadata
 
 from .tiff_axes import UNKNOWN, in_tzc, meaning_of
-from .tiff_walk import MAX_PAGES, Chain
+from .tiff_walk import MAX_PAGES, SUB_PAGES, Chain
 from .units import MICROMETRES, Size, plausible
 
 MAX_SERIES = 100
@@ -67,11 +67,14 @@ def page_at(tiff: TiffFile, offset: int) -> TiffPage:
 def described_plans(tiff: TiffFile, chain: Chain) -> list[Plan] | None:
     """A plan for each image that tifffile finds described, a slide's pictures of itself aside; `None` where it knows no
     description. Raises whatever tifffile does, and ValueError, where it doesn't fit the pages."""
-    kinds = _KINDS + (_SLIDES if len(chain.pages) <= MAX_SLIDE_PAGES else ())
+    few = len(chain.pages) <= MAX_SLIDE_PAGES
+    kinds = _KINDS + (_SLIDES if few else ())
     if not any(getattr(tiff, f"is_{kind}", False) for kind in kinds):
         return None
     if len(chain.pages) == 1 and tiff.is_shaped and _says_only_its_shape(tiff.pages.first):
         return None
+    if not few or SUB_PAGES in chain.tags:  # where a description doesn't hold, it compares each page with every other
+        tiff._series_generic = lambda: None  # type: ignore[method-assign]
     series = [s for s in tiff.series if s.name.lower() not in _BESIDES and not s.keyframe.is_reduced]
     if tiff.is_scn:  # an overview comes first
         series.sort(key=lambda s: s.size, reverse=True)
@@ -89,7 +92,7 @@ def plain_plans(tiff: TiffFile, chain: Chain) -> list[Plan]:
     for offset, signature in chain.pages.items():
         groups.setdefault(signature, []).append(offset)
     wanted = [group for signature, group in groups.items() if not signature[0]] or list(groups.values())
-    return [_placed(tiff, group, page_at(tiff, group[0]), UNKNOWN, [len(group)]) for group in wanted[:MAX_SERIES]]
+    return [_placed(tiff, group, UNKNOWN, [len(group)]) for group in wanted[:MAX_SERIES]]
 
 
 def _described(tiff: TiffFile, series: TiffPageSeries) -> Plan:
@@ -112,20 +115,14 @@ def _described(tiff: TiffFile, series: TiffPageSeries) -> Plan:
     axes, shape = axes[: lead - bool(folded)].replace("I", UNKNOWN), shape[: lead - bool(folded)]
     if set(axes) == {UNKNOWN}:
         axes, shape = UNKNOWN, [math.prod(shape)]
-    return _placed(tiff, pages, key, axes, shape, series, contiguous=contiguous, folded=folded)
+    return _placed(tiff, pages, axes, shape, series, contiguous=contiguous, folded=folded)
 
 
 def _placed(
-    tiff: TiffFile,
-    pages: list[int],
-    page: TiffPage,
-    axes: str,
-    shape: list[int],
-    series: TiffPageSeries | None = None,
-    **more: Any,
+    tiff: TiffFile, pages: list[int], axes: str, shape: list[int], series: TiffPageSeries | None = None, **more: Any
 ) -> Plan:
-    """A plan of pages along axes, slowest first. `page` is one of them."""
-    names = _names(tiff, pages, series)
+    """A plan of pages along axes, slowest first."""
+    page, names = page_at(tiff, pages[0]), _names(tiff, pages, series)
     axes, guessed, notes = meaning_of(axes, shape, names, 1 if more.get("folded") else page.samplesperpixel)
     format = _FORMATS.get(series.kind, "TIFF") if series else "TIFF"
     size, size_notes = _pixel_size(tiff, page, format)

@@ -123,7 +123,7 @@ def test_rare_codecs_and_vendors_formats_run_in_a_process_of_their_own_with_limi
 def test_a_picture_larger_than_its_tile(save: Save):
     huge = bytearray(packed(GREY[:16, :16], "JPEG2000", irreversible=False, no_jp2=True))
     huge[8:16] = struct.pack(">LL", 60_000, 60_000)
-    fails(save(tiles(GREY[:16, :16], 34712, lambda p: bytes(huge))), "JPEG 2000")
+    fails(save(tiles(GREY[:16, :16], 34712, lambda p: bytes(huge))), "JPEG2000")
 
 
 def test_a_process_that_breaks_down_is_replaced(save: Save, monkeypatch: pytest.MonkeyPatch):
@@ -140,7 +140,7 @@ def test_a_process_that_breaks_down_is_replaced(save: Save, monkeypatch: pytest.
 
 
 def test_errors_from_there_are_sentences(save: Save, tmp_path: Path):
-    fails(save(tiles(BLOCK, 50001, lambda p: b"no picture", 2), "broken.tif"), "broken.tif", "WebP", "unpacked")
+    fails(save(tiles(BLOCK, 50001, lambda p: b"no picture", 2), "broken.tif"), "broken.tif", "WEBP", "unpacked")
     path = save(tiles(BLOCK, 50001, lambda p: packed(p, "WEBP", lossless=True), 2))
     fails(path, "48 x 32", "megapixels", max_pixels=100)
     assert inspect(path).format == "TIFF"

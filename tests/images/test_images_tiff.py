@@ -10,6 +10,7 @@ import tifffile
 from PIL import Image
 
 from nuclei_models.images.reader import inspect, planes, read
+from nuclei_models.images.source import Source
 from tests.support.image_files import float_predicted, lzw, tags, tiff_bytes
 from tests.support.images import DEEP, GREY, RGB, RNG, STACK, H, Save, W, check, fails
 
@@ -48,8 +49,10 @@ def test_tiff_packed_bits(save: Save, bits: int, order: str):
 
 
 def test_tiff_white_is_zero(save: Save):
-    image = check(save(65535 - DEEP[..., 0], photometric="miniswhite"), DEEP[..., 0])
+    path = save(65535 - DEEP[..., 0], photometric="miniswhite")
+    image = check(path, DEEP[..., 0])
     assert image.notes == ("It is stored with 0 as white: it was inverted.",)
+    assert inspect(path).notes == Source(path).notes == image.notes  # of large images it is said, too
 
 
 @pytest.mark.parametrize("compression", ["tiff_lzw", "zstd", "packbits", "tiff_adobe_deflate", "tiff_deflate", "lzma"])

@@ -90,7 +90,7 @@ def _series(tiff: TiffFile, file: BinaryIO, size: int, plan: Plan) -> Series:
 
     def alike(number: int) -> Page:
         found = page(number)
-        if (found.width, found.height, found.dtype, found.kind) != (lay.width, lay.height, lay.dtype, lay.kind):
+        if any(getattr(found, a) != getattr(lay, a) for a in ("width", "height", "dtype", "kind", "inverted")):
             raise ImageError(f"Page {number + 1} is of another size or type than page {first + 1}. Save them apart.")
         return found
 

@@ -178,7 +178,7 @@ class Page:
             except (ImageError, MemoryError):
                 raise
             except Exception as error:
-                packing = getattr(page.compression, "name", page.compression)
+                packing = getattr(page.compression, "name", page.compression or "an unknown scheme")
                 raise ImageError(
                     f"Its pixels can't be unpacked from {packing}: it is damaged, cut short or of a rare kind. Copy or "
                     f"download it again; if Fiji can open it, save it there uncompressed."

@@ -17,7 +17,7 @@ from nuclei_models.images import inspect, read
 from nuclei_models.images.label_images import read_labels
 from nuclei_models.images.source import Source
 from tests.support.image_files import ndpi_bytes, tags, tiff_bytes
-from tests.support.images import DEEP, GREY, RGB, RNG, H, Save, W, check
+from tests.support.images import DEEP, GREY, RGB, RNG, H, Save, W, check, fails
 
 DNA, ACTIN, TUBULIN = (np.ascontiguousarray(DEEP[..., i]) for i in range(3))
 
@@ -161,6 +161,13 @@ def test_values_that_are_no_numbers(save: Save):
     values[0, :3] = np.nan, np.inf, -np.inf
     path = save(tiff_bytes(page(values, t339=(3, [3]))))
     assert check(path, values).notes == ("3 of 1,887 values are not a number or infinite.",)
+
+
+def test_a_page_with_white_as_zero_among_others_is_not_taken_for_one_of_them(save: Save):
+    text = ascii_tag(json.dumps({"shape": [2, H, W]}))
+    path = save(tiff_bytes(page(DNA, t270=text), page(ACTIN, t262=(3, [0]))))
+    check(path, DNA)
+    fails(path, "Page 2 is of another size or type", channel=1)
 
 
 # the size of a pixel

@@ -33,6 +33,7 @@ def doubts(analysis: Analysis, cut: Cut, domain: Domain | None) -> list[Doubt]:
     found = [
         _strange(analysis, domain),
         _stains(analysis),
+        _channel(analysis),
         _scale(analysis, cut),
         _pixel_size(analysis, cut),
         _run_again(analysis),
@@ -77,6 +78,14 @@ def _stains(analysis: Analysis) -> Doubt | None:
     title, _, text = said.partition(": ")
     advice = "Choose another colour under Channel if they are in that."
     return Doubt(f"{title}.", f"{text[:1].upper()}{text[1:]}".split(". ")[0] + ".", advice) if said else None
+
+
+def _channel(analysis: Analysis) -> Doubt | None:
+    if analysis.surer_channel is None:
+        return None
+    first, channel = analysis.titles[next(iter(analysis.maps))], analysis.surer_channel + 1
+    text = f"The file doesn't say which channel has them. The first was taken; {first} is surer of channel {channel}."
+    return Doubt("The nuclei may be in another channel.", text, "Choose it under Channel, and press Segment.")
 
 
 def _scale(analysis: Analysis, cut: Cut) -> Doubt | None:

@@ -8,12 +8,14 @@ key which result they are about, and are answered only while the page shows that
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from html import escape
 from typing import Any
 
 import gradio as gr
 
 from ..analysis.out_of_domain import read_domain
+from ..images.reader import ImageError
 from ..inference.settings import Cut, RunSettings
 from . import doubts, files, numbers, pictures
 from .choosing import SKIP, Chooser, held, no_numbers, session_of
@@ -125,10 +127,22 @@ class Page:
             maps[key] = self.networks.predict(key, picture.pixels, settings, tell, check, pixel_size)
             seconds[key], diameters[key] = time.perf_counter() - start, maps[key].diameter.pixels
         processors, titles = {n.key: n.processor for n in networks}, {n.key: n.title for n in networks}
-        analysis = Analysis(picture, maps, processors, settings, seconds, diameters, pixel_size, pixel_size, titles)
+        sizes = pixel_size, pixel_size
+        surer = self._surer_channel(picture, keys[0], check)
+        analysis = Analysis(picture, maps, processors, settings, seconds, diameters, *sizes, titles, surer)
         # while the maps are cut as fitted; the rule knows only these two
         doubts.strangeness(analysis, self.domain if keys == STANDARD else None)
         return analysis
+
+    def _surer_channel(self, picture: Picture, key: str, check: Callable[[], None] | None) -> int | None:
+        """Of a file that names none for the nuclei, where the visitor chose none."""
+        if not picture.is_default or picture.source is None:
+            return None
+        place = picture.plane.get("Z"), picture.plane.get("T"), picture.source.series
+        with suppress(ImageError):  # the file has gone since it was opened
+            channel, _ = self.networks.find_channel(key, picture.source.path, *place, check)
+            return None if channel in picture.channels else channel
+        return None
 
     def cancel(self, request: gr.Request, number: float) -> str:
         """-> status. The visitor's run stops at its next layer, or before it has begun; what is shown stays."""

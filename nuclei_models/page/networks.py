@@ -177,7 +177,9 @@ class Networks:
         series: int | None,
         check: Callable[[], None] | None = None,
     ) -> tuple[int | None, str]:
-        """`stains.find_channel` by one network; `check` as in `predict`."""
+        """`stains.find_channel` by one network, but on a shared GPU; `check` as in `predict`."""
+        if on_shared_gpu is not _predict:
+            return None, ""
         network, until = self[key], time_limit(check)
         with self._one_at_a_time, nullcontext() if is_streamed(network.model) else checked(network.model, until):
             return find_channel(path, network.model, network.processor, z, t, series)

@@ -59,7 +59,7 @@ def open_picture(source: Source, examples: list[Example]) -> tuple[Picture, Choi
     if truth is not None and truth.shape != image.pixels.shape[:2]:
         truth = None
     source = replace(source, sizes=info.sizes | {"C": len(choices.channels)})
-    return _picture(image, source, truth), choices
+    return replace(_picture(image, source, truth), is_default=True), choices
 
 
 def open_plane(source: Source, channel: int, z: int, t: int) -> Picture:

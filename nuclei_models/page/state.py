@@ -69,6 +69,7 @@ class Picture:
         truth: (H, W) labels, of an example that has them.
         source: The file that it was read from.
         plane, channels, notes: As in `MicroscopyImage`.
+        is_default: Whether the channel is the one that is shown first, rather than one that the visitor chose.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Picture:
     plane: Mapping[str, int] = field(default_factory=dict)
     channels: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
+    is_default: bool = False
 
     @property
     def size(self) -> tuple[int, int]:
@@ -110,6 +112,7 @@ class Analysis:
         pixel_size: (y, x) in micrometres, what nuclei are measured with; see `measured`.
         run_pixel_size: The same as the networks had it, as evidence for the diameter.
         titles: What the networks are called, by network.
+        surer_channel: In which the first network is surer of the nuclei than in the one that is shown first, from 0.
         mends: What the visitor mended.
     """
 
@@ -122,6 +125,7 @@ class Analysis:
     pixel_size: tuple[float, float] | None = None
     run_pixel_size: tuple[float, float] | None = None
     titles: Mapping[str, str] = field(default_factory=lambda: TITLES)
+    surer_channel: int | None = None
     mends: Mends = field(default_factory=Mends, repr=False, compare=False)
     _last: dict[str, tuple[Any, Any]] = field(default_factory=dict, repr=False, compare=False)
 

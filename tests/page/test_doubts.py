@@ -1,5 +1,6 @@
 """What a visitor is told to doubt, and a typed pixel size as evidence for the diameter."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +12,7 @@ from nuclei_models.model.scale import Diameter
 from nuclei_models.page.doubts import as_html, doubtful, doubts
 from nuclei_models.page.files import make_readme
 from nuclei_models.page.handlers import Page
-from nuclei_models.page.state import Analysis, Picture
+from nuclei_models.page.state import Analysis, Picture, Source
 from tests.support.page import as_type, blobs
 
 REQUEST = SimpleNamespace(session_hash="visitor", client=None)
@@ -25,6 +26,17 @@ def titles(analysis: Analysis) -> list[str]:
 @pytest.fixture
 def page(nets) -> Page:
     return Page(nets, [])
+
+
+def test_another_channel_that_the_network_is_surer_of_is_told(page, nets, monkeypatch):
+    monkeypatch.setattr(nets, "find_channel", lambda *where: (2, "said"))
+    shown = Picture("cells", PIXELS, source=Source("cells.tif"), channels=(0,), is_default=True)
+    told = page.run(shown, RunSettings(24.0), None, None)
+    assert told.surer_channel == 2
+    [doubt] = [doubt for doubt in doubts(told, Cut(), None) if "channel" in doubt.title]
+    assert "channel 3" in doubt.text and "Channel" in doubt.advice
+    for other in (replace(shown, is_default=False), replace(shown, channels=(2,)), replace(shown, source=None)):
+        assert page.run(other, RunSettings(24.0), None, None).surer_channel is None
 
 
 def test_a_pixel_size_that_is_typed_is_evidence_as_one_in_the_file_is(page, nets, monkeypatch):

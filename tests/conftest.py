@@ -42,14 +42,14 @@ RunPython = Callable[..., subprocess.CompletedProcess[str]]
 # The files that take longest begin first, so that at the end no process waits for another
 LONGEST = (
     "trust/test_campaign.py",
-    "large/test_large_stopped.py",
+    "train/test_bare_route.py",
     "large/test_large.py",
+    "large/test_large_stopped.py",
     "page/test_mending_browser.py",
     "train/test_evaluate.py",
     "inference/test_scale.py",
     "train/test_train.py",
     "trust/test_crash.py",
-    "train/test_bare_route.py",
     "page/test_page_browser.py",
     "training/test_front.py",
     "benchmarks/test_benchmarks.py",

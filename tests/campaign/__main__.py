@@ -31,9 +31,9 @@ from .table import ORDER, Row, in_portions, other_rows, table, written
 from .visit_machine import try_visits
 from .walk import try_walks
 
-FUZZ_PORTION = 2000  # cases; it takes as many to make up for the start of two processes
+FUZZ_PORTION = 2000  # cases; it takes as many to make up for the start of a process
 GROWTH = 50  # MB, above which memory isn't flat
-SLOWER = 3  # times as long as alone is more than nobody's run costs
+SLOWER = 3  # times the work of a run alone is more than nobody's run costs
 
 
 @dataclass
@@ -105,7 +105,7 @@ def load_rows(size: Size, sources: dict[str, str]) -> list[Row]:
     given = pictures(sources, size.callers)
     with Server(sources) as server:
         busy = crowd(server.url, given, size.seconds, size.each)
-        gone = leavers(server.url, size.leavers)
+        gone = leavers(server, size.leavers)
     asked, refused = sum(busy.outcomes.values()), busy.outcomes["told to come back"]
     others = busy.outcomes["another's"]
     told = f"longest queue {busy.longest_queue + 1}, {busy.told:,} told how long to wait, slowest {busy.slowest:.1f} s"
@@ -121,8 +121,9 @@ def load_rows(size: Size, sources: dict[str, str]) -> list[Row]:
             "load",
             "callers who leave the queue, or in the middle of their run",
             gone.left,
-            gone.left if gone.waited > SLOWER * gone.run else 0,
-            f"the next one waited {gone.waited:.1f} s for a run that takes {gone.run:.1f} s alone",
+            gone.left if gone.work_waited > SLOWER * gone.work_of_run else 0,
+            f"the next one waited {gone.waited:.1f} s for a run that takes {gone.run:.1f} s alone; "
+            f"{gone.work_waited:.1f} and {gone.work_of_run:.1f} s of the processor",
         ),
     ]
 

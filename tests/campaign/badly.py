@@ -9,7 +9,7 @@ from .worker import Finding
 
 def behave(case, folder: Path) -> str:
     if case == "hang":
-        time.sleep(60)
+        time.sleep(600)
     if case == "crash":
         os.abort()
     if case == "memory":

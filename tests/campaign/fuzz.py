@@ -16,8 +16,8 @@ from hypothesis.errors import FlakyFailure
 from . import arrays, structures
 from .mutations import mutated
 from .seeds import seeds
-from .targets import array_case, file_case
-from .worker import Target, Verdict, Worker
+from .targets import any_case
+from .worker import Verdict, Worker
 
 BATCH = 500  # cases that hypothesis makes from one seed; a finding costs the rest of its batch
 SHRINK_SECONDS = 30
@@ -63,8 +63,7 @@ def fuzz(cases: int, folder: Path, tell: Callable[[str], None] = print, first: i
     """
     counts = {name: max(1, round(cases * share)) for name, share in PARTS.items()}
     parts = {name: Part() for name in PARTS}
-    seed_file = next(iter(seeds().values()))
-    with Worker(file_case, seed_file) as worker:
+    with _worker() as worker:
         part = parts["spoiled files"]
         for number in range(first, first + counts["spoiled files"]):
             data = mutated(number)
@@ -74,11 +73,14 @@ def fuzz(cases: int, folder: Path, tell: Callable[[str], None] = print, first: i
                 _found(part, verdict, data, folder, tell)
         made_up(structures.files, counts["lying files"], worker, parts["lying files"], folder, tell, first)
         made_up(structures.chains, 6 if cases >= 500 else 2, worker, parts["lying files"], folder, tell, first)
-    recipe = {"shape": [64, 64], "dtype": "uint8", "fill": "noise", "seed": 0}
-    with Worker(array_case, recipe) as worker:
         part = parts["arrays and settings"]
         made_up(arrays.recipes, counts["arrays and settings"], worker, part, folder, tell, first)
     return parts
+
+
+def _worker() -> Worker:
+    recipe = {"shape": [64, 64], "dtype": "uint8", "fill": "noise", "seed": 0}
+    return Worker(any_case, next(iter(seeds().values())), recipe)
 
 
 def made_up(
@@ -141,8 +143,6 @@ def _found(part: Part, verdict: Verdict, case: Any, folder: Path, tell: Callable
 
 def repeat(path: Path) -> Verdict:
     """Try a saved case again."""
-    target: Target = array_case if path.suffix == ".json" else file_case
     case = json.loads(path.read_text()) if path.suffix == ".json" else path.read_bytes()
-    recipe: Any = {"shape": [64, 64], "dtype": "uint8", "fill": "noise", "seed": 0}
-    with Worker(target, recipe if path.suffix == ".json" else next(iter(seeds().values()))) as worker:
+    with _worker() as worker:
         return worker.try_case(case)

@@ -96,6 +96,12 @@ class Server:
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
     @property
+    def cpu_seconds(self) -> float:
+        """Of all its threads since it was started: how much it has worked, however busy the machine is."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    @property
     def files(self) -> list[Path]:
         """All that it has on the disk with something in it, its log aside."""
         found = []

@@ -23,6 +23,11 @@ M_PERTURB = -6  # of glibc's malloc.h
 PACKAGE = Path(__file__).parents[2] / "nuclei_models"
 
 
+def any_case(case: bytes | dict, folder: Path) -> str:
+    """A file or a recipe for an array, so that one process can try both."""
+    return file_case(case, folder) if isinstance(case, bytes) else array_case(case, folder)
+
+
 # a file
 
 

@@ -32,7 +32,7 @@ class Event:
             self.began = True
             threading.Thread(target=self._work, daemon=True).start()
         self._go.release()
-        assert self._stopped.acquire(timeout=60), f"{self.name} hangs"
+        assert self._stopped.acquire(timeout=300), f"{self.name} hangs"
 
     def _work(self) -> None:
         _here.event = self

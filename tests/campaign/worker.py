@@ -55,10 +55,10 @@ class Worker:
 
     Args:
         target: A function of a module that can be imported.
-        warm_up: A case that makes it import and build what it needs, before its memory is limited.
+        warm_up: Cases that make it import and build what it needs, before its memory is limited.
     """
 
-    def __init__(self, target: Target, warm_up: Any):
+    def __init__(self, target: Target, *warm_up: Any):
         self._target, self._warm_up = target, warm_up
         self._process, self._pipe = self._start()
 
@@ -112,11 +112,12 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
         os.environ.update(before)
 
 
-def _serve(pipe: Connection, target: Target, warm_up: Any) -> None:
+def _serve(pipe: Connection, target: Target, warm_up: tuple) -> None:
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, sys.stderr.fileno())  # libtiff's and Pillow's warnings
     with tempfile.TemporaryDirectory(prefix="campaign-") as folder:
-        target(warm_up, Path(folder))
+        for case in warm_up:
+            target(case, Path(folder))
         limit = _address_space() + ALLOWANCE
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

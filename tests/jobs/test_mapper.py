@@ -9,7 +9,7 @@ from nuclei_models.jobs.mapper import SideBySide, check, wanted_while
 
 
 def test_jobs_run_at_once_and_come_in_their_order():
-    both = threading.Barrier(2, timeout=10)  # opens only if two are at work at once
+    both = threading.Barrier(2, timeout=120)  # opens only if two are at work at once
 
     def work(job: int) -> int:
         both.wait()

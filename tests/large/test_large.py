@@ -164,8 +164,8 @@ class TestTheResults:
         assert overlay.shape == coloured.shape == (300, 420, 3)
         assert np.array_equal(coloured.any(-1), labels > 0)
 
-    def test_filters_leave_nuclei_out_of_every_file(self, cells, model, tmp_path):
-        everything = segment_large(cells, tmp_path / "all", wanted(model), block=96)
+    def test_filters_leave_nuclei_out_of_every_file(self, cells, model, undisturbed, tmp_path):
+        everything = undisturbed(96)
         filters = Filters(exclude_edge=True, smallest=100)
         done = segment_large(cells, tmp_path / "out", wanted(model, filters=filters), block=96)
         labels = tifffile.imread(everything.files["labels"])
@@ -199,8 +199,8 @@ class TestTheResults:
         config.write_text(json.dumps(json.loads(config.read_text()) | {"min_area": 120.0}))
         processor = NucleiImageProcessor.from_pretrained(tmp_path / "strict")
         least = 120 / processor.scale_for(diameter) ** 2
-        done = segment_large(cells, tmp_path / "a", wanted(tmp_path / "strict", diameter=diameter), block=96)
-        given = segment_large(cells, tmp_path / "b", wanted(model, diameter=diameter, min_area=least), block=96)
+        done = segment_large(cells, tmp_path / "a", wanted(tmp_path / "strict", diameter=diameter), block=208)
+        given = segment_large(cells, tmp_path / "b", wanted(model, diameter=diameter, min_area=least), block=208)
         areas = np.bincount(tifffile.imread(done.files["labels"]).ravel())[1:]
         assert areas.min() >= 0.98 * least and done.nuclei > 5
         assert np.array_equal(tifffile.imread(given.files["labels"]), tifffile.imread(done.files["labels"]))

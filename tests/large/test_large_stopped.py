@@ -33,9 +33,8 @@ class TestStopped:
     @pytest.mark.parametrize(
         ("step", "n"), [("network", 7), ("edges", 3), ("nuclei", 6), ("labels", 4), ("label image", 1)]
     )
-    def test_it_goes_on(self, cells, model, tmp_path, monkeypatch, step, n):
+    def test_it_goes_on(self, cells, model, undisturbed, tmp_path, monkeypatch, step, n):
         wishes = wanted(model)
-        whole = segment_large(cells, tmp_path / "whole", wishes, block=96)
         with pytest.raises(InterruptedError):
             segment_large(cells, tmp_path / "out", wishes, block=96, progress=self.stop_after(n, step))
         assert not [p for p in (tmp_path / "out").iterdir() if not p.name.startswith(".")]  # nothing has its name yet
@@ -48,10 +47,10 @@ class TestStopped:
         )
         done = segment_large(cells, tmp_path / "out", wishes)  # the block is the plan's
         assert len(runs) == 20 - len(made)
-        for kind, path in whole.files.items():
+        for kind, path in undisturbed(96).files.items():
             assert done.files[kind].read_bytes() == path.read_bytes()
 
-    def test_a_killed_process(self, cells, model, tmp_path, run_python):
+    def test_a_killed_process(self, cells, model, undisturbed, tmp_path, run_python):
         killed = run_python(
             f"""
             import os, signal
@@ -66,9 +65,8 @@ class TestStopped:
             hub=False,
         )
         assert killed.returncode == -signal.SIGKILL, killed.stderr
-        whole = segment_large(cells, tmp_path / "whole", wanted(model, save=("labels",)), block=96)
         done = segment_large(cells, tmp_path / "out", wanted(model, save=("labels",)))
-        assert done.files["labels"].read_bytes() == whole.files["labels"].read_bytes()
+        assert done.files["labels"].read_bytes() == undisturbed(96).files["labels"].read_bytes()
 
     def test_it_begins_anew_for_another_image_or_other_settings(self, cells, model, tmp_path):
         with pytest.raises(InterruptedError):
@@ -80,9 +78,8 @@ class TestStopped:
         assert done.files["labels"].read_bytes() == whole.files["labels"].read_bytes()
 
     @pytest.mark.parametrize("what", ["maps.zarr/c/*/*/*", "nuclei/block-*.npz"])
-    def test_files_that_cannot_be_read_are_made_again(self, cells, model, tmp_path, what):
+    def test_files_that_cannot_be_read_are_made_again(self, cells, model, undisturbed, tmp_path, what):
         """Cut short, as after a power cut, or with other bytes in them."""
-        whole = segment_large(cells, tmp_path / "whole", wanted(model), block=208)
         with pytest.raises(InterruptedError):
             segment_large(cells, tmp_path / "out", wanted(model), block=208, progress=self.stop_after(1, "labels"))
         files = sorted((tmp_path / "out").rglob(what))
@@ -94,7 +91,7 @@ class TestStopped:
         at = len(data[3]) // 2
         files[3].write_bytes(data[3][:at] + bytes(255 - byte for byte in data[3][at : at + 4]) + data[3][at + 4 :])
         done = segment_large(cells, tmp_path / "out", wanted(model))
-        for kind, path in whole.files.items():
+        for kind, path in undisturbed(208).files.items():
             assert done.files[kind].read_bytes() == path.read_bytes(), kind
 
     @pytest.mark.parametrize("changed", ["code", "processor"])
@@ -116,7 +113,7 @@ class TestStopped:
         whole = segment_large(cells, tmp_path / "whole", wishes, block=208)
         assert done.files["labels"].read_bytes() == whole.files["labels"].read_bytes()
 
-    def test_work_that_outlives_its_run_has_nowhere_to_land(self, cells, model, tmp_path):
+    def test_work_that_outlives_its_run_has_nowhere_to_land(self, cells, model, undisturbed, tmp_path):
         """A worker goes on with a block of an earlier run, which was stopped, while the next has other settings."""
         with pytest.raises(InterruptedError):
             early = wanted(model, diameter=12.0)
@@ -131,8 +128,7 @@ class TestStopped:
                     late.write_maps(5, maps)
 
         done = segment_large(cells, tmp_path / "out", wanted(model), block=208, progress=progress)
-        whole = segment_large(cells, tmp_path / "whole", wanted(model), block=208)
-        assert done.files["labels"].read_bytes() == whole.files["labels"].read_bytes()
+        assert done.files["labels"].read_bytes() == undisturbed(208).files["labels"].read_bytes()
         assert [path.name for path in (tmp_path / "out").iterdir() if path.name.startswith(".")] == []
 
     def test_labels_that_are_written_twice_are_the_same(self, cells, model, tmp_path):

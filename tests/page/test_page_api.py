@@ -50,7 +50,7 @@ def run(language: str, command: list[str], folder: Path, url: str) -> str:
     [code] = [s.code for s in SNIPPETS if s.language == language]
     assert "http://127.0.0.1:7860" in code
     code = code.replace("http://127.0.0.1:7860", url)
-    done = subprocess.run([*command, "-c", code], cwd=folder, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([*command, "-c", code], cwd=folder, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -74,6 +74,6 @@ def test_an_error_is_an_event_with_a_sentence(url, folder):
     (folder / "cells.png").write_text("no image")
     [code] = [s.code for s in SNIPPETS if s.language == "bash"]
     upto = code.split("LABELS=")[0].replace("http://127.0.0.1:7860", url)
-    said = subprocess.run(["bash", "-c", upto], cwd=folder, capture_output=True, text=True, timeout=120).stdout
+    said = subprocess.run(["bash", "-c", upto], cwd=folder, capture_output=True, text=True, timeout=300).stdout
     assert "event: error" in said
     assert "cells.png: It is no image" in said

@@ -242,13 +242,13 @@ def test_cancel_and_then_run(page, files, networks, monkeypatch):
 
     def slow(key, pixels, settings, progress=None, check=None, pixel_size=None):
         running.set()
-        assert go.wait(60)
+        assert go.wait(TIMEOUT / 1000)
         return predict(key, pixels, settings, progress, check, pixel_size)
 
     monkeypatch.setattr(networks, "predict", slow)
     upload(page, files["PNG 8 bit"])
     page.locator("#run").click()
-    assert running.wait(60)
+    assert running.wait(TIMEOUT / 1000)
     page.locator("#cancel").click()
     expect(page.locator("#status")).to_contain_text("Cancel")
     page.wait_for_timeout(300)
@@ -267,12 +267,12 @@ def test_a_long_run_tells_its_tiles_and_leaves_the_page_usable(page, url, networ
     def slow(key, pixels, settings, progress=None, check=None, pixel_size=None):
         progress(1, 4)
         running.set()
-        assert go.wait(60)
+        assert go.wait(TIMEOUT / 1000)
         return predict(key, pixels, settings, progress, check, pixel_size)
 
     monkeypatch.setattr(networks, "predict", slow)
     page.locator("#run").click()
-    assert running.wait(60)
+    assert running.wait(TIMEOUT / 1000)
     expect(page.locator("#main")).to_contain_text("U-Net: 25%")
     move(page, "threshold", 0.8)
     choose(page, "Agreement")

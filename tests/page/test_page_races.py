@@ -1,7 +1,7 @@
 """What comes too late is not shown: an image, a plane or a run that a visitor has replaced by another, in Chromium."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from benchmarks.screenshots import WIDE
 from nuclei_models.inference.segmentation import segment
 from nuclei_models.page.examples import Example
 from nuclei_models.page.layout import build, launch
-from nuclei_models.page.networks import Networks
+from nuclei_models.page.networks import Cancelled, Networks
 from tests.support.browser import TIMEOUT, counts, run, upload, wanted
 from tests.support.page import as_type, blobs
 
@@ -61,9 +61,11 @@ class Slow:
 
     def __init__(self, networks: Networks, monkeypatch: pytest.MonkeyPatch):
         self.began, self.go, self.ended = threading.Event(), threading.Event(), []
+        self.checks: list[Callable[[], None]] = []  # of the runs, in their order
         predict = networks.predict
 
         def slow(key, pixels, settings, progress=None, check=None, pixel_size=None):
+            self.checks.append(check)
             self.began.set()
             assert self.go.wait(TIMEOUT / 1000)
             try:
@@ -75,6 +77,14 @@ class Slow:
             return maps
 
         monkeypatch.setattr(networks, "predict", slow)
+
+    def is_cancelled(self, number: int) -> bool:
+        """Whether a run will stop as soon as it looks."""
+        try:
+            self.checks[number]()
+        except Cancelled:
+            return True
+        return False
 
 
 @pytest.fixture
@@ -177,7 +187,10 @@ def test_the_last_of_two_runs_is_shown(page, folder, nets, slow):
     page.locator("#diameter input").fill("72")
     page.locator("#diameter input").press("Tab")
     page.locator("#run").click()
-    page.wait_for_timeout(500)
+    tries = TIMEOUT // 50
+    while not slow.is_cancelled(0) and tries:  # until the server knows of the second
+        page.wait_for_timeout(50)
+        tries -= 1
     slow.go.set()
     expect(page.locator("#status")).to_contain_text("Done")
     expect(page.locator(".nm-summary")).to_contain_text("72 px")

@@ -42,7 +42,7 @@ def test_whoever_waits_is_told_their_place_and_how_long_it_will_take(nets, url):
         assert any(m["msg"] == "process_completed" for m in messages)
 
 
-def wait_for(holds, seconds: float = 30) -> bool:
+def wait_for(holds, seconds: float = 120) -> bool:
     end = time.monotonic() + seconds
     while not holds() and time.monotonic() < end:
         time.sleep(0.05)
@@ -94,8 +94,8 @@ def test_a_visitor_who_leaves_in_the_middle_stops_their_run(nets, url, monkeypat
         caller.join(caller.upload("left.tif", CELLS))
         with caller.listening() as messages:
             next(messages)
-            assert inside.wait(30)
-    assert wait_for(lambda: ended == ["Cancelled"], 60)
+            assert inside.wait(120)
+    assert wait_for(lambda: ended == ["Cancelled"])
 
 
 def test_files_are_deleted_however_many_are_added_meanwhile(monkeypatch, tmp_path):
@@ -115,7 +115,7 @@ def test_files_are_deleted_however_many_are_added_meanwhile(monkeypatch, tmp_pat
 
 def test_uploaded_and_made_files_are_deleted_after_the_stated_time(nets, monkeypatch, tmp_path):
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr(limits, "CACHE_SECONDS", (1, 3))
+    monkeypatch.setattr(limits, "CACHE_SECONDS", (0.2, 600))
     monkeypatch.setattr(limits, "SWEEP_SECONDS", 0)
     blocks = build(nets, [])
     _, url, _ = launch(blocks, prevent_thread_lock=True, quiet=True, server_port=None)
@@ -130,6 +130,7 @@ def test_uploaded_and_made_files_are_deleted_after_the_stated_time(nets, monkeyp
         with caller.listening() as messages:
             assert [m["success"] for m in messages if m["msg"] == "process_completed"] == [True]
         assert len(held()) >= 2
+        monkeypatch.setattr(limits, "CACHE_SECONDS", (0.2, 0.5))  # from here on, for all of this may take long
         assert wait_for(lambda: not held())
         sweep(tmp_path / "cache")
         assert list((tmp_path / "cache").rglob("*")) == []
@@ -139,11 +140,10 @@ def test_uploaded_and_made_files_are_deleted_after_the_stated_time(nets, monkeyp
 
 def test_an_image_is_forgotten_after_the_stated_time():
     assert Store().seconds == limits.STATE_SECONDS
-    store = Store(seconds=0.5)
+    store = Store(seconds=2)
     first, second = (store.put(Analysis(Picture("a", np.zeros((4, 4))), {}, {})) for _ in range(2))
-    time.sleep(0.3)
     store.get(second)
-    assert wait_for(lambda: not store._held, 10)
+    assert wait_for(lambda: not store._held)
     for key in (first, second):
         with pytest.raises(Forgotten):
             store.get(key)

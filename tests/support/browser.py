@@ -14,7 +14,7 @@ from benchmarks.screenshots import WIDE
 from nuclei_models.inference.segmentation import segment
 from nuclei_models.page.networks import Networks
 
-TIMEOUT = int(os.environ.get("PAGE_TIMEOUT", 60_000))  # milliseconds; the machine may be busy
+TIMEOUT = int(os.environ.get("PAGE_TIMEOUT", 240_000))  # milliseconds; the machine may be busy
 expect.set_options(timeout=TIMEOUT)
 
 

@@ -30,7 +30,7 @@ def test_a_batch_is_what_its_crops_are(monkeypatch):
 def test_cores_draw_at_the_same_time(monkeypatch):
     meeting = threading.Barrier(2)
     monkeypatch.setattr(dataset, "_cores", lambda: 2)
-    monkeypatch.setattr(dataset.TrainingCrops, "__getitem__", lambda self, i: (meeting.wait(timeout=30), i)[1])
+    monkeypatch.setattr(dataset.TrainingCrops, "__getitem__", lambda self, i: (meeting.wait(timeout=120), i)[1])
     assert crops().__getitems__([1, 2, 3, 4]) == [1, 2, 3, 4]
     monkeypatch.setattr(dataset, "get_worker_info", lambda: "in a loader's process")
     monkeypatch.setattr(dataset.TrainingCrops, "__getitem__", lambda self, i: threading.get_ident())

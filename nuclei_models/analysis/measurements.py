@@ -7,10 +7,10 @@ is at 0.5.
 from collections.abc import Mapping
 
 import numpy as np
-from skimage.measure import regionprops_table
 
 from ..model.confidence import roundness
-from ..model.regions import Sums, join, shape_sums
+from ..model.regions import Members, Sums, join, shape_sums
+from .hulls import hull_areas
 from .intensity import Planes, background_of, background_sample, intensity_columns, intensity_sums, planes_of
 
 Table = dict[str, np.ndarray]
@@ -35,7 +35,7 @@ def measure(
         labels: (H, W), integers; 0 is background, 1 .. n one number a nucleus.
         image: What was segmented, (H, W), or (H, W, C) colours, native values; alpha is left out.
         pixel_size: Height and width of a pixel in micrometres.
-        solidity: Whether to measure it; it takes a convex hull a nucleus, and so most of the time.
+        solidity: Whether to measure it; it takes a convex hull a nucleus, and so a good part of the time.
         channels: More channels to measure by name, (H, W) each, native values.
         ring: Width, pixels, of a ring around each nucleus in which all channels are measured, too; 0 is none.
         confidence: (n,), from `NucleiImageProcessor.confidence`.
@@ -57,11 +57,14 @@ def measure(
     if not 0 <= ring < 1000:
         raise ValueError(f"ring={ring}: expected its width in pixels, 0 to 1000.")
     n = int(labels.max(initial=0))
-    parts = [shape_sums(labels) if shape is None else shape, *(intensity_sums(labels, planes, ring) if planes else ())]
+    members = Members(labels) if shape is None or solidity else None
+    parts = [shape_sums(labels, members=members) if shape is None else shape]
+    parts += intensity_sums(labels, planes, ring) if planes else ()
     background = background_of([background_sample(labels, planes, labels.shape)])
     table = columns(join(parts, n), list(planes), background, pixel_size)
-    if solidity:
-        table["solidity"] = _solidity(labels, n)
+    if solidity and members is not None:
+        table["solidity"] = np.zeros(n)
+        table["solidity"][members.label - 1] = members.add(np.ones(len(members.at))) / hull_areas(members.stretches())
     if confidence is not None:
         table["confidence"] = confidence
     there = table["area_px"] > 0  # numbers may be missing
@@ -100,15 +103,6 @@ def columns(
         table["area_um2"] = table["area_px"] * area_of_pixel
         table["diameter_um"] = table["diameter_px"] * np.sqrt(area_of_pixel)
     return table | (intensity_columns(sums, channels, background) if channels else {})
-
-
-def _solidity(labels: np.ndarray, n: int) -> np.ndarray:
-    """Area to that of the convex hull, (n,)."""
-    found = np.zeros(n)
-    if n:
-        table = regionprops_table(labels, properties=("label", "solidity"))
-        found[table["label"] - 1] = table["solidity"]
-    return found
 
 
 def _eccentricity(yy: np.ndarray, xx: np.ndarray, xy: np.ndarray) -> np.ndarray:

@@ -7,8 +7,8 @@ small perceptron (one hidden layer) turns into a diameter. `train/fit/diameter.p
 """
 
 import numpy as np
-from scipy import ndimage
 
+from .gaussian import gaussian
 from .windows import busiest
 
 SIGMAS = 2.0 ** np.arange(-0.5, 6.6, 0.5)  # pixels; the last is the radius of a nucleus 180 pixels across
@@ -32,7 +32,7 @@ def scale_features(normalised: np.ndarray) -> np.ndarray:
     spacing, reached, moments = 1.0, 0.0, []  # pixels of the image to one of `smooth`, and the sigma it has had
     previous = None
     for sigma in SIGMAS:
-        smooth = ndimage.gaussian_filter(smooth, np.sqrt(sigma**2 - reached**2) / spacing, mode="mirror", truncate=3)
+        smooth = gaussian(smooth, np.sqrt(sigma**2 - reached**2) / spacing, "mirror", 3)
         reached = sigma
         if previous is not None:
             d = (previous - smooth).ravel()

@@ -84,6 +84,9 @@ def intensity_range(rgb: np.ndarray, low: float = 1.0, high: float = 99.8) -> tu
         `bottom` and `span`, each (3,) float32, a number for each channel. The span of a nearly empty channel is at
         least a quarter of the widest channel's, so that its noise is not blown up; that of a constant image is 1.
     """
+    if is_grey(rgb):
+        bottom, span = intensity_range(rgb[..., :1], low, high)
+        return np.repeat(bottom, rgb.shape[2]), np.repeat(span, rgb.shape[2])
     step = sample_step(*rgb.shape[:2])
     sample = _float32(rgb[::step, ::step].reshape(-1, rgb.shape[2]))
     if not np.isfinite(sample).all():
@@ -99,6 +102,12 @@ def intensity_range(rgb: np.ndarray, low: float = 1.0, high: float = 99.8) -> tu
         return bottom.astype(np.float32), np.where(span > 0, span, 1).astype(np.float32)
 
 
+def is_grey(image: np.ndarray) -> bool:
+    """Whether an image (H, W, C) is one channel that is seen C times, as `to_rgb` makes it of a grey one: what is done
+    to each channel needs to be done to the first only."""
+    return image.shape[2] > 1 and image.strides[2] == 0
+
+
 def sample_step(height: int, width: int) -> int:
     """The step between the rows and columns that `intensity_range` looks at. Of a large image several million pixels
     give the same percentiles to well under a grey level."""
@@ -106,7 +115,10 @@ def sample_step(height: int, width: int) -> int:
 
 
 def normalise(rgb: np.ndarray, bottom: np.ndarray, span: np.ndarray) -> np.ndarray:
-    """(H, W, 3) of any dtype -> float32, `bottom` to 0 and `bottom + span` to 1, clipped to [-0.5, 2], NaN to 0."""
+    """(H, W, 3) of any dtype -> float32, `bottom` to 0 and `bottom + span` to 1, clipped to [-0.5, 2], NaN to 0. What
+    `is_grey` stays so, to be read only, where all channels have one range."""
+    if is_grey(rgb) and (bottom == bottom[0]).all() and (span == span[0]).all():
+        return np.broadcast_to(normalise(rgb[..., :1], bottom[:1], span[:1]), rgb.shape)
     with np.errstate(over="ignore", invalid="ignore"):
         scaled = (_float32(rgb) - bottom) / span
     np.clip(scaled, -0.5, 2.0, out=scaled)

@@ -5,12 +5,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy import ndimage
 
+from .gaussian import gaussian
 from .scale import Diameter
-from .threads import for_each, threads_for
-
-GAP = 16  # pixels, a line of a cache
 
 
 class Maps(NamedTuple):
@@ -42,25 +39,7 @@ def smooth(x: torch.Tensor, sigma: float) -> torch.Tensor:
     """(H, W) float32 under a Gaussian, sigma in pixels, cut off at 4 sigma; beyond the edge its last pixel goes on."""
     if sigma == 0:
         return x
-    plain = x.cpu().numpy()
-    shape = plain.shape
-    copied, between, smoothed = _apart(shape), _apart(shape), np.empty(shape, np.float32)
-    np.copyto(copied, plain)
-    for axis, given, result in ((0, copied, between), (1, between, smoothed)):
-        lines = np.array_split(np.arange(plain.shape[1 - axis]), threads_for(plain.size))  # each apart from the others
-        parts = [(slice(None),) * (1 - axis) + (slice(part[0], part[-1] + 1),) for part in lines if len(part)]
-
-        def along(part: tuple, axis: int = axis, given: np.ndarray = given, result: np.ndarray = result) -> None:
-            ndimage.gaussian_filter1d(given[part], sigma, axis, output=result[part], mode="nearest", truncate=4.0)
-
-        for_each(along, parts, plain.size)
-    return torch.from_numpy(smoothed).to(x.device)
-
-
-def _apart(shape: tuple[int, ...]) -> np.ndarray:
-    """An array (H, W), float32, to be filled, whose rows lie some pixels apart: at a distance of a power of two, as in
-    an image of 1024 x 1024, the pixels of a column get into each other's way in the caches."""
-    return np.empty((shape[0], shape[1] + GAP), np.float32)[:, : shape[1]]
+    return torch.from_numpy(gaussian(x.cpu().numpy(), sigma, "nearest", 4.0)).to(x.device)
 
 
 def resize(x: torch.Tensor, size: list[int]) -> torch.Tensor:

@@ -11,7 +11,7 @@ from .channels import class_count
 from .confidence import AGREEMENT, agreement, confidence, measured
 from .diameter import scale_features
 from .instances import find_instances, keep
-from .intensity import intensity_range, normalise, to_channels
+from .intensity import intensity_range, is_grey, normalise, to_channels
 from .maps import Maps, pixel_area, resize, smooth
 from .scale import PICTURE_OUTLIERS, Belief, Diameter, Evidence, look_features, perceive
 
@@ -95,10 +95,15 @@ class NucleiProcessing:
 
     def rescale(self, normalised: np.ndarray, scale: float) -> np.ndarray:
         """(H, W, 3) normalised to 0 .. 1 -> the network's (3, H', W'), float32, rescaled by `scale`."""
-        x = self.standardise(normalised)
+        once = self._once(normalised)
+        x = self.standardise(normalised[..., :1] if once else normalised)
         if scale != 1:
             x = resize(torch.from_numpy(x), [max(1, round(n * scale)) for n in x.shape[1:]]).numpy()
-        return x
+        return np.repeat(x, normalised.shape[2], axis=0) if once else x
+
+    def _once(self, normalised: np.ndarray) -> bool:
+        """Whether all channels of (H, W, C) come to the same, see `is_grey`."""
+        return is_grey(normalised) and np.size(self.image_mean) == np.size(self.image_std) == 1
 
     def standardise(self, normalised: np.ndarray) -> np.ndarray:
         """(H, W, C) normalised to 0 .. 1 -> the network's (C, H, W), float32, by `image_mean` and `image_std`."""
@@ -108,6 +113,8 @@ class NucleiProcessing:
                 f"image_mean={self.image_mean}, image_std={self.image_std}: expected a number, or one for each of "
                 f"{normalised.shape[2]} channels."
             )
+        if self._once(normalised):
+            return np.repeat(((normalised[..., 0] - mean) / std)[None], normalised.shape[2], axis=0)
         return np.ascontiguousarray(((normalised - mean) / std).transpose(2, 0, 1))
 
     def normalised(self, image: np.ndarray) -> np.ndarray:

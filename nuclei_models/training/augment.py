@@ -4,13 +4,14 @@ Every draw comes from the generator that is passed in, so a crop is a function o
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
 from scipy import ndimage
 from skimage.color import hed2rgb, rgb2hed
 
-from ..model.intensity import intensity_range, normalise, to_rgb
+from ..model.intensity import intensity_range, is_grey, normalise, to_rgb
 from ..model.targets import split_apart
 from .samples import Sample
 
@@ -83,7 +84,7 @@ class Crops:
         mirror = rng.choice([-1, 1])
         y, x = self._centre(rng, config.on_nucleus)
 
-        grid_y, grid_x = np.mgrid[:size, :size].astype(np.float32) - (size - 1) / 2
+        grid_y, grid_x = _grid(size)
         if rng.random() < config.elastic:
             bend = rng.normal(0, size / 40, (2, 5, 5)).astype(np.float32)
             grid_y = grid_y + cv2.resize(bend[0], (size, size), interpolation=cv2.INTER_CUBIC)
@@ -102,7 +103,9 @@ class Crops:
         image = cv2.remap(pixels, map_x, map_y, cv2.INTER_LINEAR, borderMode=mode)
         numbers = self.labels[rows, columns].astype(np.float32)
         labels = cv2.remap(numbers, map_x, map_y, cv2.INTER_NEAREST, borderMode=mode)
-        return image if self.is_colour else np.dstack([image] * 3), labels.astype(np.int32)
+        if not self.is_colour:  # one channel seen three times, see `is_grey`
+            image = np.broadcast_to(image[..., None], (*image.shape, 3))
+        return image, labels.astype(np.int32)
 
     def _seen(self, places: np.ndarray, axis: int, sigma: float) -> slice:
         """The rows or columns that a crop is made of; beyond an edge the image is mirrored."""
@@ -126,6 +129,14 @@ class Crops:
             k = rng.integers(len(ys))
             return float(ys[k] + box[0].start), float(xs[k] + box[1].start)
         return rng.uniform(0, height - 1), rng.uniform(0, width - 1)
+
+
+@lru_cache(maxsize=4)
+def _grid(size: int) -> np.ndarray:
+    """The pixels of a square from its centre, y and x: (2, size, size), float32, to be read only."""
+    grid = np.mgrid[:size, :size].astype(np.float32) - (size - 1) / 2
+    grid.flags.writeable = False
+    return grid
 
 
 def median_diameter(labels: np.ndarray) -> float:
@@ -225,7 +236,10 @@ def empty_corner(image: np.ndarray, labels: np.ndarray, rng: np.random.Generator
 
 
 def disturb(image: np.ndarray, rng: np.random.Generator, config: AugmentConfig) -> np.ndarray:
-    """Contrast, uneven light, defocus and noise. (H, W, 3) float32 to the same."""
+    """Contrast, uneven light, defocus and noise. (H, W, 3) float32 to the same; what `is_grey` may stay so."""
+    shape = image.shape
+    if is_grey(image):
+        image = image[..., :1]
     if rng.random() < config.faint:  # as where a few bright specks took the whole range
         image = image * np.exp(rng.uniform(-1.6, -0.4))
     if rng.random() < config.gamma:
@@ -235,8 +249,8 @@ def disturb(image: np.ndarray, rng: np.random.Generator, config: AugmentConfig) 
         light = cv2.resize(rng.random((3, 3)).astype(np.float32), image.shape[1::-1], interpolation=cv2.INTER_CUBIC)
         image = image + (light * rng.uniform(0.1, 0.4))[..., None]
     if rng.random() < config.blur:
-        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.5, 2.0))
+        image = cv2.GaussianBlur(np.broadcast_to(image, shape), (0, 0), rng.uniform(0.5, 2.0))
     if rng.random() < config.noise:
         noise = rng.normal(0, rng.uniform(0.01, 0.1), (*image.shape[:2], 3 if rng.random() < 0.3 else 1))
         image = image + noise
-    return image.astype(np.float32)
+    return np.broadcast_to(image.astype(np.float32), shape)

@@ -35,3 +35,11 @@ def test_cores_draw_at_the_same_time(monkeypatch):
     monkeypatch.setattr(dataset, "get_worker_info", lambda: "in a loader's process")
     monkeypatch.setattr(dataset.TrainingCrops, "__getitem__", lambda self, i: threading.get_ident())
     assert set(crops().__getitems__([1, 2])) == {threading.get_ident()}
+
+
+def test_a_batch_lies_with_its_channels_last():
+    made = crops()
+    items = [made[i] for i in range(3)]
+    batch = dataset.collate(items)
+    assert batch["pixel_values"].is_contiguous(memory_format=torch.channels_last)
+    assert all(batch[key].equal(torch.stack([item[key] for item in items])) for key in items[0])

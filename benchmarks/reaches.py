@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from . import reaches_beside
+from .missed import bullets
 from .reaches_beside import NOT_MEASURED, Results, Row
 
 SIZE = 1024  # pixels a side
@@ -24,7 +25,7 @@ AFTER, AFTER_NARROW = 0.15, 0.10  # shares of the time from file to labels; of t
 NARROW = ("l1-bf16", "small-bf16")
 
 
-def table(results: Results, quality: Results | None = None, **beside: Results | None) -> str:
+def rows(results: Results, quality: Results | None = None, **beside: Results | None) -> list[Row]:
     """Every aim with its figure.
 
     Args:
@@ -34,7 +35,7 @@ def table(results: Results, quality: Results | None = None, **beside: Results | 
         beside: What else was measured, see `reaches_beside.rows`.
     """
     smp = "U-Net++ level with segmentation_models_pytorch's Unet++ (resnet34)"
-    rows: list[Row] = [
+    return [
         _share(results, "unet64", "U-Net 64..1024", 0.7),
         _share(results, "unetpp", "U-Net++", 0.5),
         _times(results, "unetpp", "smp-bf16", smp, 1.0),
@@ -46,8 +47,17 @@ def table(results: Results, quality: Results | None = None, **beside: Results | 
         _ahead(results),
         *reaches_beside.rows(**beside),
     ]
+
+
+def table(rows: list[Row]) -> str:
+    """Every aim with its figure, Markdown."""
     lines = ["| aim; of images 1024 x 1024, bfloat16 | measured | reached |", "|---|---|---|"]
     return "\n".join([*lines, *(f"| {aim} | {said} | {_told(said, met)} |" for aim, said, met in rows)])
+
+
+def missed(rows: list[Row]) -> str:
+    """What there is to tell of the aims that were missed, Markdown."""
+    return bullets(aim for aim, said, met in rows if not met and said != NOT_MEASURED)
 
 
 def _told(said: str, met: bool) -> str:
@@ -68,10 +78,13 @@ def leads(results: Results) -> dict[str, float]:
 
 
 def _share(results: Results, key: str, title: str, aim: float) -> Row:
-    found = results["contenders"][f"{key}-bands-bf16"]
+    title = f"{title} at {aim:.0%} of the matrix peak"
+    found = results["contenders"].get(f"{key}-bands-bf16", {})
+    if "macs_per_pixel" not in found:
+        return title, NOT_MEASURED, False
     share = 2e6 * found["macs_per_pixel"] / seconds(results, f"{key}-bands-bf16") / 1e12
     share /= results["peak_tflops"]["bfloat16"]
-    return f"{title} at {aim:.0%} of the matrix peak", f"{share:.0%}", share >= aim
+    return title, f"{share:.0%}", share >= aim
 
 
 def _times(results: Results, key: str, other: str, title: str, aim: float) -> Row:

@@ -151,8 +151,13 @@ def plot(results: dict[str, Any], path: Path = PLOT) -> None:
     plt.close(figure)
 
 
-def short(results: dict[str, Any]) -> str:
-    """README's sentences: by what factors the U-Net leads other people's networks."""
+def short(results: dict[str, Any], single: dict[str, Any] | None = None, page: dict[str, Any] | None = None) -> str:
+    """README's sentences: by what factors the U-Net leads other people's networks, and what a user waits for.
+
+    Args:
+        single: Of `python -m benchmarks.small`.
+        page: Of `python -m benchmarks.page_benchmark`.
+    """
     machine, size = results["machine"], reaches.SIZE
     ahead = sorted(reaches.leads(results).items(), key=lambda item: -item[1])
     faster = ", ".join(f"{lead:.1f} as {peer}" for peer, lead in ahead if lead >= 1).replace(
@@ -169,6 +174,16 @@ def short(results: dict[str, Any]) -> str:
     small, stardist = (reaches.seconds(results, key) for key in ("small-bands-bf16", "stardist2-f32"))
     if max(small, stardist) < float("inf"):
         text += f" The small U-Net needs {small:.2f} s, StarDist (grid 2) {stardist / small:.1f} times as long."
+    if single:
+        text += (
+            f" From the command to its files, one image of 256 x 256 takes {single['seconds']['one']:.1f} s with the "
+            f"U-Net, and a folder of them goes at {single['images_per_second']:.1f} images a second."
+        )
+    if page and "slider_dense" in page.get("1024", {}):
+        text += (
+            f" On the page, new outlines are there {page['1024']['slider_dense'] / 1e3:.2f} s after a slider has moved "
+            f"(1024 x 1024, over a thousand nuclei)."
+        )
     return "\n".join(textwrap.wrap(text, 125, break_long_words=False, break_on_hyphens=False))
 
 
@@ -185,8 +200,9 @@ def write(out: Path) -> None:
     blocks = {"docs/speed.md": speed, "docs/trust.md": {"precision": precision_table(precision)}}
     if results is not None:
         beside = {"trained": trained, "grown": grown, "small": single, "page": page}
-        speed |= {"speed": table(results), "reaches": reaches.table(results, _quality_of_small(), **beside)}
-        blocks["README.md"] = {"speed": short(results)}
+        rows = reaches.rows(results, _quality_of_small(), **beside)
+        speed |= {"speed": table(results), "reaches": reaches.table(rows), "missed": reaches.missed(rows)}
+        blocks["README.md"] = {"speed": short(results, single, page)}
         plot(results)
     if single is not None:
         speed["small"] = small.table(single)

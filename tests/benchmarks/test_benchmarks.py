@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("onnxruntime")
 
-from benchmarks import contenders, own, peers, profiles, reaches, report, running
+from benchmarks import contenders, missed, own, peers, profiles, reaches, report, running
 from benchmarks.contenders import CONTENDERS, NETWORK, WHOLE, Contender
 from benchmarks.timing import grow
 from nuclei_models import UNet, UNetConfig
@@ -151,7 +151,9 @@ def test_an_aim_is_reached_or_not_as_it_was_measured():
     keys = {"unet-bands-bf16": 0.6, "unetpp-bands-bf16": 2.0, "unet64-bands-bf16": 1.0, "l3-bands-bf16": 1.0,
             "l2-bands-bf16": 1.0, "smp-bf16": 3.0, "stardist2-f32": 0.3, "l1-bands-bf16": 0.2}  # fmt: skip
     rows = {key: found(seconds) for key, seconds in keys.items()} | {"unet-bf16": found(1.0, after=0.2)}
-    text = reaches.table({"contenders": rows, "peak_tflops": {"bfloat16": 1.0}})
+    aims = reaches.rows({"contenders": rows, "peak_tflops": {"bfloat16": 1.0}})
+    text, told = reaches.table(aims), reaches.missed(aims)
+    assert told.count("\n- **") == 2 and "**After the fastest" not in told and "(resnet34)" not in told
     rival = {"small-bands-bf16": found(0.25)} | rows
     good, bad = ({"ap": {"0.5": ap}, "ap_5_to_9": 0.7} for ap in (0.9, 0.8))
     assert reaches._faster_than_stardist({"contenders": rival}, good)[2]
@@ -164,6 +166,17 @@ def test_an_aim_is_reached_or_not_as_it_was_measured():
     short = report.short({"contenders": rows, "machine": {"threads": 2, "processor": "P"}}).replace("\n", " ")
     assert "It is 5.0 times as fast as segmentation_models_pytorch's" in short
     assert short.endswith("StarDist (grid 2) needs 0.50 of its time: its layers work at half the resolution.")
+    single, page = {"seconds": {"one": 2.16}, "images_per_second": 6.28}, {"1024": {"slider_dense": 134.0}}
+    whole = report.short({"contenders": rows, "machine": {"threads": 2, "processor": "P"}}, single, page)
+    assert "takes 2.2 s with the U-Net, and a folder of them goes at 6.3 images a second." in whole.replace("\n", " ")
+    assert "new outlines are there 0.13 s after a slider has moved" in whole.replace("\n", " ")
+
+
+def test_what_is_told_of_missed_aims_is_of_aims_that_there_are():
+    aims = [aim for aim, *_ in reaches.rows({"contenders": {}})]
+    assert all(any(aim.startswith(begin) for aim in aims) for begin in missed.MISSED)
+    assert missed.bullets(aims).count("\n- **") == len(missed.MISSED)
+    assert missed.bullets([]) == "Every aim that was measured was reached."
 
 
 def test_a_profile_tells_what_the_time_goes_to():

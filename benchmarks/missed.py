@@ -1,0 +1,60 @@
+"""What is told of an aim that was missed: where the time goes, and what was tried."""
+
+import textwrap
+from collections.abc import Iterable
+
+MISSED = {  # the aim begins so -> what is told of it, Markdown
+    "U-Net++ level with": """\
+**U-Net++ and segmentation_models_pytorch.** At one precision U-Net++ reaches a larger share of the processor's peak,
+but it multiplies far oftener a pixel (see the table): the paper's dense skip connections are at full resolution,
+where the other's encoder has none. L3 has about as many multiply-adds as the other.""",
+    "L3 1.7 times": """\
+**L3 against U-Net++.** It has 0.59 times the multiply-adds of the whole network, so that at one share of the peak it
+is 1.70 times as fast. Both shares are about the same.""",
+    "watershed and tables": """\
+**After the fastest networks.** Of 1,140 nuclei on 1024 x 1024 pixels, one core takes 36 ms for the maps (16 of them
+smooth the distances, 8 bring them to the image's size), 34 for the watershed, 29 for the confidences and 46 for the
+table (22 of them for convex hulls). The hulls took 590 ms before all nuclei's were found at once. Maps use all cores.
+What is left are dozens of short passes over the pixels of all nuclei, each by one thread.""",
+    "a published variant faster": """\
+**Faster than StarDist at grid 2, and better.** StarDist's network works at half resolution, with far fewer
+multiply-adds than the U-Net's. L1 is faster and far worse, and L2 is nearly as fast and worse. The small U-Net is
+faster, and better by the mean of AP at .5 to .9, but not by AP at .5: it finds slightly fewer nuclei and draws those
+that it finds much better. It was taught by the U-Net for 2,700 small steps
+([unet-small-taught.yaml](../train/configs/unet-small-taught.yaml)); more were not tried.""",
+    "U-Net ahead of every": """\
+**Ahead of every peer.** StarDist at grid 2 works at half resolution, which the U-Net doesn't. The small U-Net is
+ahead of it, see the table of networks.""",
+    "training waits": """\
+**Waiting for crops.** The narrow U-Net's step is so short that drawing its crops weighs more. A crop of 160 x 160
+takes 6 ms of one core: a third for the targets, most of it the exact distance to each nucleus's edge; a quarter for
+cutting, turning and scaling; the rest for stain, contrast, blur and noise. Putting eight together takes 3 ms. What is
+the same in all three channels of a grey image is computed once. Drawing in the background of a step was not tried:
+both cores work on the step.""",
+    "the same crops": """\
+**Training in less time.** Drawing crops by all cores, one pass of AdamW, memory kept between steps and the gradients
+of biases summed apart took away most of what stood beside the arithmetic. What is left is nearly all arithmetic; the
+table tells at which share of the processor's peak. Compiling the step was tried, see below.""",
+    "time grows": """\
+**Growth.** The table below has every point.""",
+    "memory is flat": """\
+**Memory beyond the largest block.** What is kept of every nucleus, for the tables, grows with the image; maps and
+labels lie on the disk.""",
+    "one image of": """\
+**One image.** Most of it is Python's start: the table under [Small images](#small-images) has `import torch` alone.""",
+    "a folder of": """\
+**A folder of small images.** The table under [Small images](#small-images) tells what an image's time goes to.
+Reading, measuring and writing overlap with the network, which takes most of it.""",
+    "the page's slider": """\
+**The page's slider.** Of clusters that cover half of an image most pixels lie in parts that must be cut, so the
+watershed takes nearly all of the time. It was halved by letting most pixels climb to their core without a queue.""",
+}
+
+
+def bullets(aims: Iterable[str]) -> str:
+    """What is told of these aims, which were missed; Markdown."""
+    told = [text for aim in aims for begin, text in MISSED.items() if aim.startswith(begin)]
+    if not told:
+        return "Every aim that was measured was reached."
+    fill = textwrap.TextWrapper(125, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False).fill
+    return "\n".join(["Where an aim was missed:", "", *(fill(f"- {text}") for text in told)])

@@ -14,29 +14,33 @@ from nuclei_models.training.packed import pack
 from nuclei_models.training.samples import Sample
 from tests.support.large import blobs, seeing
 from train.fit import confidence as command
+from train.fit import confidence_documents as documents
+from train.fit import confidence_fit as forms
 from train.fit.least_confidence import best_least
 
 
-def nuclei(n: int, seed: int, bent: float = 0.0) -> command.Nuclei:
-    """Nuclei whose chance to be right follows from two of their features."""
+def nuclei(n: int, seed: int, bent: float = 0.0) -> forms.Nuclei:
+    """Nuclei of three organs, whose chance to be right follows from two of their features."""
     rng = np.random.default_rng(seed)
     rows = rng.normal(size=(n, len(FEATURES) + 1))
     odds = 1.5 * rows[:, 0] - rows[:, 8] + 1 + bent
-    return command.Nuclei(rows, rng.random(n) < 1 / (1 + np.exp(-odds)), np.arange(n) // 20, np.arange(n) % 20 + 1)
+    image = np.arange(n) // 20
+    organs = np.array([f"laboratory/{organ}" for organ in "abc"])[image % 3]
+    return forms.Nuclei(rows, rng.random(n) < 1 / (1 + np.exp(-odds)), image, np.arange(n) % 20 + 1, organs)
 
 
 def test_the_fit_is_calibrated_on_what_it_never_saw():
-    model = command.fit(nuclei(4000, 0), FEATURES)
+    model = forms.fit(nuclei(4000, 0), FEATURES)
     others = nuclei(4000, 1)
-    report = command.reliability(confidence(model, others.rows[:, : len(FEATURES)]), others.right)
+    report = forms.reliability(confidence(model, others.rows[:, : len(FEATURES)]), others.right)
     assert report["expected_calibration_error"] < 0.03 and report["nuclei"] == 4000
     shifted = nuclei(4000, 2, bent=-2)
-    report = command.reliability(confidence(model, shifted.rows[:, : len(FEATURES)]), shifted.right)
+    report = forms.reliability(confidence(model, shifted.rows[:, : len(FEATURES)]), shifted.right)
     assert report["expected_calibration_error"] > 0.2
 
 
 def test_reliability_counts_what_is_right():
-    report = command.reliability(np.array([0.05, 0.15, 0.15, 1.0]), np.array([False, True, False, True]))
+    report = forms.reliability(np.array([0.05, 0.15, 0.15, 1.0]), np.array([False, True, False, True]))
     assert report["bins"] == [[1, 0.05, 0.0], [2, 0.15, 0.5], [1, 1.0, 1.0]]
     assert report["expected_calibration_error"] == pytest.approx((0.05 + 2 * 0.35) / 4)
     assert report["right"] == 0.5
@@ -105,18 +109,22 @@ def test_the_command_fits_and_the_processor_keeps_it(tmp_path, monkeypatch, caps
     for name, some in (("fit", ids[:4]), ("test", ids[4:])):
         (tmp_path / f"{name}.txt").write_text("\n".join(some))
     document = tmp_path / "confidence.md"
-    document.write_text("<!-- least -->\nold\n<!-- end -->\n<!-- confidence -->\nold\n<!-- end -->\n")
-    monkeypatch.setattr(command, "DOCUMENT", document)
-    monkeypatch.setattr(command, "PICTURE", tmp_path / "confidence.svg")
+    blocks = ("least", "confidence", "unseen", "hardest", "others")
+    document.write_text("".join(f"<!-- {name} -->\nold\n<!-- end -->\n" for name in blocks))
+    monkeypatch.setattr(documents, "DOCUMENT", document)
+    monkeypatch.setattr(documents, "PICTURE", tmp_path / "confidence.svg")
     lists = ("--fit", tmp_path / "fit.txt", "--test", tmp_path / "test.txt")
-    arguments = ("x", "--weights", *folders, "--data", tmp_path / "data", *lists, "--documents")
+    arguments = ("x", "--weights", *folders, "--data", tmp_path / "data", *lists)
     monkeypatch.setattr("sys.argv", [str(a) for a in arguments])
     command.main()
+    monkeypatch.setattr("sys.argv", ["x", "--weights", *map(str, folders)])
+    documents.main()
     report = json.loads((folders[0] / "confidence.json").read_text())
     assert set(report["held out"]) == {"alone", AGREEMENT}
     assert "old" not in document.read_text() and document.read_text().count("| test |") == 4
     assert (tmp_path / "confidence.svg").read_text().startswith("<?xml")
     tried = {row["least"]: row["score"] for row in report["least confidence"]}
+    assert "| **every nucleus counts the same** |" in documents.attempts_table({"a": report}, ("test",))
     processor = NucleiImageProcessor.from_pretrained(folders[0])
     assert tried[processor.least_confidence] == max(tried.values())
     labels, maps = maps_of()
@@ -130,6 +138,49 @@ def test_the_command_fits_and_the_processor_keeps_it(tmp_path, monkeypatch, caps
             np.column_stack([measured(labels, maps.probability, maps.distance, 1.0), np.ones(labels.max())]),
         ),
     )
+
+
+def test_a_laboratory_of_many_nuclei_counts_for_less_than_them_all():
+    group = np.array(["big/a"] * 60 + ["big/b"] * 30 + ["small/a"] * 10)
+    shares = {evenness: forms.weights(group, evenness)[90:].sum() / 100 for evenness in (0.0, 0.5, 1.0)}
+    assert shares == pytest.approx({0.0: 0.1, 0.5: 0.25, 1.0: 0.5})
+
+
+def test_kinds_of_images_are_told_apart():
+    dark, stained = np.zeros((4, 4), np.uint8), np.full((4, 4, 3), (240, 230, 240), np.uint8)
+    names = {"nuinsseg/human_brain_01": stained, "dsb2018/00": dark, "dsb2018/01": stained}
+    kinds = [forms.kind_of(Sample(name, image, np.zeros((4, 4), np.int32))) for name, image in names.items()]
+    assert kinds == ["nuinsseg/human brain", "dsb2018/fluorescence", "dsb2018/bright field"]
+
+
+def test_unseen_kinds_are_judged_without_them():
+    found = nuclei(900, 0)
+    last = found.kind == "laboratory/c"
+    found.right[last] = False  # an organ of which all is wrong, which no other tells
+    seen = forms.left_out(found, FEATURES, found.image % 5)
+    others = nuclei(900, 1, bent=-2)
+    (row,) = forms.attempts(found, FEATURES, {"others": others}, forms.FORMS[:1])
+    judged = forms.left_out(found, FEATURES, found.kind)[last]
+    assert row["kinds"]["laboratory/c"] == pytest.approx(judged.mean(), abs=1e-3)
+    assert row["kinds"]["laboratory/c"] > seen[last].mean() + 0.1
+    assert row["mean"] == pytest.approx(np.mean(list(row["kinds"].values())), abs=1e-4)
+    said = confidence(forms.fit(found, FEATURES), others.rows[:, : len(FEATURES)])
+    expected = forms.reliability(said, others.right)["expected_calibration_error"]
+    assert row["held out"]["others"] == expected > 0
+    (alone,) = forms.attempts(found.of(found.kind == "laboratory/a"), FEATURES, {}, forms.FORMS[:1])
+    assert alone["mean"] is None and alone["held out"] == {}
+
+
+def test_the_image_and_the_spread_of_kinds_change_a_confidence():
+    found, contrast = nuclei(600, 0), FEATURES.index("contrast")
+    found.rows[:, contrast] += 3.0 * (found.image % 2)
+    found.right[:] = found.image % 2 == 0  # all is wrong where the contrast of the image is high
+    plain, hard = (forms.left_out(found, FEATURES, found.image % 5, form) for form in (forms.FORMS[0], forms.FORMS[3]))
+    assert ((hard - found.right) ** 2).mean() < 0.5 * ((plain - found.right) ** 2).mean()
+    spread = forms.Form("spread", spread=2.0)
+    near, far = (forms.left_out(found, FEATURES, found.image % 5, form) for form in (forms.FORMS[0], spread))
+    odds = [np.log(one / (1 - one)) for one in (near, far)]
+    assert odds[1] == pytest.approx(odds[0] / np.sqrt(1 + np.pi / 2), rel=1e-2, abs=1e-2)
 
 
 def test_none_where_it_was_not_fitted_and_an_error_for_other_features():
@@ -157,5 +208,24 @@ def test_the_least_confidence_is_the_one_that_serves_the_whole_best():
 
 def test_nuclei_that_nobody_labelled_are_not_dropped_in_the_fit():
     found = np.array([[1, 1, 2, 2, 3, 3]], np.int32)
-    some = command.Nuclei(np.zeros((2, 1)), np.array([True, False]), np.array([0, 0]), np.array([1, 3]), [found])
+    kind = np.array(["", ""])
+    some = forms.Nuclei(np.zeros((2, 1)), np.array([True, False]), np.array([0, 0]), np.array([1, 3]), kind, [found])
     assert [sure.tolist() for sure in command.by_image(some, np.array([0.7, 0.1]))] == [[0.7, 1.0, 0.1]]
+
+
+def test_the_table_of_attempts_has_the_worst_of_the_lists_and_no_network_that_was_not_tried():
+    forms_ = ("every nucleus counts the same", "another")
+    rows = [
+        {"form": f, "mean": m, "held out": {"a": a, "b": 0.02}}
+        for f, m, a in zip(forms_, (0.05, 0.04), (0.01, 0.03), strict=True)
+    ]
+    reports = {"one": {"attempts": {"alone": rows, AGREEMENT: rows}}, "old": {}}
+    assert documents.attempts_table(reports, ("a", "b")).splitlines()[2:] == [
+        "| **every nucleus counts the same** | 0.020 | 0.020 |",
+        "| another | 0.030 | 0.030 |",
+    ]
+    assert documents.attempts_table(reports).splitlines()[::3] == [
+        "| the fit | one | one, with agreement |",
+        "| another | 0.040 | 0.040 |",
+    ]
+    assert documents.attempts_table(reports, ("c",)).splitlines()[0] == "| the fit |  |"

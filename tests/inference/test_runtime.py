@@ -302,3 +302,12 @@ class TestPrecision:
         assert difference(Runtime(model, "float32")(x), by_itself(model, x)) < 1e-5
         logits = predict_logits(model, np.zeros((3, 50, 50), np.float32), precision="float32")
         assert logits.dtype == torch.float32
+
+
+@pytest.mark.parametrize(("capability", "native"), [((7, 5), False), ((8, 0), True), ((9, 0), True)])
+def test_a_gpu_computes_bfloat16_where_its_capability_is_enough(capability, native, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    cuda = torch.device("cuda")
+    assert has_bfloat16(cuda) is native
+    assert runtime.choose("auto", cuda) == (torch.bfloat16 if native else torch.float32)
+    assert runtime.choose("float32", cuda) == torch.float32

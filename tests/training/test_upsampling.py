@@ -31,6 +31,13 @@ def test_gradients_are_those_of_pytorch(dtype):
         torch.testing.assert_close(one, other, rtol=1e-5 if dtype == torch.float32 else 1e-2, atol=1e-4)
 
 
+def test_a_gpu_computes_them_as_it_does():
+    up = nn.ConvTranspose2d(2, 2, 2, stride=2, device="meta")  # any device but the CPU
+    with bias_apart(up):
+        assert "forward" not in vars(up)
+        assert up(torch.zeros(1, 2, 3, 3, device="meta")).shape == (1, 2, 6, 6)
+
+
 def test_others_are_left_alone():
     model = nn.Sequential(nn.ConvTranspose2d(2, 2, 3, stride=2, padding=1), nn.ConvTranspose2d(2, 2, 2, bias=False))
     with bias_apart(model):

@@ -45,10 +45,10 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
 @contextmanager
-def browser(playwright: Playwright) -> Iterator[Any]:
-    """Chromium: the system's, if there is one, or else Playwright's own."""
+def browser(playwright: Playwright, *flags: str) -> Iterator[Any]:
+    """Chromium: the system's, if there is one, or else Playwright's own. With more flags than usual, if need be."""
     system = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    opened = playwright.chromium.launch(executable_path=system, args=FLAGS)
+    opened = playwright.chromium.launch(executable_path=system, args=[*FLAGS, *flags])
     try:
         yield opened
     finally:

@@ -116,7 +116,7 @@ def bare_python(snippets, tmp_path_factory) -> Path:
 def run_folder(tmp_path_factory) -> Path:
     """A folder with cells.png, the documents' image, and what a clone has."""
     folder = tmp_path_factory.mktemp("run")
-    Image.fromarray(blob_picture(scale=3)).save(folder / "cells.png")
+    Image.fromarray(blob_picture(scale=2)).save(folder / "cells.png")
     for name in ("weights", "examples"):
         (folder / name).symlink_to(ROOT / name)
     return folder

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
-from .watershed import grow
+from .watershed import Ascent, grow
 
 
 def find_instances(
@@ -12,6 +12,7 @@ def find_instances(
     threshold: float = 0.5,
     separation: float = 0.5,
     min_area: float = 0.0,
+    ascent: Ascent | None = None,
 ) -> np.ndarray:
     """Cut the mask `probability > threshold` into nuclei by a watershed that starts from their cores.
 
@@ -26,6 +27,7 @@ def find_instances(
         threshold: Probability above which a pixel is nucleus.
         separation: Distance above which a pixel is core. Higher cuts more.
         min_area: Pixels. Smaller nuclei are dropped.
+        ascent: `Ascent` of the distance, where it is known: for who cuts the same maps again and again.
 
     Returns:
         (H, W), int32: 0 background, 1 .. n one number a nucleus, without gaps.
@@ -40,10 +42,10 @@ def find_instances(
         other = None if distance is None else distance.shape
         raise ValueError(f"Maps of shapes {probability.shape} and {other}: expected two of one shape (H, W).")
     mask = probability > threshold
-    return drop_small(fill_holes(cut(mask, distance, separation), mask), min_area)
+    return drop_small(fill_holes(cut(mask, distance, separation, ascent), mask), min_area)
 
 
-def cut(mask: np.ndarray, distance: np.ndarray | None, separation: float) -> np.ndarray:
+def cut(mask: np.ndarray, distance: np.ndarray | None, separation: float, ascent: Ascent | None = None) -> np.ndarray:
     """The mask's nuclei as they come from the watershed, see `find_instances`: (H, W), int32, numbered without gaps."""
     parts, n_parts = ndimage.label(mask)
     if distance is None or n_parts == 0:
@@ -63,7 +65,7 @@ def cut(mask: np.ndarray, distance: np.ndarray | None, separation: float) -> np.
         free = np.flatnonzero(mask & ~deep)
         free = free[crowded[parts.ravel()[free]]]
         labels.ravel()[at] = core
-        labels.ravel()[free] = grow(cores, parts, free, distance)
+        labels.ravel()[free] = grow(cores, parts, free, distance, ascent)
     return labels
 
 

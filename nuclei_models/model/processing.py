@@ -14,6 +14,7 @@ from .instances import find_instances, keep
 from .intensity import intensity_range, is_grey, normalise, to_channels
 from .maps import Maps, pixel_area, resize, smooth
 from .scale import PICTURE_OUTLIERS, Belief, Diameter, Evidence, look_features, perceive
+from .watershed import Ascent
 
 
 class NucleiProcessing:
@@ -164,10 +165,11 @@ class NucleiProcessing:
         threshold: float | None = None,
         separation: float | None = None,
         min_area: float | None = None,
+        ascent: Ascent | None = None,
     ) -> np.ndarray:
         """Maps -> label image (H, W) int32 of all that may be nuclei, see `find_instances` and `cut_values`."""
         settings = self.cut_values(maps.pixel_area, threshold, separation, min_area)
-        return find_instances(maps.probability, maps.distance, *settings)
+        return find_instances(maps.probability, maps.distance, *settings, ascent)
 
     def sure_enough(
         self, maps: Maps, labels: np.ndarray, least_confidence: float | None = None, sure: np.ndarray | None = None

@@ -85,6 +85,16 @@ class Stretches(Grouped):
         super().__init__(label, of)
         self.row, self.first, self.end = row, first, end
 
+    @cached_property
+    def _by_nucleus(self) -> tuple[np.ndarray, np.ndarray]:
+        """Their order by nuclei, and where in it each nucleus begins; each has some."""
+        order = np.argsort(self.of.astype(np.min_scalar_type(len(self.label))), kind="stable")
+        return order, np.searchsorted(self.of[order], np.arange(len(self.label)))
+
+    def least(self, values: np.ndarray) -> np.ndarray:
+        order, begin = self._by_nucleus
+        return np.minimum.reduceat(values[order], begin).astype(float) if len(order) else np.zeros(0)
+
 
 class Members(Grouped):
     """The pixels that belong to nuclei, in a window of a label image.
@@ -98,9 +108,18 @@ class Members(Grouped):
     """
 
     def __init__(self, labels: np.ndarray, window: Window | None = None):
-        self.labels = labels
+        self.labels, self.window = labels, window
         self.at = _positions(labels != 0, window)
         super().__init__(*_numbered(labels.ravel()[self.at]))
+
+    @cached_property
+    def runs(self) -> np.ndarray:
+        """Where rows or nuclei begin among the pixels."""
+        width, is_first = self.labels.shape[1], np.ones(len(self.at), bool)
+        is_first[1:] = (self.at[1:] != self.at[:-1] + 1) | (self.of[1:] != self.of[:-1])
+        rows = np.searchsorted(self.at, np.arange(self.labels.shape[0]) * width)
+        is_first[rows[rows < len(self.at)]] = True
+        return np.flatnonzero(is_first)
 
     @cached_property
     def rims(self) -> tuple[np.ndarray, np.ndarray]:
@@ -127,12 +146,8 @@ class Members(Grouped):
 
     def stretches(self) -> Stretches:
         """These pixels, in rows."""
-        width = self.labels.shape[1]
-        is_first = np.ones(len(self.at), bool)
-        is_first[1:] = (np.diff(self.at) != 1) | (np.diff(self.of) != 0)
-        is_first |= self.at % width == 0
-        begin = np.flatnonzero(is_first)
-        row, first = np.divmod(self.at[begin], width)
+        begin = self.runs
+        row, first = np.divmod(self.at[begin], self.labels.shape[1])
         return Stretches(self.label, self.of[begin], row, first, first + np.diff(begin, append=len(self.at)))
 
 
@@ -179,7 +194,8 @@ def shape_sums(
     stretches = members.stretches()  # there are far fewer of them than of pixels
     row, first, end = stretches.row + origin[0], stretches.first + origin[1], stretches.end + origin[1]
     n, y = (end - first).astype(float), row + 0.5
-    x, xx = (end**2 - first**2) / 2, (4 * (end**3 - first**3) - (end - first)) / 12  # sums over the stretch, exact
+    x = (end * end - first * first) / 2  # sums over the stretch, exact
+    xx = (4 * (end * end * end - first * first * first) - (end - first)) / 12
     at_edge = (row == 0) | (first == 0) | (row == height - 1) | (end == width)
     values = {
         "moments": [stretches.add(v) for v in (n, n * y, x, n * y * y, xx, x * y)],
@@ -227,9 +243,8 @@ def map_sums(
         "contact": [at_rim.add(np.ones(len(at_rim.of))), in_touch.add(np.ones(len(at))), in_touch.add(there)],
     }
     yield Sums(members.label, {name: np.stack(columns, axis=1) for name, columns in values.items()})
-    around, number = _surroundings(labels, reach)
-    at = _positions(around, window)
-    near = Grouped(*_numbered(number[at]))
+    at, number = _surroundings(labels, reach, window)
+    near = Grouped(*_numbered(number))
     outside = near.add(probability.ravel()[at].astype(np.float64))
     yield Sums(near.label, {"around": np.stack([near.add(np.ones(len(at))), outside], axis=1)})
 
@@ -237,10 +252,13 @@ def map_sums(
 def _perimeters(members: Members) -> np.ndarray:
     """The length of each nucleus's edge, (n,), as `skimage.measure.perimeter` counts it."""
     labels, (rim, _) = members.labels, members.rims
-    edge = np.zeros((labels.shape[0] + 2, labels.shape[1] + 2), labels.dtype)
-    np.multiply(labels, rim, out=edge[1:-1, 1:-1])
-    at_rim, at = members.some(rim)
-    flat, at = edge.ravel(), framed(at, labels.shape[1])
+    flat = np.zeros((labels.shape[0] + 2) * (labels.shape[1] + 2), labels.dtype)
+    at_rim, inside = members.some(rim)
+    at = framed(inside, labels.shape[1])
+    flat[at] = labels.ravel()[inside]
+    if members.window is not None:  # those around it count as neighbours
+        every = np.flatnonzero(rim)
+        flat[framed(every, labels.shape[1])] = labels.ravel()[every]
     mine = flat[at]
     code = np.ones(len(at), np.uint8)
     above, *_, below = steps(labels.shape[1])
@@ -254,16 +272,28 @@ def _perimeters(members: Members) -> np.ndarray:
     return at_rim.add(lengths[code])
 
 
-def _surroundings(labels: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which background pixels are within so many steps of a nucleus, (H, W) bool; and, flat, the number of the nearest
-    nucleus of these, of two as near the higher one, and of the nuclei's own pixels."""
+def _surroundings(labels: np.ndarray, reach: int, window: Window | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """The background pixels of a window within so many steps of a nucleus: their flat positions, and the number of the
+    nearest nucleus of each, of two as near the higher one."""
     height, width = labels.shape
+    rows, columns = window or (slice(0, height), slice(0, width))
     number = np.zeros((height + 2, width + 2), labels.dtype)
     number[1:-1, 1:-1] = labels
-    flat, reached = number.ravel(), labels != 0
+    flat, found = number.ravel(), []
+    reached = np.ones((height + 2, width + 2), bool)  # the frame is never to be reached
+    new = np.zeros_like(reached)
+    new[1:-1, 1:-1] = reached[1:-1, 1:-1] = labels != 0
     for _ in range(reach):
-        at = np.flatnonzero(beside(reached) & ~reached)
-        reached.ravel()[at] = True
-        at = framed(at, width)
-        flat[at] = np.maximum.reduce([flat[at + step] for step in steps(width)])
-    return reached & (labels == 0), number[1:-1, 1:-1].ravel()
+        at = np.flatnonzero(beside(new) & ~reached)
+        new = np.zeros_like(new)
+        new.ravel()[at] = reached.ravel()[at] = True
+        above, left, right, below = (flat[at + step] for step in steps(width))
+        flat[at] = np.maximum(np.maximum(above, left), np.maximum(right, below))
+        found.append(at)
+    at = np.concatenate(found)
+    row, column = np.divmod(at, width + 2)
+    row, column, nearest = row - 1, column - 1, flat[at]
+    if window is not None:
+        inside = (row >= rows.start) & (row < rows.stop) & (column >= columns.start) & (column < columns.stop)
+        row, column, nearest = row[inside], column[inside], nearest[inside]
+    return row * width + column, nearest

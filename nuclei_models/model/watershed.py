@@ -5,7 +5,7 @@ of the distance leads to a core; then that neighbour is the highest one, and the
 pixels whose path ends on a summit that is no core need to be flooded, and parts in which pixels tie.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from scipy import ndimage
@@ -13,14 +13,67 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from skimage.segmentation import watershed
 
-from .neighbours import beside, framed, steps
+from .neighbours import beside
 from .threads import for_each
 
 Part = tuple[int, tuple[slice, slice]]  # number and box of a connected part of the mask
 STRIP = 2048  # pixels, the width of what is flooded at once
 
 
-def grow(cores: np.ndarray, parts: np.ndarray, free: np.ndarray, distance: np.ndarray) -> np.ndarray:
+class Ascent:
+    """Where the highest of each pixel and its four neighbours is: what no threshold changes.
+
+    Args:
+        distance: (H, W), float, how high pixels are.
+
+    Attributes:
+        way: (H, W), uint8, which it is: 0 the pixel itself, 1 .. 4 the one above, left, right or below; of several of
+            one height the first.
+        tied: (H, W), bool, whether there are several.
+    """
+
+    def __init__(self, distance: np.ndarray):
+        height, width = distance.shape
+        framed = np.full((height + 2, width + 2), -np.inf, np.result_type(distance, np.float32))
+        framed[1:-1, 1:-1] = distance
+        rows, columns = slice(1, height + 1), slice(1, width + 1)
+        beside = (
+            framed[:height, columns],
+            framed[rows, :width],
+            framed[rows, 2:],
+            framed[2:, columns],
+        )
+        self.way, self.tied = _highest(framed[rows, columns], beside)
+
+
+def _highest(own: np.ndarray, beside: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Which of pixels' own height, 0, and of those beside them, 1 .. 4, is the greatest, and whether several are."""
+    way, tied, top = np.zeros(own.shape, np.uint8), np.zeros(own.shape, bool), own.copy()
+    for number, beyond in enumerate(beside, 1):
+        higher = beyond > top
+        tied = (tied | (beyond == top)) & ~higher
+        np.copyto(way, np.uint8(number), where=higher)  # of cores of one height, the first in raster order
+        np.copyto(top, beyond, where=higher)
+    return way, tied
+
+
+def _around(at: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Positions above, left, right and below these, flat, (4, n), and which of them are in the image: the others are
+    the pixels themselves."""
+    height, width = shape
+    row, column = np.divmod(at, width)
+    inside = np.stack([row > 0, column > 0, column < width - 1, row < height - 1])
+    return at + inside * np.array(_steps(width)[1:])[:, None], inside
+
+
+def _steps(width: int) -> tuple[int, ...]:
+    """How far away, flat, a pixel itself is and those above, left, right and below."""
+    return 0, -width, -1, 1, width
+
+
+def grow(
+    cores: np.ndarray, parts: np.ndarray, free: np.ndarray, distance: np.ndarray, ascent: Ascent | None = None
+) -> np.ndarray:
     """Give pixels to the cores, the highest first.
 
     Args:
@@ -29,11 +82,12 @@ def grow(cores: np.ndarray, parts: np.ndarray, free: np.ndarray, distance: np.nd
         free: (n,), positions in these, flat and increasing: all pixels of some parts that are in no core. Each of these
             parts has a core, and its cores are higher than they.
         distance: (H, W), float, how high pixels are.
+        ascent: `Ascent` of the distance, where it is known.
 
     Returns:
         (n,), int32, the core of each of these pixels.
     """
-    slopes = _Slopes(cores, parts, free, distance)
+    slopes = _Slopes(cores, parts, free, distance, ascent or Ascent(distance))
     part, grown = parts.ravel()[free], slopes.climb()
     tied = part[slopes.tied]
     lost = np.flatnonzero((grown == 0) & ~np.isin(part, tied)) if len(tied) else np.flatnonzero(grown == 0)
@@ -54,24 +108,19 @@ class _Slopes:
         tied: Indices of free pixels with two free neighbours of one height, higher than all others.
     """
 
-    def __init__(self, cores: np.ndarray, parts: np.ndarray, free: np.ndarray, distance: np.ndarray):
-        self.shape, self.n, self.n_cores = cores.shape, len(free), int(cores.max(initial=0))
-        self.steps, self.at = steps(cores.shape[1]), framed(free, cores.shape[1])
-        height = np.full((cores.shape[0] + 2, cores.shape[1] + 2), -np.inf, np.result_type(distance, np.float32))
-        np.copyto(height[1:-1, 1:-1], distance, where=parts > 0)
-        node = np.full(height.shape, self.n, np.int32)  # the index of a free pixel; `n` and more: none, a core
-        np.add(cores, self.n, out=node[1:-1, 1:-1])
-        self.height, self.node = height.ravel(), node.ravel()
-        self.node[self.at] = np.arange(self.n)
-        to, top = self.at.copy(), self.height[self.at]  # itself: a summit
-        tied = np.zeros(self.n, bool)
-        for step in self.steps:
-            other = self.at + step
-            beyond = self.height[other]
-            higher = beyond > top
-            tied = (tied | (beyond == top)) & ~higher
-            np.copyto(to, other, where=higher)  # of cores of one height, the first in raster order
-            np.copyto(top, beyond, where=higher)
+    def __init__(self, cores: np.ndarray, parts: np.ndarray, free: np.ndarray, distance: np.ndarray, ascent: Ascent):
+        self.n, self.n_cores, self.at, self.distance = len(free), int(cores.max(initial=0)), free, distance
+        self.node = cores.ravel() + np.int32(self.n)  # the index of a free pixel; `n` and more: none, a core
+        self.node[free] = np.arange(self.n, dtype=np.int32)
+        steps, height, part = np.array(_steps(cores.shape[1])), distance.ravel(), parts.ravel()
+        to = free + steps[ascent.way.ravel()[free]]
+        tied = ascent.tied.ravel()[free]
+        unsure = np.flatnonzero(tied | (part[to] == 0))  # within the parts it may be another
+        at = free[unsure]
+        near, inside = _around(at, cores.shape)
+        beyond = np.where(inside & (part[near] > 0), height[near], -np.inf)
+        way, tied[unsure] = _highest(height[at], beyond.astype(height.dtype, copy=False))
+        to[unsure] = at + steps[way]
         self.up = self.node[to]
         self.tied = np.flatnonzero(tied & (self.up < self.n))
 
@@ -92,17 +141,18 @@ class _Slopes:
         Returns:
             Indices of free pixels in whose surroundings pixels tie; there, what comes of it may be wrong.
         """
-        around = np.stack([self.node[self.at[lost] + step] for step in self.steps])
-        is_free = around < self.n
+        near, inside = _around(self.at[lost], self.distance.shape)
+        around = self.node[near]
+        is_free = inside & (around < self.n)
         pair = np.broadcast_to(lost, around.shape)[is_free], around[is_free]
         pixel, index = np.unique(np.concatenate([lost, *pair]), return_inverse=True)
         first, second = np.split(index[len(lost) :], 2)
         edges = coo_array((np.ones(len(first), bool), (first, second)), shape=(len(pixel), len(pixel)))
         n, region = connected_components(edges, directed=False)
-        row, column = np.divmod(self.at[pixel], self.shape[1] + 2)
+        row, column = np.divmod(self.at[pixel], self.distance.shape[1])
         row, tall = _from_least(row, region, n)
         column, wide = _from_least(column, region, n)
-        height, is_known = self.height[self.at[pixel]], grown[pixel] > 0
+        height, is_known = self.distance.ravel()[self.at[pixel]], grown[pixel] > 0
         size = np.ceil(np.log2(tall))
         for one in np.unique(size):  # regions of about one height, beside each other, a pixel apart
             own, picked = size == one, np.flatnonzero(size[region] == one)

@@ -23,7 +23,9 @@ def packed(labels: np.ndarray, box: Box | None = None, width: int | None = None)
     """
     rows, columns = box or (slice(0, labels.shape[0]), slice(0, labels.shape[1]))
     width = width or labels.shape[1]
-    wide = np.pad(labels, ((0, 0), (1, 1))).ravel()  # 0 between the rows
+    framed = np.zeros((labels.shape[0], labels.shape[1] + 2), labels.dtype)  # 0 between the rows
+    framed[:, 1:-1] = labels
+    wide = framed.ravel()
     change = np.flatnonzero(wide[1:] != wide[:-1]) + 1
     number = wide[change]
     row, column = np.divmod(change, labels.shape[1] + 2)

@@ -27,6 +27,7 @@ from ..model.image_processing_nuclei import NucleiImageProcessor
 from ..model.instances import drop_small
 from ..model.maps import Maps
 from ..model.regions import Members, shape_sums
+from ..model.watershed import Ascent
 from .mends import Mends, Step
 
 UNKNOWN_DIAMETER = 26.0  # pixels, the middle of what the networks know
@@ -178,8 +179,11 @@ class Analysis:
         *values, least = self.cut_key(network, cut)
         threshold, separation, min_area = values
 
+        distance = maps.distance
+        ascent = None if distance is None else self.remember(f"ascent {network}", 0, lambda: Ascent(distance))
+
         def cut_with(area: float) -> np.ndarray:
-            return processor.cut(maps, threshold, separation, area)
+            return processor.cut(maps, threshold, separation, area, ascent)
 
         def make() -> tuple[np.ndarray, int]:
             before, _ = self._last.get(f"labels {network}", ((), None))

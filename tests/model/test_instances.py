@@ -99,3 +99,12 @@ def test_cores_grow_to_where_the_distance_between_them_is_least():
     distance = np.tile(np.array([0, 0.3, 0.9, 0.5, 0.45, 0.2, 0.4, 0.9, 0.3, 0], np.float32), (3, 1))
     labels = find_instances(np.ones_like(distance), distance, 0.5, 0.6)
     assert labels[1].tolist() == [1, 1, 1, 1, 1, 1, 2, 2, 2, 2]  # 0.2 is reached from 0.45 first
+
+
+@settings(max_examples=40, deadline=None)
+@given(maps(), st.lists(SETTINGS, min_size=2, max_size=3), SETTINGS)
+def test_maps_are_cut_the_same_at_every_threshold_when_their_ascent_is_known(both, thresholds, separation):
+    ascent = flooding.Ascent(both[1])
+    for threshold in thresholds:
+        known = find_instances(*both, threshold, separation, ascent=ascent)
+        assert np.array_equal(known, by_the_book(*both, threshold, separation))

@@ -1,9 +1,9 @@
 """How fast the networks are, beside other people's: one run on one machine.
 
     python -m benchmarks.peers --install     once; without it, peers are left out
-    python -m benchmarks                     images to nuclei, within 11 minutes: results.json
+    python -m benchmarks                     images to nuclei, within 12 minutes: results.json
     python -m benchmarks training            steps of training, within 8 minutes: training.json
-    python -m benchmarks growth              cost against size, within 15 minutes: growth.json, docs/growth.svg
+    python -m benchmarks growth              cost against size, within 13 minutes: growth.json, docs/growth.svg
     python -m benchmarks all                 the three of them, each that is not done; then what follows
     python -m benchmarks --write             tables and plots into README and docs
 

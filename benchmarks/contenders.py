@@ -67,7 +67,7 @@ OURS = {
 if (HERE.parent / "weights" / BUNDLED["small"] / "config.json").is_file():
     OURS["small"] = "U-Net 16..256"
 NETWORKS = {**OURS, "unet64": "U-Net 64..1024"}
-WEIGHTS = {"unet": 7.0, "unetpp": 10.0}  # of those that go up to the largest image
+WEIGHTS = {"unet": 9.0, "unetpp": 7.0}  # of those that go up to the largest image
 WHOLE = "file to labels"
 NETWORK = "network"
 

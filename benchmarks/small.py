@@ -43,7 +43,7 @@ from train.release.markdown import fill
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, PAGE = ROOT / "benchmarks/small.json", ROOT / "docs/speed.md"
 SIDE = 256
-COMPARED = 150  # images of the folder that another version segments, too
+COMPARED = 100  # images of the folder that another version segments, too
 AIMS = {"help": 0.3, "one": 2.5}  # seconds
 COMMANDS = {
     "help": "`nuclei --help`",
@@ -200,7 +200,7 @@ def table(results: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=500, help="in the folder")
-    parser.add_argument("--times", type=int, default=7, help="runs of each command")
+    parser.add_argument("--times", type=int, default=5, help="runs of each command")
     parser.add_argument("--against", type=Path, help="a checkout of another version of this project")
     parser.add_argument("--write", action="store_true", help="measure nothing: write docs/speed.md")
     args = parser.parse_args()

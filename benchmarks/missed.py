@@ -12,10 +12,11 @@ where the other's encoder has none. L3 has about as many multiply-adds as the ot
 **L3 against U-Net++.** It has 0.59 times the multiply-adds of the whole network, so that at one share of the peak it
 is 1.70 times as fast. Both shares are about the same.""",
     "watershed and tables": """\
-**After the fastest networks.** Of 1,140 nuclei on 1024 x 1024 pixels, one core takes 36 ms for the maps (16 of them
-smooth the distances, 8 bring them to the image's size), 34 for the watershed, 29 for the confidences and 46 for the
-table (22 of them for convex hulls). The hulls took 590 ms before all nuclei's were found at once. Maps use all cores.
-What is left are dozens of short passes over the pixels of all nuclei, each by one thread.""",
+**After the fastest networks.** Of 1,140 nuclei on 1024 x 1024 pixels, one core takes 32 ms for the maps (17 of them
+smooth the distances, 9 bring them to the image's size), 42 for the watershed, 23 for the confidences and 35 for the
+table (17 of them for convex hulls). The hulls took 590 ms before all nuclei's were found at once. Maps and where
+pixels climb to use all cores. What is left are dozens of short passes over the pixels of all nuclei, each by one
+thread.""",
     "a published variant faster": """\
 **Faster than StarDist at grid 2, and better.** StarDist's network works at half resolution, with far fewer
 multiply-adds than the U-Net's. L1 is faster and far worse, and L2 is nearly as fast and worse. The small U-Net is

@@ -17,6 +17,7 @@ from .neighbours import beside
 from .threads import for_each
 
 Part = tuple[int, tuple[slice, slice]]  # number and box of a connected part of the mask
+BAND = 128  # rows that are looked at together: they stay in the caches
 STRIP = 2048  # pixels, the width of what is flooded at once
 
 
@@ -36,14 +37,16 @@ class Ascent:
         height, width = distance.shape
         framed = np.full((height + 2, width + 2), -np.inf, np.result_type(distance, np.float32))
         framed[1:-1, 1:-1] = distance
-        rows, columns = slice(1, height + 1), slice(1, width + 1)
-        beside = (
-            framed[:height, columns],
-            framed[rows, :width],
-            framed[rows, 2:],
-            framed[2:, columns],
-        )
-        self.way, self.tied = _highest(framed[rows, columns], beside)
+        self.way, self.tied = np.zeros(distance.shape, np.uint8), np.zeros(distance.shape, bool)
+
+        def look(first: int) -> None:
+            band = framed[first : first + BAND + 2]
+            rows, columns = slice(1, len(band) - 1), slice(1, width + 1)
+            beside = band[:-2, columns], band[rows, :width], band[rows, 2:], band[2:, columns]
+            seen = slice(first, first + BAND)
+            self.way[seen], self.tied[seen] = _highest(band[rows, columns], beside)
+
+        for_each(look, range(0, height, BAND), distance.size)
 
 
 def _highest(own: np.ndarray, beside: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -183,8 +183,8 @@ def test_an_aim_is_reached_or_not_as_it_was_measured():
     assert short.endswith("StarDist (grid 2) needs 0.50 of its time: its layers work at half the resolution.")
     single, page = {"seconds": {"one": 2.16}, "images_per_second": 6.28}, {"1024": {"slider_dense": 134.0}}
     whole = report.short({"contenders": rows, "machine": {"threads": 2, "processor": "P"}}, single, page)
-    assert "takes 2.2 s with the U-Net, and a folder of them goes at 6.3 images a second." in whole.replace("\n", " ")
-    assert "new outlines are there 0.13 s after a slider has moved" in whole.replace("\n", " ")
+    assert "takes 2.2 s, and a folder of them goes at 6.3 a second." in whole.replace("\n", " ")
+    assert "outlines follow a slider in 0.13 s" in whole.replace("\n", " ")
 
 
 def test_what_is_told_of_missed_aims_is_of_aims_that_there_are():

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmarks import reaches_beside, small
+from benchmarks import reaches_beside, report, small
 from benchmarks.small import AIMS, COMMANDS, STAGES, Clock, table
 
 
@@ -61,3 +61,13 @@ def test_what_the_page_took_in_a_browser(ms, met):
     first, slider = reaches_beside._page({"1024": {"first_page": 1490.4, "slider_clusters": ms}})
     assert first == ("the first page in under 1,500 ms", "1490 ms", True) and slider[2] is met
     assert [row[1:] for row in reaches_beside._page({})] == [("not measured", False)] * 2
+
+
+def test_a_table_of_what_visitors_of_the_page_wait_for():
+    page = {"date": "2026-01-01", "256": {"first_page": 812.4}, "1024": {"first_page": 830.0, "slider_dense": 133.6}}
+    assert report.page_table(page).splitlines() == [
+        "| milliseconds | 256² | 1024² |",
+        "|---|---:|---:|",
+        "| opening the page | 812 | 830 |",
+        "| threshold slider, dense nuclei | – | 134 |",
+    ]

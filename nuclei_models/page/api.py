@@ -41,6 +41,7 @@ class Api:
         t: int | None = None,
         channel: int | None = None,
         series: int | None = None,
+        least_confidence: float | None = None,
         request: gr.Request | None = None,
     ) -> tuple[str, dict]:
         """Find every nucleus of an image.
@@ -58,6 +59,7 @@ class Api:
             channel: From 0; empty takes the one named for a nuclear stain, or the first. Of a colour image 0 is red, 1
                 green and 2 blue, and empty takes all three.
             series: Which of several images in the file, from 0; empty takes the first.
+            least_confidence: Less sure nuclei are left out, 0 to 1; 0 keeps all, empty takes the fitted one.
 
         Returns:
             The label image as TIFF, and a dictionary: the count, the settings as they were applied, the model, and what
@@ -73,6 +75,7 @@ class Api:
             read_image = read(image, max_pixels=MAX_PIXELS, **chosen)
         used, taken = self.networks[network], ""
         try:
+            least = used.processor.least_applied(least_confidence)  # refused before the work
             with self.watch(request) as check:
                 if chosen["channel"] is None:
                     place = chosen["z"], chosen["t"], chosen["series"]
@@ -82,7 +85,7 @@ class Api:
                 size = read_image.pixel_size
                 maps = self.networks.predict(network, read_image.pixels, settings, check=check, pixel_size=size)
             applied = used.processor.cut_values(maps.pixel_area, threshold, separation, min_area)
-            labels: np.ndarray = used.processor.instances(maps, *applied)
+            labels: np.ndarray = used.processor.instances(maps, *applied, least)
         except Cancelled:
             raise gr.Error("Cancelled: the caller has gone.", print_exception=False) from None
         except ValueError as error:
@@ -98,7 +101,7 @@ class Api:
             "threshold": applied[0],
             "separation": applied[1],
             "min_area": applied[2],
-            "least_confidence": used.processor.least_applied(),
+            "least_confidence": least,
             "diameter": maps.diameter.facts()["diameter_assumed_px"],
             "diameter_given": diameter,
             "diameter_trust": round(maps.diameter.trust, 3),

@@ -21,7 +21,7 @@ from . import doubts, files, numbers, pictures
 from .choosing import SKIP, Chooser, held, no_numbers, session_of
 from .desk import Desk
 from .examples import Example
-from .inputs import cut_of, pair_of, pixel_size_of, run_settings, written
+from .inputs import FITTED, cut_of, pair_of, pixel_size_of, run_settings, slider_infos, written
 from .lessons import Lessons
 from .networks import STANDARD, Cancelled, Networks
 from .questions import Question
@@ -179,6 +179,15 @@ class Page:
         if not turn.is_last(PICTURE):
             return (SKIP,) * 7
         return key, gr.HTML(value=value, bases=images, of=key), *no_numbers().values()
+
+    def fitted(self, request: gr.Request, key: str | None) -> tuple:
+        """-> threshold, separation, least confidence: below them the values of the networks that are shown."""
+        if self.visitors.take_turn(session_of(request), key, 0) is None:
+            return (SKIP,) * len(FITTED)
+        analysis = held(self.store, key or "")
+        assert isinstance(analysis, Analysis)
+        infos = slider_infos(analysis.processors.values())
+        return tuple(gr.Slider(info=info) for info in infos.values())
 
     def diameter(self, event: gr.EventData) -> float:
         """-> the typical diameter, from a line that was drawn over a nucleus."""

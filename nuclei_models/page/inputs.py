@@ -11,12 +11,18 @@ from gradio.utils import get_upload_folder
 
 from ..images.reader import ImageError, ImageInfo, MicroscopyImage
 from ..inference.settings import Cut, RunSettings
+from ..model.processing import NucleiProcessing
 from .guard import QUOTA
 from .levels import WHOLE
 from .limits import COMMAND, MAX_PIXELS, SLOW_PIXELS
 from .networks import Networks
 
 STEPS = {"threshold": 0.01, "separation": 0.01, "min_area": 1.0, "least_confidence": 0.01}
+FITTED = {
+    "threshold": "Higher: fewer, smaller.",
+    "separation": "Higher: cut more.",
+    "least_confidence": "Less sure ones are left out; 0 keeps all.",
+}
 
 
 def defaults(networks: Networks) -> dict[str, float]:
@@ -25,6 +31,16 @@ def defaults(networks: Networks) -> dict[str, float]:
         name: round(round(sum(getattr(n.processor, name) for n in networks) / 2 / step) * step, 2)
         for name, step in STEPS.items()
     }
+
+
+def slider_infos(processors: Iterable[NucleiProcessing]) -> dict[str, str]:
+    """What is said below the sliders for `FITTED`, with the values of the networks that are shown."""
+    shown = list(processors)
+    infos = {}
+    for name, what in FITTED.items():
+        values = [f"{getattr(one, name):.2f}" for one in shown]
+        infos[name] = f"{what} At its default as fitted: {' and '.join(dict.fromkeys(values))}."
+    return infos
 
 
 def cut_of(

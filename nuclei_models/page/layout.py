@@ -18,7 +18,7 @@ from .examples import Example, find_examples
 from .files import BOTH, KINDS, README
 from .guard import MIDDLEWARE
 from .handlers import Page
-from .inputs import defaults
+from .inputs import defaults, slider_infos
 from .levels import WHOLE, choices, explained
 from .networks import STANDARD, Networks
 from .unpacking import ZIP
@@ -193,20 +193,16 @@ def result_column(c: SimpleNamespace, networks: Networks, page: Page) -> None:
 
 def live_controls(c: SimpleNamespace, networks: Networks) -> None:
     """Controls that never run a network."""
-    fitted = defaults(networks)
-
-    def own(name: str, digits: int) -> str:
-        values = " and ".join(f"{getattr(n.processor, name):.{digits}f}" for n in networks)
-        return f"At its default as fitted: {values}."
+    fitted, infos = defaults(networks), slider_infos(network.processor for network in networks)
 
     with gr.Group(elem_id="live"), gr.Row():
         c.threshold = gr.Slider(
             0.02, 0.98, fitted["threshold"], step=0.01, label="Probability threshold", elem_id="threshold",
-            info="Higher: fewer, smaller. " + own("threshold", 2),
+            info=infos["threshold"],
         )  # fmt: skip
         c.separation = gr.Slider(
             0.02, 0.98, fitted["separation"], step=0.01, label="Separation of touching", elem_id="separation",
-            info="Higher: cut more. " + own("separation", 2),
+            info=infos["separation"],
         )  # fmt: skip
         c.min_area = gr.Slider(
             0, 500, fitted["min_area"], step=1, label="Minimum area (pixels)", elem_id="min-area",
@@ -214,7 +210,7 @@ def live_controls(c: SimpleNamespace, networks: Networks) -> None:
         )  # fmt: skip
         c.least_confidence = gr.Slider(
             0, 0.95, fitted["least_confidence"], step=0.01, label="Least confidence", elem_id="least-confidence",
-            info="Less sure ones are left out; 0 keeps all. " + own("least_confidence", 2),
+            info=infos["least_confidence"],
             visible=any(n.processor.confidence_model is not None for n in networks),
         )  # fmt: skip
 

@@ -27,6 +27,7 @@ def connect(blocks: gr.Blocks, c: SimpleNamespace, page: Page) -> None:
     sliders = [c.threshold, c.separation, c.min_area, c.least_confidence]
     controls = [*sliders, c.pixel_size]
     shown = [c.number, c.result, *controls]
+    fitted = [c.threshold, c.separation, c.least_confidence]
     counted = [c.summary, c.histogram, c.table, c.picked, c.doubts]
     settings = [c.number, c.diameter, c.level, c.tta, c.pixel_size, c.picture, c.first, c.second]
 
@@ -52,6 +53,7 @@ def connect(blocks: gr.Blocks, c: SimpleNamespace, page: Page) -> None:
         made = [c.number, c.made, *controls]
         seen = run.success(page.show, made, [c.result, c.viewer, *counted], js=NUMBER, trigger_mode="multiple", **quiet)
         seen.success(page.count, shown, [*counted, c.viewer], js=NUMBER, trigger_mode="multiple", **quiet)
+        seen.success(page.fitted, c.result, fitted, **quiet)
         run.success(several.strip_now, sliders, c.strip, **quiet)
         runs.append(run)
     connect_set(blocks, c, page, opened, settings, made, counted)
@@ -90,6 +92,7 @@ def connect_set(
         seen = event(page.show, asked, [c.result, c.viewer, *counted], js=NUMBER, trigger_mode="multiple", **quiet)
         counts = [c.number, c.result, *made[2:]]
         seen.success(page.count, counts, [*counted, c.viewer], js=NUMBER, trigger_mode="multiple", **quiet)
+        seen.success(page.fitted, c.result, [c.threshold, c.separation, c.least_confidence], **quiet)
     asked = c.run_all.click(several.ask, [*settings, c.images], [c.set_question, c.status], js=NUMBER, **quiet)
     run = asked.success(
         several.analyse,
@@ -130,6 +133,7 @@ def public(api: Api) -> None:
             *(gr.Number(None, label=name) for name in ("threshold", "separation", "min_area", "diameter")),
             gr.Checkbox(False, label="tta"),
             *(gr.Number(None, label=name, precision=0) for name in ("z", "t", "channel", "series")),
+            gr.Number(None, label="least_confidence"),
         ]
         outputs = [gr.File(label="labels"), gr.JSON(label="facts")]
         gr.Button("segment").click(

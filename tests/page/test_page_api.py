@@ -4,8 +4,11 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from unittest.mock import patch
 
+import gradio as gr
 import numpy as np
 import pytest
 import tifffile
@@ -13,8 +16,10 @@ from PIL import Image
 
 from nuclei_models.images.reader import read
 from nuclei_models.inference.segmentation import segment
+from nuclei_models.page.api import Api
 from nuclei_models.page.layout import build, launch
 from nuclei_models.page.networks import Networks
+from tests.support.large import CONFIDENCE
 from tests.support.page import blobs, make_networks
 from tests.support.snippets import read_snippets
 
@@ -77,3 +82,18 @@ def test_an_error_is_an_event_with_a_sentence(url, folder):
     said = subprocess.run(["bash", "-c", upto], cwd=folder, capture_output=True, text=True, timeout=300).stdout
     assert "event: error" in said
     assert "cells.png: It is no image" in said
+
+
+def test_the_least_confidence_is_taken_and_told(networks, folder):
+    def facts(least: float | None) -> dict:
+        with patch.object(processor, "confidence_model", {"alone": CONFIDENCE}):
+            return endpoint.segment(str(folder / "cells.png"), "unetpp", least_confidence=least)[1]
+
+    endpoint, processor = Api(networks, lambda request: nullcontext(lambda: None)), networks["unetpp"].processor
+    with patch.object(processor, "least_confidence", 0.5):
+        assert facts(None)["least_confidence"] == 0.5
+    every, none = facts(0), facts(1)
+    assert (every["least_confidence"], none["least_confidence"]) == (0, 1)
+    assert every["nuclei"] > none["nuclei"] == 0
+    with pytest.raises(gr.Error, match="expected a number from 0 to 1"):
+        facts(1.5)

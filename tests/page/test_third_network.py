@@ -18,7 +18,9 @@ VISITOR = SimpleNamespace(session_hash="me")
 
 @pytest.fixture(scope="module")
 def three(sources) -> Networks:
-    return Networks(sources | {"unet-small": sources["unet"]})
+    networks = Networks(sources | {"unet-small": sources["unet"]})
+    networks["unet-small"].processor.separation = 0.9
+    return networks
 
 
 def choosers(networks: Networks) -> list:
@@ -38,6 +40,8 @@ def test_what_it_finds_can_be_seen_and_saved(three):
     page.visitors._visitor("me").picture = key = page.store.put(Picture("a", as_type(blobs(64, 64), np.uint16)))
     question, _ = page.ask(VISITOR, 1, None, None, False, None, key, "unet-small", "unetpp")
     result, status = page.analyse(VISITOR, question, None)
+    infos = [slider.info for slider in page.fitted(VISITOR, result)]
+    assert infos[1] == "Higher: cut more. At its default as fitted: 0.90 and 0.50."
     assert "U-Net small" in status and list(page.store.get(result).maps) == ["unet-small", "unetpp"]
     assert page.file(VISITOR, "labels.tif", result, "unet-small", 0.5, 0.5, 0, None).endswith("a_unet-small_labels.tif")
 

@@ -8,7 +8,7 @@ const PAINTS = { outline: "Outlines", filled: "Filled", probability: "Probabilit
 const KINDS = [null, "#5cc4ff", "#ffb000", "#cc79a7"]; // of the first network: both, only it, split differently
 const KINDS_OTHER = [null, null, "#f4ea4a", "#cc79a7"];
 const KEPT = "nuclei-mends "; // of the browser's storage, with the image's hash
-const BUDGET = { moving: 8, still: 40 }; // milliseconds a frame for drawing layers anew
+const BUDGET = { moving: 8, still: 60 }; // milliseconds a frame for drawing layers anew
 const root = element.querySelector(".nm-viewer");
 
 function make(tag, attributes = {}, ...children) {

@@ -179,7 +179,11 @@ function* paintNuclei(context, region, nuclei, style, opacity) { // `region.part
     yield;
   }
   if (!many) return;
-  const ratio = px * region.zoom, strokes = new Strokes(context, width * ratio, (width + 1.7) * ratio, DARKNESS, [4 * ratio, 3 * ratio]);
+  const ratio = px * region.zoom, box = { x0: Infinity, y0: Infinity, x1: 0, y1: 0 };
+  for (const [{ x0, y0, w, h }] of shown) {
+    Object.assign(box, { x0: Math.min(box.x0, x0), y0: Math.min(box.y0, y0), x1: Math.max(box.x1, x0 + w), y1: Math.max(box.y1, y0 + h) });
+  }
+  const strokes = new Strokes(context, width * ratio, (width + 1.7) * ratio, DARKNESS, [4 * ratio, 3 * ratio], box);
   for (let i = 0; i < shown.length; i++) {
     const [nucleus, how] = shown[i];
     if (how.stroke) strokes.add(outline(nucleus, step), how.stroke, how.dashed);

@@ -10,11 +10,13 @@ const FREE = 0xffff;
 const spareFields = [];
 
 class Strokes {
-  constructor(context, bright, dark, opacity, dash) { // widths and lengths in pixels of the canvas
-    const { width, height } = context.canvas, { a, e, f } = context.getTransform(), spare = spareFields.pop();
-    const field = spare?.length === width * height ? spare : new Uint16Array(width * height);
-    Object.assign(this, { context, bright, dark, opacity, dash, width, height, zoom: a, left: e, top: f, colours: [], field: field.fill(FREE) });
-    this.reach = Math.min(dark / 2 + 0.5, 254 / FINE);
+  constructor(context, bright, dark, opacity, dash, box) { // widths and lengths in pixels of the canvas; all lies in a box of the image
+    const { a, e, f } = context.getTransform(), reach = Math.min(dark / 2 + 0.5, 254 / FINE);
+    const within = (length, at) => Math.min(Math.max(at, 0), length), { width: w, height: h } = context.canvas;
+    const x = within(w, Math.floor(box.x0 * a + e - reach) - 1), y = within(h, Math.floor(box.y0 * a + f - reach) - 1);
+    const width = within(w, Math.ceil(box.x1 * a + e + reach) + 1) - x, height = within(h, Math.ceil(box.y1 * a + f + reach) + 1) - y;
+    const spare = spareFields.pop(), field = spare?.length === width * height ? spare : new Uint16Array(width * height);
+    Object.assign(this, { context, bright, dark, opacity, dash, reach, x, y, width, height, zoom: a, left: e - x, top: f - y, colours: [], field: field.fill(FREE) });
   }
 
   add(rings, colour, dashed) { // rings in pixels of the image
@@ -66,15 +68,15 @@ class Strokes {
     const { context, field, width, height } = this, covers = (stroke) => Float32Array.from({ length: 256 }, (_, i) => Math.min(Math.max(stroke / 2 + 0.5 - (i + 0.5) / FINE, 0), 1));
     const bright = covers(this.bright), dark = covers(this.dark).map((share) => share * this.opacity);
     const rgb = this.colours.map((colour) => [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16)));
-    for (let top = 0; top < height; top += BAND) {
-      const rows = Math.min(BAND, height - top), image = context.getImageData(0, top, width, rows), { data } = image;
+    for (let top = 0; width && top < height; top += BAND) {
+      const rows = Math.min(BAND, height - top), image = context.getImageData(this.x, this.y + top, width, rows), { data } = image;
       for (let i = 0, at = top * width; i < data.length; i += 4, at++) {
         const value = field[at];
         if (value === FREE) continue;
         const colour = value & 255, below = 1 - dark[value >> 8], share = colour === NONE ? 0 : bright[value >> 8], rest = below * (1 - share);
         for (let c = 0; c < 3; c++) data[i + c] = data[i + c] * rest + (share ? rgb[colour][c] * share : 0);
       }
-      context.putImageData(image, 0, top);
+      context.putImageData(image, this.x, this.y + top);
       yield;
     }
     spareFields.length = 0;

@@ -197,16 +197,17 @@ def short(results: dict[str, Any], single: dict[str, Any] | None = None, page: d
         f"On {machine['threads']} cores of {machine['processor']} the U-Net's network needs {ours:.2f} s a megapixel "
         f"({size} x {size}). It is {faster}. {slower}".rstrip()
     )
-    small, stardist = (reaches.seconds(results, key) for key in ("small-bands-bf16", "stardist2-f32"))
-    if max(small, stardist) < float("inf"):
-        text += f" The small U-Net needs {small:.2f} s, StarDist (grid 2) {stardist / small:.1f} times as long."
+    small = reaches.seconds(results, "small-bands-bf16")
+    if max(small, ours) < float("inf"):
+        text += f" The small U-Net needs {small / ours:.2f} of the U-Net's time."
     if single:
         text += (
-            f" From the command to its files, an image of 256 x 256 takes {single['seconds']['one']:.1f} s, "
-            f"and a folder of them goes at {single['images_per_second']:.1f} a second."
+            f" An image of 256 x 256 takes {single['seconds']['one']:.1f} s from the command to its files, and in a "
+            f"folder {1 / single['images_per_second']:.2f} s."
         )
     if page and "slider_dense" in page.get("1024", {}):
-        text += f" On the page, outlines follow a slider in {page['1024']['slider_dense'] / 1e3:.2f} s (1024 x 1024)."
+        text += f" On the page, outlines follow a slider in {page['1024']['slider_dense'] / 1e3:.2f} s."
+    text += " [docs/speed.md](docs/speed.md) has all measurements."
     return "\n".join(textwrap.wrap(text, 127, break_long_words=False, break_on_hyphens=False))
 
 

@@ -194,7 +194,7 @@ def short(results: dict[str, Any], single: dict[str, Any] | None = None, page: d
     )
     ours = reaches.seconds(results, "unet-bands-bf16")
     text = (
-        f"On {machine['threads']} cores of {machine['processor']} the U-Net's network needs {ours:.2f} s a megapixel "
+        f"On {machine['threads']} cores of {machine['processor']} the U-Net needs {ours:.2f} s a megapixel "
         f"({size} x {size}). It is {faster}. {slower}".rstrip()
     )
     small = reaches.seconds(results, "small-bands-bf16")
@@ -207,7 +207,7 @@ def short(results: dict[str, Any], single: dict[str, Any] | None = None, page: d
         )
     if page and "slider_dense" in page.get("1024", {}):
         text += f" On the page, outlines follow a slider in {page['1024']['slider_dense'] / 1e3:.2f} s."
-    text += " [docs/speed.md](docs/speed.md) has all measurements."
+    text += " More: [docs/speed.md](docs/speed.md)."
     return "\n".join(textwrap.wrap(text, 127, break_long_words=False, break_on_hyphens=False))
 
 

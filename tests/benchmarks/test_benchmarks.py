@@ -180,7 +180,7 @@ def test_an_aim_is_reached_or_not_as_it_was_measured():
     assert said[0][0] == "80%" and said[1][0] == "40%" and said[3][0].startswith("2.00 times")
     short = report.short({"contenders": rows, "machine": {"threads": 2, "processor": "P"}}).replace("\n", " ")
     assert "It is 5.0 times as fast as segmentation_models_pytorch's" in short
-    assert "StarDist (grid 2) needs 0.50 of its time: its layers work at half the resolution. [docs" in short
+    assert "StarDist (grid 2) needs 0.50 of its time: its layers work at half the resolution. More: [docs" in short
     single, page = {"seconds": {"one": 2.16}, "images_per_second": 6.28}, {"1024": {"slider_dense": 134.0}}
     whole = report.short({"contenders": rows, "machine": {"threads": 2, "processor": "P"}}, single, page)
     assert "takes 2.2 s from the command to its files, and in a folder 0.16 s." in whole.replace("\n", " ")

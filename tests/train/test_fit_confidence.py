@@ -109,7 +109,7 @@ def test_the_command_fits_and_the_processor_keeps_it(tmp_path, monkeypatch, caps
     for name, some in (("fit", ids[:4]), ("test", ids[4:])):
         (tmp_path / f"{name}.txt").write_text("\n".join(some))
     document = tmp_path / "confidence.md"
-    blocks = ("least", "confidence", "unseen", "hardest", "others")
+    blocks = ("least", "confidence", "organs", "unseen", "hardest", "others")
     document.write_text("".join(f"<!-- {name} -->\nold\n<!-- end -->\n" for name in blocks))
     monkeypatch.setattr(documents, "DOCUMENT", document)
     monkeypatch.setattr(documents, "PICTURE", tmp_path / "confidence.svg")
@@ -125,6 +125,7 @@ def test_the_command_fits_and_the_processor_keeps_it(tmp_path, monkeypatch, caps
     assert (tmp_path / "confidence.svg").read_text().startswith("<?xml")
     tried = {row["least"]: row["score"] for row in report["least confidence"]}
     assert "| **every nucleus counts the same** |" in documents.attempts_table({"a": report}, ("test",))
+    assert report["kinds"]["test"].keys() == {"/fluorescence"}
     processor = NucleiImageProcessor.from_pretrained(folders[0])
     assert tried[processor.least_confidence] == max(tried.values())
     labels, maps = maps_of()
@@ -229,3 +230,16 @@ def test_the_table_of_attempts_has_the_worst_of_the_lists_and_no_network_that_wa
         "| another | 0.040 | 0.040 |",
     ]
     assert documents.attempts_table(reports, ("c",)).splitlines()[0] == "| the fit |  |"
+
+
+def test_the_table_of_kinds_says_what_was_said_and_what_is_right():
+    found = nuclei(60, 0)
+    found.right[:] = found.kind == "laboratory/a"
+    report = {"kinds": {"list": forms.by_kind(np.full(60, 0.75), found)}}
+    lines = documents.kinds_table({"one": report, "old": {}}, "list").splitlines()
+    assert lines[0] == "| images | one |"
+    assert lines[2:] == [
+        "| a | 20 nuclei, 75.0% said, 100.0% right, error 0.250 |",
+        "| b | 20 nuclei, 75.0% said, 0.0% right, error 0.750 |",
+        "| c | 20 nuclei, 75.0% said, 0.0% right, error 0.750 |",
+    ]

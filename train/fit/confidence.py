@@ -33,7 +33,7 @@ from nuclei_models.training.samples import DataError, Sample
 from train.data import read_split
 from train.evaluation.lists import LISTS
 from train.fit.bundle import save_processor
-from train.fit.confidence_fit import Nuclei, attempts, fit, kind_of, left_out, reliability
+from train.fit.confidence_fit import Nuclei, attempts, by_kind, fit, judged, kind_of, left_out, reliability
 from train.fit.least_confidence import best_least
 from train.fit.thresholds import centre
 
@@ -138,6 +138,7 @@ def main() -> None:
             "fitted on": [Path(name).stem for name in args.fit],
             "least confidence": tried[k],
             "held out": {kind: report_of(model, fitted[k], name, mine) for kind, model in models.items()},
+            "kinds": {test: by_kind(judged(models["alone"], n, FEATURES), n) for test, n in mine.items()},
             "attempts": {kind: attempts(fitted[k], tuple(model["features"]), mine) for kind, model in models.items()},
         }
         (folder / "confidence.json").write_text(json.dumps(report, indent=1) + "\n")

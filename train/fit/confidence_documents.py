@@ -75,6 +75,21 @@ def attempts_table(reports: Reports, lists: Sequence[str] = ()) -> str:
     return "\n".join(lines)
 
 
+def kinds_table(reports: Reports, name: str) -> str:
+    """What is said of each kind of images in a held-out list and what is right, as Markdown."""
+    told = {title: report["kinds"][name] for title, report in reports.items() if name in report.get("kinds", {})}
+    lines = ["| images | " + " | ".join(told) + " |", "|---|" + "---|" * len(told)]
+    for kind in next(iter(told.values()), ()):
+        cells = [kind.rpartition("/")[2]]
+        for one in (kinds[kind] for kinds in told.values()):
+            error = one["expected_calibration_error"]
+            cells.append(
+                f"{one['nuclei']:,} nuclei, {one['said']:.1%} said, {one['right']:.1%} right, error {error:.3f}"
+            )
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def draw(reports: Reports, path: Path) -> None:
     """The reliability curves as an SVG; bins of few nuclei, which say little, are left out."""
     import matplotlib
@@ -113,7 +128,7 @@ def main() -> None:
     blocks = {"confidence": table(reports), "least": least_table(reports)}
     others = [name for name in LISTS if name != HARDEST]
     blocks |= {"unseen": attempts_table(reports), "hardest": attempts_table(reports, [HARDEST])}
-    blocks |= {"others": attempts_table(reports, others)}
+    blocks |= {"others": attempts_table(reports, others), "organs": kinds_table(reports, HARDEST)}
     DOCUMENT.write_text(fill(DOCUMENT.read_text(), blocks))
     draw(reports, PICTURE)
     print("\n\n".join(blocks.values()))

@@ -49,7 +49,10 @@ def judge(samples: list[Sample], maps: list[Maps], settings: list[Setting]) -> l
     report = []
     for setting in tqdm(settings, unit="setting"):
         scaled = [setting | {"min_area": setting["min_area"] * m.pixel_area} for m in maps]
-        found = [find_instances(m.probability, m.distance, **s) for m, s in zip(maps, scaled, strict=True)]
+        found = [
+            find_instances(m.probability, m.distance, s["threshold"], s["separation"], s["min_area"])
+            for m, s in zip(maps, scaled, strict=True)
+        ]
         rows = [scores(s, f) for s, f in zip(samples, found, strict=True)]
         names = {"bowl_map": "bowl_map", "ap_50": "ap_50", "nucleus_iou": "iou", "score": "score"}
         report.append(setting | {k: round(float(np.mean([row[v] for row in rows])), 4) for k, v in names.items()})

@@ -77,7 +77,7 @@ def test_nuclei_of_two_sizes(network):
 
 
 def test_an_empty_image(network):
-    noise = np.random.default_rng(0).normal(100, 4, (256, 256)).astype(np.uint8)
+    noise = np.random.default_rng(0).normal(100, 4, (128, 128)).astype(np.uint8)
     found = segment(noise, *network)
     assert found.maps.diameter.is_doubtful
     assert "nothing in the picture confirms it" in found.doubt or "those found are" in found.doubt

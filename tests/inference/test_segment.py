@@ -136,8 +136,8 @@ class TestTiles:
     @pytest.mark.parametrize("kind", ["same", "mirror", "unetpp"])
     @pytest.mark.parametrize("tile", [40, 96, 200])
     def test_tiles_give_what_the_whole_image_gives(self, kind, tile):
-        model = small_network(kind)
-        x = np.random.default_rng(0).normal(size=(3, 307, 331)).astype(np.float32)
+        model, height = small_network(kind), 307 if tile > 40 else 131  # of small tiles there are many
+        x = np.random.default_rng(0).normal(size=(3, height, 331)).astype(np.float32)
         whole, tiled = predict_logits(model, x, tile=1000), predict_logits(model, x, tile=tile)
         assert (whole - tiled).abs().max() < 1e-4 * whole.abs().max()
 
@@ -285,7 +285,7 @@ class TestEveryWayGivesTheSameNuclei:
 
     def test_tile_size_does_not_matter(self, kind):
         model, processor = small_network(kind), NucleiImageProcessor()
-        image, _ = discs((260, 330))
+        image, _ = discs((130, 330))
         a, b = (segment(image, model, processor, tile=t).labels for t in (64, 2000))
         assert (a != b).mean() < 1e-3
 

@@ -71,6 +71,16 @@ def pytest_unconfigure() -> None:
     shutil.rmtree(HF_HOME, ignore_errors=True)
 
 
+@pytest.fixture(autouse=True)
+def number_of_threads() -> Iterator[None]:
+    """Put torch's number of threads back after a test: with more than there are cores all others are slow."""
+    torch = sys.modules.get("torch")
+    before = torch and torch.get_num_threads()
+    yield
+    if torch:
+        torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def hub() -> Iterator[HubServer]:
     """A Hub on this machine, for all tests: give each its own repositories."""

@@ -121,6 +121,7 @@ class Desk {
         if (this.value?.of !== of || props.of !== of) continue; // another image by now
         this.latest = { of, turn };
         await this.show({ ...this.value, ...answer, cut: sliders, turn });
+        this.drawNow();
       }
     } catch (error) {
       this.say(error.message);

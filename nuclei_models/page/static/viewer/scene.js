@@ -94,10 +94,13 @@ Object.assign(Desk.prototype, {
   },
 
   redraw() {
-    this.frame ||= requestAnimationFrame((now) => {
-      this.frame = 0;
-      if (this.value && this.stages.length && this.size0().w) this.draw(now);
-    });
+    this.frame ||= requestAnimationFrame((now) => this.drawNow(now));
+  },
+
+  drawNow(now = performance.now()) { // not only when the next frame begins
+    cancelAnimationFrame(this.frame);
+    this.frame = 0;
+    if (this.value && this.stages.length && this.size0().w) this.draw(now);
   },
 
   draw(now) {

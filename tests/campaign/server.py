@@ -149,7 +149,18 @@ class Caller:
 
     def join(self, path: str, network: str = "unet", **more: Any) -> httpx.Response:
         """Ask for a segmentation."""
-        names = ("threshold", "separation", "min_area", "diameter", "tta", "z", "t", "channel", "series", "least_confidence")
+        names = (
+            "threshold",
+            "separation",
+            "min_area",
+            "diameter",
+            "tta",
+            "z",
+            "t",
+            "channel",
+            "series",
+            "least_confidence",
+        )
         settings = [more.get(name, False if name == "tta" else None) for name in names]
         file = {"path": path, "meta": {"_type": "gradio.FileData"}}
         body = {"data": [file, network, *settings], "fn_index": self.index, "session_hash": self.session}

@@ -28,11 +28,14 @@ ACT = """async (what) => {
   };
   const before = viewer.dataset.acts;
   stage.node.setPointerCapture = () => {};
-  const done = new Promise((then) => new MutationObserver((_, observer) => {
-    if (viewer.dataset.acts === before) return;
-    observer.disconnect();
-    requestAnimationFrame(() => requestAnimationFrame(() => then(performance.now())));
-  }).observe(viewer, { attributes: true, attributeFilter: ['data-acts'] }));
+  const done = new Promise((then, fail) => {
+    setTimeout(() => fail(new Error(`nothing came of ${what}`)), 60000);
+    new MutationObserver((_, observer) => {
+      if (viewer.dataset.acts === before) return;
+      observer.disconnect();
+      requestAnimationFrame(() => requestAnimationFrame(() => then(performance.now())));
+    }).observe(viewer, { attributes: true, attributeFilter: ['data-acts'] });
+  });
   let start;
   if (what === 'undo') { start = performance.now(); desk.undo(); }
   else {

@@ -1,6 +1,6 @@
 """What was aimed at beside the networks: training, growth, small images and the page."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from . import growth, training
@@ -89,11 +89,7 @@ def _growth(grown: Results) -> list[Row]:
 
 def _small(small: Results) -> list[Row]:
     """Of commands in fresh processes, and of a folder beside an earlier version's."""
-    found: list[Row] = []
-    for key, (what, most) in SMALL_SECONDS.items():
-        seconds = small.get("seconds", {}).get(key)
-        said = NOT_MEASURED if seconds is None else f"{seconds:.2f} s"
-        found.append((f"{what} in under {most:g} s", said, seconds is not None and seconds < most))
+    found = _under(SMALL_SECONDS, small.get("seconds", {}), "{:g} s", "{:.2f} s")
     aim = f"a folder of 256 x 256 images {RATE:g} times as fast as the version before"
     before = small.get("before")
     if not before:
@@ -105,9 +101,14 @@ def _small(small: Results) -> list[Row]:
 
 def _page(page: Results) -> list[Row]:
     """Of the page in a browser, with images of 1024 x 1024."""
+    return _under(PAGE, page.get("1024", {}), "{:,} ms", "{:.0f} ms")
+
+
+def _under(aims: Mapping[str, tuple[str, float]], measured: Results, most: str, form: str) -> list[Row]:
+    """A row for each time that is to be short. `most` and `form` write the aim and what was measured."""
     found: list[Row] = []
-    for key, (what, aim) in PAGE.items():
-        ms = page.get("1024", {}).get(key)
-        said = NOT_MEASURED if ms is None else f"{ms:.0f} ms"
-        found.append((f"{what} in under {aim:,} ms", said, ms is not None and ms < aim))
+    for key, (what, aim) in aims.items():
+        value = measured.get(key)
+        said = NOT_MEASURED if value is None else form.format(value)
+        found.append((f"{what} in under {most.format(aim)}", said, value is not None and value < aim))
     return found

@@ -16,6 +16,7 @@ from nuclei_models.inference.device import about_gpu, choose_device
 from nuclei_models.inference.network import Network, load_for_inference, load_network
 from nuclei_models.inference.runtime import choose
 from nuclei_models.inference.segmentation import nuclear_diameter
+from nuclei_models.inference.stains import find_channel
 from nuclei_models.model.repository import CONFIG, HubError
 from nuclei_models.version import __version__
 
@@ -90,16 +91,17 @@ def of_image(path: Path, model: str | None, series: int | None = None) -> dict[s
     if info.width * info.height > LARGE_PIXELS:
         facts["notes"].append("It is larger than memory may hold: it is segmented part by part.")
         return facts
-    image = read(path, series=series)
+    network = load_for_inference(model or DEFAULT)
+    channel, taken = find_channel(path, network.model, network.processor, series=series)
+    image = read(path, channel=channel, series=series)
     finite = image.pixels[np.isfinite(image.pixels)]
     facts["values"] = [finite.min().item(), finite.max().item()] if finite.size else []
-    facts |= diameter(image, model)
-    return facts | {"notes": list(image.notes)}
+    facts |= diameter(image, network)
+    return facts | {"notes": [*filter(None, [taken]), *image.notes]}
 
 
-def diameter(image: MicroscopyImage, model: str | None) -> dict[str, Any]:
-    """The nuclear diameter that a model assumes of an image, pixels, and how far it can be trusted."""
-    network = load_for_inference(model or DEFAULT)
+def diameter(image: MicroscopyImage, network: Network) -> dict[str, Any]:
+    """The nuclear diameter that a network assumes of an image, pixels, and how far it can be trusted."""
     assumed = nuclear_diameter(image.pixels, network.model, network.processor, image.pixel_size)
     facts: dict[str, Any] = {"nuclear_diameter_px": None if assumed.pixels is None else round(assumed.pixels, 1)}
     return facts | {"nuclear_diameter_is": "doubtful" if assumed.is_doubtful else "confirmed by what is found"}

@@ -16,10 +16,9 @@ from ..images.reader import MicroscopyImage
 from ..images.regions import Regions, regions_of
 from ..inference.network import Network
 from ..inference.segmentation import Segmentation
-from ..inference.stains import find_channel
 from ..jobs.mapper import check
 from ..jobs.regions import region_facts
-from ..jobs.settings import Settings
+from ..jobs.settings import Settings, channel_of
 from ..output.files import make_files
 from ..output.overlay import thumbnail
 from .stacks import channels_of, images_of, make_stack_files, stacked
@@ -43,10 +42,7 @@ def make(source: Path, settings: Settings, network: Network) -> Product:
         ImageError, ValueError, ..: This image can't be segmented.
         Unwanted: Nobody waits for it any more.
     """
-    z, t = (value if isinstance(value, int) else None for value in (settings.z, settings.t))
-    channel, taken = settings.channel, ""
-    if channel is None:
-        channel, taken = find_channel(source, network.at(settings.level), network.processor, z, t, settings.series)
+    channel, taken = channel_of(source, settings, network)
     made = (_whole_stack if settings.is_stack else _one_image)(source, replace(settings, channel=channel), network)
     return made._replace(facts=made.facts | {"notes": [*filter(None, [taken]), *made.facts["notes"]]})
 

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from ..images.planes import NUCLEAR
+from ..images.planes import NUCLEAR, Indices
 from ..images.reader import inspect
 from ..images.source import Source
 from ..model.diameter import MAX_SIDE
@@ -89,8 +89,8 @@ def find_channel(
     path: str | os.PathLike,
     model: NucleiNetwork,
     processor: NucleiProcessing,
-    z: int | None = None,
-    t: int | None = None,
+    z: Indices = None,
+    t: Indices = None,
     series: int | None = None,
 ) -> tuple[int | None, str]:
     """The channel of a file in which the network is surest of the nuclei that it finds, where none is named for them.
@@ -98,7 +98,7 @@ def find_channel(
     Args:
         path: See `images.read`.
         model, processor: See `segment`.
-        z, t, series: See `images.read`.
+        z, t, series: See `images.planes`; of several planes the network looks at the one that `read` takes.
 
     Returns:
         The channel from 0, and a sentence for the user; `None` and "" for files of one channel, of colour, of more than
@@ -114,7 +114,7 @@ def find_channel(
     if processor.num_channels != 3 or processor.confidence_model is None:
         return None, ""
     # an axis of one plane isn't asked for: where a file doesn't say what its pages are, it would be taken for them
-    z, t = (asked if info.sizes[axis] > 1 else None for axis, asked in (("Z", z), ("T", t)))
+    z, t = (asked if isinstance(asked, int) and info.sizes[axis] > 1 else None for axis, asked in (("Z", z), ("T", t)))
     run, shape = partial(predict_logits, model), (info.height, info.width)
     with closing(_Channels(lambda channel: Source(path, z, t, channel, series))) as channels:
 

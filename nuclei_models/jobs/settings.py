@@ -19,6 +19,7 @@ from ..inference.loading import parse_model_id, repository_at
 from ..inference.network import Network, load_for_inference, state_of
 from ..inference.runtime import choose
 from ..inference.settings import Cut, RunSettings
+from ..inference.stains import find_channel
 from ..model.maps import Maps
 from ..model.repository import HubError
 from .durable import RunStopped
@@ -98,6 +99,19 @@ class Settings(RunSettings, Cut):
         beside = {*pinned, "model", "tile", "device", "save"}
         decisive = {name: value for name, value in asdict(self).items() if name not in beside}
         return Identity(settings=decisive, **pinned)
+
+
+def channel_of(path: Path, settings: Settings, network: Network) -> tuple[int | None, str]:
+    """The channel of a file that is segmented, and what a person is to be told where they chose none; `None` is what
+    `images.read` takes.
+
+    Raises:
+        ImageError: As `images.read` does, but not for the size.
+    """
+    if settings.channel is not None:
+        return settings.channel, ""
+    z = ALL if settings.z == MAX else settings.z
+    return find_channel(path, network.at(settings.level), network.processor, z, settings.t, settings.series)
 
 
 def network_for(model: str, device: str | None = None) -> Network:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from ..images.reader import ImageError
 from ..images.source import Source
-from ..inference.stains import find_channel, stain_note
+from ..inference.stains import stain_note
 from ..jobs.mapper import Mapper
-from ..jobs.settings import Settings, network_of
+from ..jobs.settings import Settings, channel_of, network_of
 from ..jobs.stamps import stamp
 from ..model.maps import pixel_area
 from .memory import block_size, by_default
@@ -38,10 +38,7 @@ def make_plan(
     as_planned = stamp(path)
     network = network_of(settings)
     model, processor = network.at(settings.level), network.processor
-    channel, taken = settings.channel, ""
-    if channel is None:
-        z, t = (value if isinstance(value, int) else None for value in (settings.z, settings.t))
-        channel, taken = find_channel(path, model, processor, z, t, settings.series)
+    channel, taken = channel_of(path, settings, network)
     source = Source(path, settings.z, settings.t, channel, settings.series, settings.pixel_size)
     if processor.num_channels != 3:
         raise ValueError(

@@ -56,8 +56,8 @@ class Api:
             tta: Test-time augmentation, at 8 times the cost.
             z: Z plane, from 0; empty takes the middle one.
             t: Time point, from 0; empty takes the first.
-            channel: From 0; empty takes the one named for a nuclear stain, or the first. Of a colour image 0 is red, 1
-                green and 2 blue, and empty takes all three.
+            channel: From 0; empty takes the one named for a nuclear stain, or if no name tells the one in which the
+                network is surest. Of a colour image 0 is red, 1 green and 2 blue, and empty takes all three.
             series: Which of several images in the file, from 0; empty takes the first.
             least_confidence: Less sure nuclei are left out, 0 to 1; 0 keeps all, empty takes the fitted one.
 

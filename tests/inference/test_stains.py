@@ -97,6 +97,14 @@ class TestUnnamedChannels:
         assert done.facts["channels"] == (2,) and made.facts["notes"][0] in done.facts["notes"]
         assert abs(done.nuclei - made.facts["nuclei"]) <= 1
 
+    def test_pages_that_are_asked_for_as_planes_are_planes(self, tmp_path):
+        tifffile.imwrite(
+            tmp_path / "pages.tif", merged()[0].transpose(2, 0, 1), photometric="minisblack", metadata=None
+        )
+        for axes in ({"z": "all"}, {"t": "all"}):
+            asked = settings_for(WEIGHTS, save=("labels",), diameter=24.0, **axes)
+            assert make(tmp_path / "pages.tif", asked, network_of(asked)).facts["planes"] == 3
+
     def test_a_name_tells(self, network, tmp_path):
         image, _ = merged()
         tifffile.imwrite(

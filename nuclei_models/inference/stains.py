@@ -29,7 +29,7 @@ from .tiling import predict_logits
 K = TypeVar("K")
 
 SIDE = 512  # rows and columns that are looked at, about, to tell whether it is a merge
-DARK = 0.5  # the ground of a fluorescence picture is below this part of the brightest value
+DARK = 0.3  # the ground of a fluorescence picture is below this part of the brightest value, in every colour
 FAINT = 0.25  # a colour with no larger part of the widest colour's range of values shows no stain
 ALIKE = 0.8  # colours with a higher correlation show the same
 MAX_CHANNELS = 8  # of a file, in which the nuclei are looked for

@@ -32,6 +32,3 @@ def _apart(shape: tuple[int, ...]) -> np.ndarray:
     """An array (H, W), float32, to be filled, whose rows lie some pixels apart: at a distance of a power of two, as in
     an image of 1024 x 1024, the pixels of a column get into each other's way in the caches."""
     return np.empty((shape[0], shape[1] + GAP), np.float32)[:, : shape[1]]
-
-
-__all__ = ["gaussian"]

@@ -66,6 +66,11 @@ def test_stained_sections_are_no_merges(name):
     assert image.ndim == 3 and stains_of(image) == ()
 
 
+def test_a_dark_section_is_no_merge():
+    image = 255 * (example("histology-kidney") / 255) ** 3  # its ground is no brighter than half of its brightest
+    assert stains_of(image.astype(np.uint8)) == ()
+
+
 def test_grey_pictures_in_a_colour_are_no_merges():
     grey = example("fluorescence-sharp")
     grey = grey if grey.ndim == 2 else grey[..., 0]

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from ..images.planes import NUCLEAR, Indices
+from ..images.planes import COLOURS, NUCLEAR, Indices
 from ..images.reader import inspect
 from ..images.source import Source
 from ..model.diameter import MAX_SIDE
@@ -187,8 +187,7 @@ def stain_note(stain: int | None) -> str:
     """What a person is to be told of the stain that was taken, or ""."""
     if stain is None:
         return ""
-    colour = ("red", "green", "blue")[stain]
     return (
-        f"Several stains are merged in this picture: nuclei were looked for in its {colour} alone, in which they are "
+        f"Several stains are merged in this picture: nuclei were looked for in its {COLOURS[stain]} alone, in which they are "
         f"surest. If they are in another colour, choose that channel."
     )

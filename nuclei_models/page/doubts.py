@@ -9,8 +9,8 @@ from ..analysis.figures import DOUBTFUL, saturated
 from ..analysis.measurements import pixel_size_doubt
 from ..analysis.out_of_domain import Domain, warning
 from ..batch.doubts import SATURATED, UNSURE
+from ..images.planes import COLOURS
 from ..inference.settings import Cut
-from ..inference.stains import stain_note
 from .state import Analysis, Table
 
 DRAW = "Choose the tool Diameter, draw a line across one nucleus in the picture, and press Segment."
@@ -74,10 +74,11 @@ def _strange(analysis: Analysis, domain: Domain | None) -> Doubt | None:
 
 def _stains(analysis: Analysis) -> Doubt | None:
     """What was taken of a merge of stains, by the first network that took one alone."""
-    said = next(filter(None, (stain_note(maps.stain) for maps in analysis.maps.values())), "")
-    title, _, text = said.partition(": ")
-    advice = "Choose another colour under Channel if they are in that."
-    return Doubt(f"{title}.", f"{text[:1].upper()}{text[1:]}".split(". ")[0] + ".", advice) if said else None
+    stain = next((maps.stain for maps in analysis.maps.values() if maps.stain is not None), None)
+    if stain is None:
+        return None
+    text = f"Nuclei were looked for in its {COLOURS[stain]} alone, in which they are surest."
+    return Doubt("Several stains are merged in this picture.", text, "If they are in another, choose it under Channel.")
 
 
 def _channel(analysis: Analysis) -> Doubt | None:

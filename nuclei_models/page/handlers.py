@@ -138,9 +138,10 @@ class Page:
         """Of a file that names none for the nuclei, where the visitor chose none."""
         if not picture.is_default or picture.source is None:
             return None
-        place = picture.plane.get("Z"), picture.plane.get("T"), picture.source.series
+        sizes = picture.source.sizes
+        z, t = (picture.plane.get(axis) if sizes.get(axis, 1) > 1 else None for axis in "ZT")
         with suppress(ImageError):  # the file has gone since it was opened
-            channel, _ = self.networks.find_channel(key, picture.source.path, *place, check)
+            channel, _ = self.networks.find_channel(key, picture.source.path, z, t, picture.source.series, check)
             return None if channel in picture.channels else channel
         return None
 

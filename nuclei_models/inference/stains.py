@@ -6,7 +6,6 @@ one in which it is surest of what it finds is taken. Stained sections on a brigh
 shown in a colour, are no merges. The same is done with the channels of a file that doesn't name them.
 """
 
-import math
 import os
 from collections.abc import Callable
 from contextlib import closing
@@ -22,7 +21,7 @@ from ..model.diameter import MAX_SIDE
 from ..model.intensity import intensity_range, normalise, sample_step
 from ..model.layers import NucleiNetwork
 from ..model.processing import NucleiProcessing
-from ..model.windows import Window, windows
+from ..model.windows import Window, busiest, windows
 from .scale import Read, Run, find_diameter, telling
 from .tiling import predict_logits
 
@@ -150,16 +149,15 @@ def _surest(reads: dict[K, Read], shape: tuple[int, int], run: Run, processor: N
     """The picture, of several of one size, in whose nuclei the network is surest; of equal ones the first."""
     parts = windows(shape, MAX_SIDE)
     chosen = telling(next(iter(reads.values())), parts, WINDOWS) if len(parts) > 1 else parts
-    n_pixels = sum(math.prod(axis.stop - axis.start for axis in window) for window in chosen)
     scores: dict[K, float] = {}
     for key, read in reads.items():
         found = [_nuclei(read(window), run, processor) for window in chosen]
-        sure, area = (np.concatenate(values) for values in zip(*found, strict=True))
+        sure, covered = np.concatenate([sure for sure, _ in found]), float(np.mean([share for _, share in found]))
         n, mean = len(sure), float(sure.mean()) if len(sure) else 0.5
         if n >= ENOUGH and mean >= SURE:
             return key
         # also by area, for the network may take round spots for small nuclei
-        scores[key] = (mean - 0.5) * (float(area.sum()) / n_pixels) ** AREA * n / (n + FEW)
+        scores[key] = (mean - 0.5) * covered**AREA * n / (n + FEW)
     return max(scores, key=scores.__getitem__)
 
 
@@ -168,19 +166,26 @@ def alone(image: np.ndarray, stain: int | None) -> np.ndarray:
     return image if stain is None else np.broadcast_to(image[..., stain, None], image.shape)
 
 
-def _nuclei(normalised: np.ndarray, run: Run, processor: NucleiProcessing) -> tuple[np.ndarray, np.ndarray]:
-    """Confidence and area of each nucleus that the network finds, (n,) each."""
+def _nuclei(normalised: np.ndarray, run: Run, processor: NucleiProcessing) -> tuple[np.ndarray, float]:
+    """Confidence of each nucleus that the network finds, (n,), and the part of the picture that they cover.
+
+    Where nuclei seem so small that the picture is enlarged beyond `MAX_SIDE` for the network, it sees the busiest part.
+    """
     size = normalised.shape[:2]
     assumed, looks = find_diameter(normalised.__getitem__, size, run, processor)
     scale = processor.scale_for(assumed.pixels)
     logits = looks.kept.get(scale) if looks is not None else None
+    if max(size) * scale > MAX_SIDE and logits is None:
+        side = max(int(MAX_SIDE / scale), 1)
+        normalised = normalised[busiest(normalised, side, side // 2)]
+        size = normalised.shape[:2]
     if logits is None:
         logits = run(np.ascontiguousarray(processor.rescale(normalised, scale)))
     maps = processor.maps(logits, size, assumed)
     labels = processor.cut(maps)
     sure = processor.confidence(maps, labels)
     assert sure is not None
-    return sure, np.bincount(labels.ravel(), minlength=len(sure) + 1)[1:]
+    return sure, float((labels > 0).mean())
 
 
 def stain_note(stain: int | None) -> str:
@@ -188,6 +193,6 @@ def stain_note(stain: int | None) -> str:
     if stain is None:
         return ""
     return (
-        f"Several stains are merged in this picture: nuclei were looked for in its {COLOURS[stain]} alone, in which they are "
-        f"surest. If they are in another colour, choose that channel."
+        f"Several stains are merged in this picture: nuclei were looked for in its {COLOURS[stain]} alone, in which "
+        f"they are surest. If they are in another colour, choose that channel."
     )

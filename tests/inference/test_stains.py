@@ -6,15 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import torch
 from PIL import Image
 from scipy import ndimage
 
 from nuclei_models.batch.making import make
+from nuclei_models.inference import stains
 from nuclei_models.inference.loading import load
 from nuclei_models.inference.segmentation import nuclear_diameter, segment
 from nuclei_models.inference.stains import find_channel, stain_note, stains_of
 from nuclei_models.jobs.settings import network_of, settings_for
 from nuclei_models.large.run import segment_large
+from nuclei_models.model.scale import Diameter
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 WEIGHTS = "unet-small-nuclei"
@@ -78,6 +81,19 @@ def test_grey_pictures_in_a_colour_are_no_merges():
         assert stains_of((grey[..., None] * np.array(tint)).astype(np.uint8)) == ()
     assert stains_of(np.zeros((30, 30, 3), np.uint8)) == ()
     assert stains_of(np.full((30, 30, 3), np.nan, np.float32)) == ()
+
+
+def test_a_stain_that_seems_to_have_tiny_nuclei_is_not_enlarged_without_end(network, monkeypatch):
+    seen = []
+
+    def run(x):
+        seen.append(x.shape[1:])
+        return torch.zeros(4, *x.shape[1:])
+
+    monkeypatch.setattr(stains, "find_diameter", lambda *given: (Diameter(2.0), None))
+    noise = np.random.default_rng(0).random((300, 400, 3)).astype(np.float32)
+    stains._nuclei(noise, run, network[1])
+    assert len(seen) == 1 and max(seen[0]) <= stains.MAX_SIDE
 
 
 class TestUnnamedChannels:

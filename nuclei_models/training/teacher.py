@@ -25,7 +25,7 @@ class Teacher:
     def __init__(self, model: NucleiNetwork, part: float):
         if not 0 <= part <= 1:
             raise ValueError(f"teacher_part is {part}: expected 0 (the truth alone) to 1 (the teacher alone).")
-        self.run, self.part = Runtime(model), part
+        self.model, self.part = model, part
         self.names = [model.config.id2label[i] for i in range(model.config.num_labels)]
 
     def targets(self, pixel_values: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
@@ -39,7 +39,9 @@ class Teacher:
                 f"labels of shape {tuple(truth.shape)}: the teacher has {len(self.names)} channels "
                 f"({', '.join(self.names)}), and teaches networks with the same."
             )
-        said = torch.cat([self.run(one[None]) for one in pixel_values]).to(truth.device)
+        run = Runtime(self.model.to(pixel_values.device))
+        parts = pixel_values.split(1 if run.streamed else len(pixel_values))
+        said = torch.cat([run(part) for part in parts]).to(truth.device)
         n = class_count(self.names)
         said = torch.cat([said[:, :n].softmax(1) if n > 1 else said[:, :n].sigmoid(), said[:, n:].sigmoid()], 1)
         return torch.where(truth < 0, truth, truth.lerp(said, self.part))

@@ -11,7 +11,7 @@ from nuclei_models.training.samples import DataError, Sample
 from train.studies import inference, own_images
 from train.studies.attempts import figures
 from train.studies.inference import rescaled
-from train.studies.protocol96 import split, squeeze
+from train.studies.protocol96 import SIDE, bend, split, squeeze
 from train.studies.report import attempts, table
 from train.studies.schemes import SCHEMES, centre_offsets
 from train.studies.small import cross_fit, judge
@@ -76,6 +76,15 @@ def test_image_and_truth_are_rescaled_together(scale):
     assert other.labels.shape == other.image.shape[:2] == tuple(int(n * scale) for n in labels.shape)
     assert set(np.unique(other.labels)) == set(np.unique(labels))
     assert np.mean((other.image[..., 0] > 100) != (other.labels > 0)) < 0.03
+
+
+def test_image_and_mask_are_bent_together():
+    mask = np.zeros((SIDE, SIDE), bool)
+    mask[30:50, 20:70] = True
+    for seed in range(8):
+        image, moved = bend(np.repeat(mask[..., None], 3, -1).astype(np.float32), mask, np.random.default_rng(seed))
+        assert image.shape == (SIDE, SIDE, 3) and 400 < moved.sum() < 2000
+        assert np.mean((image[..., 0] > 0.5) != moved) < 0.02
 
 
 def test_table_gives_the_range_of_seeds(tmp_path):

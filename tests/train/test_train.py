@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from nuclei_models import NucleiImageProcessor, UNet
@@ -287,11 +288,10 @@ class TestExperiment:
         with pytest.raises(ValueError, match=r"initial: .*earlier holds another network"):
             read("second", earlier, "channel_names=[background, nucleus, border]").build()
 
-    def test_the_gpu_recipes_differ_in_the_crops_surroundings_only(self):
-        a, b = (Experiment.read(REPO / f"train/configs/gpu/{n}.yaml") for n in ("unet", "unetpp"))
-        model, _ = a.build()
-        assert a.augment.crop_size - 2 * model.context == b.augment.crop_size
-        assert replace(a.augment, crop_size=0) == replace(b.augment, crop_size=0) and a.ema_decay == b.ema_decay
-        assert {k: v for k, v in a.training.items() if k != "output_dir"} == {
-            k: v for k, v in b.training.items() if k != "output_dir"
-        }
+    def test_the_papers_network_has_the_recipe_of_the_bundled_one(self):
+        ours, papers = (Experiment.read(REPO / f"train/configs/{n}.yaml") for n in ("unet-five", "unet-paper"))
+        with torch.device("meta"):
+            model, _ = papers.build()
+        assert papers.augment.crop_size - 2 * model.context == 224
+        assert replace(papers.augment, crop_size=0) == replace(ours.augment, crop_size=0)
+        assert papers.shares == ours.shares and papers.train_split == ours.train_split

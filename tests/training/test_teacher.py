@@ -41,6 +41,14 @@ def test_targets_lie_between_the_truth_and_what_it_says(model, crops):
         assert torch.allclose(targets[1, :3].sum(0), torch.ones(32, 32), atol=1e-5)
 
 
+def test_one_that_is_not_streamed_sees_the_batch_at_once(model, crops):
+    batches = []
+    with model.register_forward_pre_hook(lambda _, inputs: batches.append(len(inputs[0]))):
+        hooked = Teacher(model, 0.5).targets(*crops)
+    assert batches == [2]  # as on a GPU; by bands of rows it sees them one by one
+    assert torch.allclose(hooked, Teacher(model, 0.5).targets(*crops), atol=0.02)
+
+
 def test_other_channels_or_parts_are_refused(model, crops):
     pixels, truth = crops
     with pytest.raises(ValueError, match=r"has 4 channels \(background, nucleus, border, distance\)"):

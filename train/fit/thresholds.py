@@ -14,6 +14,7 @@ import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import product
+from multiprocessing import Pool
 from pathlib import Path
 
 import numpy as np
@@ -46,17 +47,25 @@ Setting = dict[str, float]
 def judge(samples: list[Sample], maps: list[Maps], settings: list[Setting]) -> list[dict[str, float]]:
     """What each setting of a processor gives: Bowl mAP, AP at .5 and nucleus IoU, means by image, and the score, which
     is the mean of the first and the last."""
-    report = []
-    for setting in tqdm(settings, unit="setting"):
-        scaled = [setting | {"min_area": setting["min_area"] * m.pixel_area} for m in maps]
-        found = [
-            find_instances(m.probability, m.distance, s["threshold"], s["separation"], s["min_area"])
-            for m, s in zip(maps, scaled, strict=True)
-        ]
-        rows = [scores(s, f) for s, f in zip(samples, found, strict=True)]
-        names = {"bowl_map": "bowl_map", "ap_50": "ap_50", "nucleus_iou": "iou", "score": "score"}
-        report.append(setting | {k: round(float(np.mean([row[v] for row in rows])), 4) for k, v in names.items()})
-    return report
+    with Pool(initializer=_give, initargs=(list(zip(samples, maps, strict=True)),)) as pool:
+        return list(tqdm(pool.imap(_judged, settings), total=len(settings), unit="setting"))
+
+
+_given: list[tuple[Sample, Maps]] = []  # what a process of `judge` judges on
+
+
+def _give(given: list[tuple[Sample, Maps]]) -> None:
+    _given[:] = given
+
+
+def _judged(setting: Setting) -> Setting:
+    rows = []
+    for sample, m in _given:
+        smallest = setting["min_area"] * m.pixel_area
+        found = find_instances(m.probability, m.distance, setting["threshold"], setting["separation"], smallest)
+        rows.append(scores(sample, found))
+    names = {"bowl_map": "bowl_map", "ap_50": "ap_50", "nucleus_iou": "iou", "score": "score"}
+    return setting | {k: round(float(np.mean([row[v] for row in rows])), 4) for k, v in names.items()}
 
 
 def fit(

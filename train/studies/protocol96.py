@@ -33,6 +33,10 @@ LISTS = ("train", "validation", "stardist_test", "left_out")  # together: stage1
 OUT = Path("docs/studies/protocol96")
 NETWORKS = {
     "unet": ("U-Net", lambda: UNet(UNetConfig(channels=[32, 64, 128, 256, 512], padding="same", batch_norm=True))),
+    "unet-wide": (
+        "U-Net, twice as wide",
+        lambda: UNet(UNetConfig(channels=[64, 128, 256, 512, 1024], padding="same", batch_norm=True)),
+    ),
     "unetpp": (
         "U-Net++, deep supervision",
         lambda: UNetPlusPlus(UNetPlusPlusConfig(deep_supervision=True, batch_norm=True, inference_mode="fast")),
@@ -55,10 +59,14 @@ def squeeze(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Squeezed(Dataset):
-    """`length` items, each a function of the seed and its number: symmetries, brightness and hue."""
+    """`length` items, each a function of the seed and its number: symmetries, brightness and hue.
 
-    def __init__(self, samples: list[Sample], length: int, seed: int):
-        self.pairs, self.length, self.seed = [squeeze(s) for s in samples], length, seed
+    Args:
+        bent: Also turned by any angle, stretched by .75 to 1.33 and moved, and with another contrast curve.
+    """
+
+    def __init__(self, samples: list[Sample], length: int, seed: int, bent: bool):
+        self.pairs, self.length, self.seed, self.bent = [squeeze(s) for s in samples], length, seed, bent
 
     def __len__(self) -> int:
         return self.length
@@ -72,7 +80,25 @@ class Squeezed(Dataset):
             image, mask = image[:, ::-1], mask[:, ::-1]
         if rng.random() < 0.5:
             image = image * rng.uniform(0.8, 1.2, 3).astype(np.float32) + rng.uniform(-0.1, 0.1)
+        if self.bent:
+            image, mask = bend(image, mask, rng)
         return to_item(image, mask)
+
+
+def bend(image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Turned by any angle, each axis stretched by .75 to 1.33, moved by up to 8 pixels; contrast by an exponent."""
+    turn = cv2.getRotationMatrix2D((SIDE / 2, SIDE / 2), rng.uniform(0, 360), 1.0)
+    stretch = np.exp(rng.uniform(-0.2, 0.2) + rng.uniform(-0.087, 0.087, 2))
+    turn[:, :2] *= stretch
+    turn[:, 2] = SIDE / 2 - turn[:, :2] @ (SIDE / 2, SIDE / 2) + rng.uniform(-8, 8, 2)
+    if rng.random() < 0.3:
+        image = np.clip(image, 0, None) ** np.float32(rng.uniform(0.6, 1.6))
+
+    def moved(values: np.ndarray) -> np.ndarray:
+        values = np.ascontiguousarray(values, np.float32)
+        return cv2.warpAffine(values, turn, (SIDE, SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+
+    return moved(image), moved(mask) > 0.5
 
 
 def to_item(image: np.ndarray, mask: np.ndarray) -> dict[str, torch.Tensor]:
@@ -117,7 +143,7 @@ class KeepBest(TrainerCallback):
         print(f"step {state.global_step}: {figures}", flush=True)
 
 
-def run(network: str, steps: int, seed: int, data: str, device: str) -> dict:
+def run(network: str, steps: int, seed: int, data: str, device: str, bent: bool) -> dict:
     """Train, select and test one network."""
     title, build = NETWORKS[network]
     ids = split([i for name in LISTS for i in read_split(name)])
@@ -145,10 +171,11 @@ def run(network: str, steps: int, seed: int, data: str, device: str) -> dict:
     )
     ema = Ema(0.995)
     keep = KeepBest(ema, samples["validation"], every=max(1, steps // 20))
-    crops = Squeezed(samples["train"], steps * 16, seed)
+    crops = Squeezed(samples["train"], steps * 16, seed, bent)
     InOrder(model=model, args=args, train_dataset=crops, data_collator=collate, callbacks=[ema, keep]).train()
     model.load_state_dict(keep.weights)
-    record = {"name": title, "seed": seed, "steps": steps, "parameters": sum(p.numel() for p in model.parameters())}
+    record = {"name": title, "bent": bent, "seed": seed, "steps": steps}
+    record |= {"parameters": sum(p.numel() for p in model.parameters())}
     record |= {"images": {name: len(members) for name, members in ids.items()}}
     return record | {"validation": keep.best, "test": measure(model.eval(), samples["test"])}
 
@@ -158,14 +185,16 @@ def main() -> None:
     parser.add_argument("--network", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--steps", type=int, default=2000, help="of 16 images")
     parser.add_argument("--seed", type=int, nargs="+", default=[0])
+    parser.add_argument("--bent", action="store_true", help="images also turned by any angle, stretched and moved")
     parser.add_argument("--data", default="data/dsb2018", help="packed folder, see train.data")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()
     OUT.mkdir(parents=True, exist_ok=True)
     for network in args.network:
         for seed in args.seed:
-            record = run(network, args.steps, seed, args.data, args.device)
-            (OUT / f"{network}-{args.steps}-{seed}.json").write_text(json.dumps(record, indent=1) + "\n")
+            record = run(network, args.steps, seed, args.data, args.device, args.bent)
+            name = f"{network}{'-bent' * args.bent}-{args.steps}-{seed}.json"
+            (OUT / name).write_text(json.dumps(record, indent=1) + "\n")
             print(json.dumps(record, indent=1))
 
 

@@ -58,7 +58,8 @@ def protocol96(folder: Path) -> str:
     runs: dict[tuple[int, str], list[dict]] = {}
     for file in sorted(folder.glob("*.json")):
         record = json.loads(file.read_text())
-        runs.setdefault((record["steps"], record["name"]), []).append(record)
+        name = record["name"] + ", images turned and stretched" * record.get("bent", False)
+        runs.setdefault((record["steps"], name), []).append(record)
     keys = ("nucleus_iou", "mean_iou", "dice", "nucleus_iou_pooled", "mean_iou_pooled")
     for (steps, name), records in sorted(runs.items()):
         cells = [name, f"{records[0]['parameters']:,}", f"{steps:,}", str(len(records))]
@@ -108,6 +109,21 @@ def earlier(folder: Path) -> str:
     return "\n".join(lines)
 
 
+def paper(folder: Path) -> str:
+    """What `train.evaluation.evaluate` said of the paper's U-Net beside the bundled one, as Markdown."""
+    networks = {
+        "U-Net 64..1024, unpadded": folder / "unet-paper.json",
+        "U-Net 32..512, bundled": WEIGHTS / "unet-nuclei" / "evaluation.json",
+    }
+    lists = {name: json.loads(file.read_text())["lists"] for name, file in networks.items()}
+    heads = ["list", *(f"{figure}, {name}" for figure in ("AP at .5", "Bowl mAP") for name in networks)]
+    lines = ["| " + " | ".join(heads) + " |", "|---" + "|---:" * (len(heads) - 1) + "|"]
+    for row in next(iter(lists.values())):
+        values = [of[row]["ap"]["0.5"] for of in lists.values()] + [of[row]["bowl_map"] for of in lists.values()]
+        lines.append("| " + " | ".join([row, *(f"{value:.3f}" for value in values)]) + " |")
+    return "\n".join(lines)
+
+
 def attempts(folder: Path) -> str:
     """The records of `train.studies.attempts` as Markdown."""
     lines: list[str] = []
@@ -125,7 +141,7 @@ def attempts(folder: Path) -> str:
 def write(out: Path) -> None:
     """Write the table of every study that has been run."""
     in_order = partial(table, ranked=False)
-    makers: dict[str, Callable[[Path], str]] = {"protocol96": protocol96, "attempts": attempts}
+    makers: dict[str, Callable[[Path], str]] = {"protocol96": protocol96, "paper": paper, "attempts": attempts}
     makers |= {
         "earlier": earlier,
         "scale": in_order,

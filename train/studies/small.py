@@ -54,6 +54,7 @@ class InOrder(Trainer):
 def train_small(scheme: Scheme, overrides: list[str], seed: int) -> NucleiPreTrainedModel:
     """Train the study's network; the averaged weights are returned, in evaluation mode."""
     overrides = [*overrides, f"channel_names={json.dumps(list(scheme.names))}", f"training.seed={seed}"]
+    overrides.append(f"training.use_cpu={str(not torch.cuda.is_available()).lower()}")
     experiment = Experiment.read(CONFIG, overrides)
     args = TrainingArguments(
         remove_unused_columns=False,

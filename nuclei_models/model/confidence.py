@@ -132,9 +132,19 @@ def confidence(model: Mapping[str, Any], rows: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: It is of other features than these.
     """
-    names: Sequence[str] = model["features"]
-    if tuple(names) not in (FEATURES, (*FEATURES, AGREEMENT)) or rows.shape[1] != len(names):
-        raise ValueError(f"A confidence of the features {names}: expected {', '.join(FEATURES)}. Fit it again.")
-    mean, std, weights = (np.asarray(model[name], np.float64) for name in ("mean", "std", "weights"))
+    mean, std, weights = coefficients(model, rows.shape[1])
     x = np.clip((rows - mean) / std, -LIMIT, LIMIT)
     return 1 / (1 + np.exp(-(x @ weights + model["bias"])))
+
+
+def coefficients(model: Mapping[str, Any], n_features: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean, standard deviation and weight of each feature, (F,) each.
+
+    Raises:
+        ValueError: It is of other features than these.
+    """
+    names: Sequence[str] = model["features"]
+    if tuple(names) not in (FEATURES, (*FEATURES, AGREEMENT)) or n_features != len(names):
+        raise ValueError(f"A confidence of the features {names}: expected {', '.join(FEATURES)}. Fit it again.")
+    mean, std, weights = (np.asarray(model[name], np.float64) for name in ("mean", "std", "weights"))
+    return mean, std, weights

@@ -14,6 +14,7 @@ from .instances import find_instances, keep
 from .intensity import intensity_range, is_grey, normalise, to_channels
 from .maps import Maps, pixel_area, resize, smooth
 from .scale import PICTURE_OUTLIERS, Belief, Diameter, Evidence, look_features, perceive
+from .sureness import sure_enough
 from .watershed import Ascent
 
 
@@ -186,9 +187,14 @@ class NucleiProcessing:
             (H, W), int32: the others, numbered 1 .. n in the same order.
         """
         least = self.least_applied(least_confidence)
-        if sure is None and least:
-            sure = self.confidence(maps, labels)
-        return labels if sure is None else keep(labels, np.concatenate([[False], sure >= least]))
+        if sure is not None:
+            enough = sure >= least
+        elif least and self.confidence_model is not None:
+            given = maps.probability, maps.distance, maps.pixel_area
+            enough = sure_enough(self.confidence_model["alone"], least, labels, *given)
+        else:
+            return labels
+        return keep(labels, np.concatenate([[False], enough]))
 
     def least_applied(self, least_confidence: float | None = None) -> float:
         """The confidence below which nuclei are dropped: what is given, else the setting saved with the weights.

@@ -259,9 +259,20 @@ def _perimeters(members: Members) -> np.ndarray:
     if members.window is not None:  # those around it count as neighbours
         every = np.flatnonzero(rim)
         flat[framed(every, labels.shape[1])] = labels.ravel()[every]
+    return at_rim.add(edge_lengths(flat, at, labels.shape[1]))
+
+
+def edge_lengths(flat: np.ndarray, at: np.ndarray, width: int) -> np.ndarray:
+    """What pixels at the edges of nuclei add to the perimeters, (k,).
+
+    Args:
+        flat: The numbers of the nuclei at these pixels, 0 elsewhere, in an image of this width that has a frame of one
+            pixel around it, flat.
+        at: (k,), the pixels' positions in it.
+    """
     mine = flat[at]
     code = np.ones(len(at), np.uint8)
-    above, *_, below = steps(labels.shape[1])
+    above, *_, below = steps(width)
     for weight, offsets in ((2, (above, -1, 1, below)), (10, (above - 1, above + 1, below - 1, below + 1))):
         for offset in offsets:
             code += np.uint8(weight) * (flat[at + offset] == mine)
@@ -269,7 +280,7 @@ def _perimeters(members: Members) -> np.ndarray:
     lengths[[5, 7, 15, 17, 25, 27]] = 1
     lengths[[21, 33]] = np.sqrt(2)
     lengths[[13, 23]] = (1 + np.sqrt(2)) / 2
-    return at_rim.add(lengths[code])
+    return lengths[code]
 
 
 def _surroundings(labels: np.ndarray, reach: int, window: Window | None = None) -> tuple[np.ndarray, np.ndarray]:

@@ -96,6 +96,7 @@ def _frame(picture: Picture) -> dict:
 
 def _network(analysis: Analysis, key: str, cut: Cut) -> dict:
     labels, truth = analysis.labels(key, cut), analysis.picture.truth
+    analysis.found_diameter(key, cut)  # here, as this runs beside the other network's
     return {
         "key": key,
         "title": analysis.titles[key],

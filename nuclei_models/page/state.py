@@ -192,8 +192,8 @@ class Analysis:
             else:  # the minimum area alone has changed: dropping the small gives the same, and spares the watershed
                 found = self.remember(f"all {network}", (threshold, separation), lambda: cut_with(0))
                 found = drop_small(found, min_area)
-            sure = None
-            if least:
+            sure = None  # not all confidences are needed at first, see `sureness.py`
+            if least and before[:3] == tuple(values):  # the least confidence alone has changed, and may again
                 sure = self.remember(f"sure {network}", tuple(values), lambda: processor.confidence(maps, found))
             kept = processor.sure_enough(maps, found, least, sure)
             return kept, int(found.max(initial=0)) - int(kept.max(initial=0))

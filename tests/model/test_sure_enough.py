@@ -7,7 +7,9 @@ from scipy import ndimage
 from nuclei_models import NucleiImageProcessor, segment
 from nuclei_models.analysis.filters import Filters
 from nuclei_models.jobs.settings import network_for, settings_for
+from nuclei_models.model.confidence import FEATURES, reach_of
 from nuclei_models.model.maps import Maps
+from nuclei_models.model.sureness import sure_enough
 from tests.support.large import CONFIDENCE, blobs, seeing
 
 LEAST = 0.5
@@ -67,3 +69,28 @@ def test_who_asks_for_less_sure_nuclei_gets_them(tmp_path):
     assert settings_for(model, least_confidence=0.1).least_confidence == 0.1
     with pytest.raises(ValueError, match="least_confidence=2"):
         settings_for(model, least_confidence=2)
+
+
+@pytest.mark.parametrize("reach", [1, 2, 4])
+@pytest.mark.parametrize("with_distance", [True, False])
+def test_what_is_left_unmeasured_changes_no_answer(reach, with_distance):
+    """Nuclei at the image's edges, touching, with holes and a pixel wide, against their confidences."""
+    rng = np.random.default_rng(reach)
+    p, more = (ndimage.gaussian_filter(rng.normal(size=(150, 170)), sigma) for sigma in (2, 1))
+    p, more = (np.clip(0.5 + one / one.std() / 4, 0, 1).astype(np.float32) for one in (p, more))
+    maps = Maps(p, more if with_distance else None, pixel_area=(reach / 2) ** 2)
+    weights = rng.normal(size=len(FEATURES))
+    mean, std = np.full(len(FEATURES), 0.4), np.full(len(FEATURES), 0.3)
+    model = CONFIDENCE | {"mean": mean.tolist(), "std": std.tolist(), "weights": weights.tolist(), "bias": 0.1}
+    fitted = processor(confidence_model={"alone": model})
+    labels = fitted.cut(maps, 0.5, 0.6, 0)
+    sure = fitted.confidence(maps, labels)
+    assert reach_of(maps.pixel_area) == reach and labels.max() > 25
+    for least in (*np.quantile(sure, [0.1, 0.5, 0.9]), 1e-9, 1.0):  # values of nuclei, too
+        given = model, float(least), labels, maps.probability, maps.distance, maps.pixel_area
+        assert np.array_equal(sure_enough(*given), sure >= least)
+
+
+def test_no_nuclei_are_sure_enough_where_there_are_none():
+    none = np.zeros((4, 5), np.int32)
+    assert sure_enough(CONFIDENCE, 0.5, none, np.zeros((4, 5)), None, 1.0).shape == (0,)

@@ -49,12 +49,12 @@ class Strokes {
     const { field, width, height, reach } = this, farthest = reach * reach;
     const x0 = Math.max(0, Math.ceil(Math.min(ax, bx) - reach - 0.5)), x1 = Math.min(width - 1, Math.floor(Math.max(ax, bx) + reach - 0.5));
     const y0 = Math.max(0, Math.ceil(Math.min(ay, by) - reach - 0.5)), y1 = Math.min(height - 1, Math.floor(Math.max(ay, by) + reach - 0.5));
-    const dx = bx - ax, dy = by - ay, square = dx * dx + dy * dy || 1;
+    const dx = bx - ax, dy = by - ay, square = dx * dx + dy * dy || 1, stepX = dx / square, stepY = dy / square;
     for (let y = y0; y <= y1; y++) {
-      const fromY = y + 0.5 - ay;
+      const fromY = y + 0.5 - ay, along = fromY * stepY;
       for (let x = x0, at = y * width + x0; x <= x1; x++, at++) {
         const fromX = x + 0.5 - ax;
-        let t = (fromX * dx + fromY * dy) / square; // how far along the segment the nearest point lies
+        let t = fromX * stepX + along; // how far along the segment the nearest point lies
         t = t < 0 ? 0 : t > 1 ? 1 : t;
         const offX = fromX - t * dx, offY = fromY - t * dy, distance = offX * offX + offY * offY;
         if (distance >= farthest) continue;
@@ -67,14 +67,22 @@ class Strokes {
   *draw() {
     const { context, field, width, height } = this, covers = (stroke) => Float32Array.from({ length: 256 }, (_, i) => Math.min(Math.max(stroke / 2 + 0.5 - (i + 0.5) / FINE, 0), 1));
     const bright = covers(this.bright), dark = covers(this.dark).map((share) => share * this.opacity);
-    const rgb = this.colours.map((colour) => [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16)));
+    const none = new Float32Array(256), red = [], green = [], blue = []; // of each colour: what it adds, by distance
+    this.colours.forEach((colour, index) => [red, green, blue].forEach((list, c) => {
+      const full = parseInt(colour.slice(2 * c + 1, 2 * c + 3), 16);
+      list[index] = bright.map((share) => share * full);
+    }));
+    [red, green, blue].forEach((list) => { list[NONE] = none; });
+    const rest = dark.map((share, i) => (1 - share) * (1 - bright[i])), restOfGap = dark.map((share) => 1 - share);
     for (let top = 0; width && top < height; top += BAND) {
       const rows = Math.min(BAND, height - top), image = context.getImageData(this.x, this.y + top, width, rows), { data } = image;
       for (let i = 0, at = top * width; i < data.length; i += 4, at++) {
         const value = field[at];
         if (value === FREE) continue;
-        const colour = value & 255, below = 1 - dark[value >> 8], share = colour === NONE ? 0 : bright[value >> 8], rest = below * (1 - share);
-        for (let c = 0; c < 3; c++) data[i + c] = data[i + c] * rest + (share ? rgb[colour][c] * share : 0);
+        const colour = value & 255, distance = value >> 8, left = (colour === NONE ? restOfGap : rest)[distance];
+        data[i] = data[i] * left + red[colour][distance];
+        data[i + 1] = data[i + 1] * left + green[colour][distance];
+        data[i + 2] = data[i + 2] * left + blue[colour][distance];
       }
       context.putImageData(image, this.x, this.y + top);
       yield;

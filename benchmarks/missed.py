@@ -22,10 +22,7 @@ pixels climb to use all cores. What is left are dozens of short passes over the 
 thread.""",
     "a published variant faster": """\
 **Faster than StarDist at grid 2, and better.** StarDist's network works at half resolution, with far fewer
-multiply-adds than the U-Net's. L1 is faster and far worse, and L2 is nearly as fast and worse. The small U-Net is
-faster, and better by the mean of AP at .5 to .9, but not by AP at .5: it finds slightly fewer nuclei and draws those
-that it finds much better. It was taught by the U-Net for 2,700 small steps
-([unet-small-taught.yaml](../train/configs/unet-small-taught.yaml)); more were not tried.""",
+multiply-adds than the U-Net's. Of ours the small U-Net and L1 have as few, and L1 is worse.""",
     "U-Net ahead of every": """\
 **Ahead of every peer.** StarDist at grid 2 works at half resolution, which the U-Net doesn't. The small U-Net is
 ahead of it, see the table of networks.""",

@@ -33,7 +33,6 @@ FAINT = 0.25  # a colour with no larger part of the widest colour's range of val
 ALIKE = 0.8  # colours with a higher correlation show the same
 MAX_CHANNELS = 8  # of a file, in which the nuclei are looked for
 WINDOWS = 3  # of a large image, at most, in which the nuclei of each stain are looked for
-SURE, ENOUGH = 0.95, 4  # mean confidence, of so many nuclei, at which no other picture is looked at
 AREA = 0.4  # exponent of the part of the picture that nuclei cover
 FEW = 3  # nuclei that count for half
 
@@ -154,9 +153,7 @@ def _surest(reads: dict[K, Read], shape: tuple[int, int], run: Run, processor: N
         found = [_nuclei(read(window), run, processor) for window in chosen]
         sure, covered = np.concatenate([sure for sure, _ in found]), float(np.mean([share for _, share in found]))
         n, mean = len(sure), float(sure.mean()) if len(sure) else 0.5
-        if n >= ENOUGH and mean >= SURE:
-            return key
-        # also by area, for the network may take round spots for small nuclei
+        # also by area, for the network may take round spots for small nuclei, and be sure of them
         scores[key] = (mean - 0.5) * covered**AREA * n / (n + FEW)
     return max(scores, key=scores.__getitem__)
 

@@ -141,7 +141,10 @@ class Page:
         sizes = picture.source.sizes
         z, t = (picture.plane.get(axis) if sizes.get(axis, 1) > 1 else None for axis in "ZT")
         with suppress(ImageError):  # the file has gone since it was opened
-            channel, _ = self.networks.find_channel(key, picture.source.path, z, t, picture.source.series, check)
+            if key not in picture.surest:  # each look takes about as long as a run
+                where = picture.source.path, z, t, picture.source.series
+                picture.surest[key], _ = self.networks.find_channel(key, *where, check)
+            channel = picture.surest[key]
             return None if channel in picture.channels else channel
         return None
 

@@ -19,9 +19,9 @@ from .networks import Networks
 
 STEPS = {"threshold": 0.01, "separation": 0.01, "min_area": 1.0, "least_confidence": 0.01}
 FITTED = {
-    "threshold": "Higher: fewer, smaller.",
-    "separation": "Higher: cut more.",
-    "least_confidence": "Less sure ones are left out; 0 keeps all.",
+    "threshold": "Higher: fewer and smaller nuclei.",
+    "separation": "Higher: more cuts between nuclei that touch.",
+    "least_confidence": "Nuclei below it are left out; 0 keeps all.",
 }
 
 
@@ -38,8 +38,9 @@ def slider_infos(processors: Iterable[NucleiProcessing]) -> dict[str, str]:
     shown = list(processors)
     infos = {}
     for name, what in FITTED.items():
-        values = [f"{getattr(one, name):.2f}" for one in shown]
-        infos[name] = f"{what} At its default as fitted: {' and '.join(dict.fromkeys(values))}."
+        values = list(dict.fromkeys(f"{getattr(one, name):.2f}" for one in shown))
+        own = "each network uses its own fitted value" if len(values) > 1 else "the networks use the fitted value"
+        infos[name] = f"{what} By default {own}: {' and '.join(values)}."
     return infos
 
 

@@ -206,7 +206,7 @@ def live_controls(c: SimpleNamespace, networks: Networks) -> None:
         )  # fmt: skip
         c.min_area = gr.Slider(
             0, 500, fitted["min_area"], step=1, label="Minimum area (pixels)", elem_id="min-area",
-            info="Smaller ones are dropped. At its default as fitted, more where nuclei are large.",
+            info="Smaller nuclei are dropped. By default the fitted value is used, a larger one for large nuclei.",
         )  # fmt: skip
         c.least_confidence = gr.Slider(
             0, 0.95, fitted["least_confidence"], step=0.01, label="Least confidence", elem_id="least-confidence",

@@ -71,6 +71,7 @@ class Picture:
         source: The file that it was read from.
         plane, channels, notes: As in `MicroscopyImage`.
         is_default: Whether the channel is the one that is shown first, rather than one that the visitor chose.
+        surest: The channel in which each network is surest of the nuclei, by its key, once it was looked for.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Picture:
     channels: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
     is_default: bool = False
+    surest: dict[str, int | None] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def size(self) -> tuple[int, int]:

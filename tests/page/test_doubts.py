@@ -29,10 +29,12 @@ def page(nets) -> Page:
 
 
 def test_another_channel_that_the_network_is_surer_of_is_told(page, nets, monkeypatch):
-    monkeypatch.setattr(nets, "find_channel", lambda *where: (2, "said"))
+    looks = []
+    monkeypatch.setattr(nets, "find_channel", lambda key, *where: looks.append(key) or (2, "said"))
     shown = Picture("cells", PIXELS, source=Source("cells.tif"), channels=(0,), is_default=True)
     told = page.run(shown, RunSettings(24.0), None, None)
-    assert told.surer_channel == 2
+    assert told.surer_channel == page.run(shown, RunSettings(30.0), None, None).surer_channel == 2
+    assert looks == ["unet"]  # the same image is looked at once
     [doubt] = [doubt for doubt in doubts(told, Cut(), None) if "channel" in doubt.title]
     assert "channel 3" in doubt.text and "Channel" in doubt.advice
     for other in (replace(shown, is_default=False), replace(shown, channels=(2,)), replace(shown, source=None)):

@@ -41,7 +41,8 @@ def test_what_it_finds_can_be_seen_and_saved(three):
     question, _ = page.ask(VISITOR, 1, None, None, False, None, key, "unet-small", "unetpp")
     result, status = page.analyse(VISITOR, question, None)
     infos = [slider.info for slider in page.fitted(VISITOR, result)]
-    assert infos[1] == "Higher: cut more. At its default as fitted: 0.90 and 0.50."
+    about = "Higher: more cuts between nuclei that touch."
+    assert infos[1] == f"{about} By default each network uses its own fitted value: 0.90 and 0.50."
     assert "U-Net small" in status and list(page.store.get(result).maps) == ["unet-small", "unetpp"]
     assert page.file(VISITOR, "labels.tif", result, "unet-small", 0.5, 0.5, 0, None).endswith("a_unet-small_labels.tif")
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 from scipy import ndimage
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from .watershed import Ascent, grow
 
@@ -77,16 +79,11 @@ def fill_holes(labels: np.ndarray, mask: np.ndarray) -> np.ndarray:
         labels: (H, W), int32; pixels of the mask may be 0, which holds what they touch open.
         mask: (H, W), bool.
     """
-    gaps, n = ndimage.label(~mask)
-    closed = np.ones(n + 1, bool)
-    closed[0] = False
-    for side in (gaps[0], gaps[-1], gaps[:, 0], gaps[:, -1]):
-        closed[side] = False
-    at = np.flatnonzero(np.take(closed, gaps))
+    at, gap, n = closed_gaps(mask)
     if not len(at):
         return labels
-    gap, flat, is_mask = gaps.ravel()[at], labels.ravel(), mask.ravel()
-    least, most = np.full(n + 1, np.iinfo(np.int32).max, np.int32), np.zeros(n + 1, np.int32)
+    flat, is_mask = labels.ravel(), mask.ravel()
+    least, most = np.full(n, np.iinfo(np.int32).max, np.int32), np.zeros(n, np.int32)
     for step in (-1, 1, -labels.shape[1], labels.shape[1]):
         beside = is_mask[at + step]
         nucleus = flat[at + step][beside]
@@ -95,6 +92,33 @@ def fill_holes(labels: np.ndarray, mask: np.ndarray) -> np.ndarray:
     least[least != most] = 0
     labels.flat[at] = least[gap]
     return labels
+
+
+def closed_gaps(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """The connected parts of what is not mask, (H, W) bool, that lie off the image's edge.
+
+    Returns:
+        (k,), their pixels' flat positions, increasing; (k,), the number of each one's part; and above all such numbers.
+    """
+    height, width = mask.shape
+    flat = np.pad(mask, ((0, 0), (1, 1)), constant_values=True).ravel()  # something of the mask between the rows
+    change = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    first, end = change[::2], change[1::2]  # of each stretch; there are far fewer of them than of pixels
+    pitch = width + 2
+    low, high = np.searchsorted(end, first + pitch, "right"), np.searchsorted(first, end + pitch, "left")
+    n_below = high - low  # stretches of the next row that one touches: those from `low` up to `high`
+    above = np.repeat(np.arange(len(first)), n_below)
+    below = np.arange(len(above)) + np.repeat(low - np.cumsum(n_below) + n_below, n_below)
+    touching = coo_array((np.ones(len(above), bool), (above, below)), shape=(len(first), len(first)))
+    n, part = connected_components(touching, directed=False)
+    row, column = np.divmod(first, pitch)
+    length, column = end - first, column - 1
+    is_closed = np.ones(n, bool)
+    is_closed[part[(row == 0) | (row == height - 1) | (column == 0) | (column + length == width)]] = False
+    kept = np.flatnonzero(is_closed[part])
+    start, length, part = (row * width + column)[kept], length[kept], part[kept]
+    shift = np.repeat(start - np.cumsum(length) + length, length)
+    return np.arange(len(shift)) + shift, np.repeat(part, length), n
 
 
 def drop_small(labels: np.ndarray, min_area: float) -> np.ndarray:

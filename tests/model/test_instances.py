@@ -1,13 +1,14 @@
 """Cutting maps into nuclei gives what the plain watershed of the whole image gives, part by part."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 from skimage.segmentation import watershed
 
 from nuclei_models.model import watershed as flooding
-from nuclei_models.model.instances import find_instances
+from nuclei_models.model.instances import closed_gaps, find_instances
 
 
 @st.composite
@@ -108,3 +109,18 @@ def test_maps_are_cut_the_same_at_every_threshold_when_their_ascent_is_known(bot
     for threshold in thresholds:
         known = find_instances(*both, threshold, separation, ascent=ascent)
         assert np.array_equal(known, by_the_book(*both, threshold, separation))
+
+
+@pytest.mark.parametrize("sigma", [0, 1, 3])
+@pytest.mark.parametrize("size", [(60, 70), (1, 9), (9, 1), (2, 2)])
+def test_closed_gaps_are_the_parts_off_the_edge(size, sigma):
+    mask = ndimage.gaussian_filter(np.random.default_rng(sigma).normal(size=size), sigma) > -0.05
+    for one in (mask, np.zeros(size, bool), np.ones(size, bool)):
+        gaps, _ = ndimage.label(~one)
+        at_edge = np.concatenate([gaps[0], gaps[-1], gaps[:, 0], gaps[:, -1]])
+        expected = np.flatnonzero(~np.isin(gaps, [0, *at_edge]))
+        at, part, above = closed_gaps(one)
+        assert np.array_equal(at, expected)
+        pairs = set(zip(part.tolist(), gaps.ravel()[at].tolist(), strict=True))
+        assert len(pairs) == len(set(part.tolist())) == len(set(gaps.ravel()[at].tolist()))
+        assert part.max(initial=-1) < max(above, 1)

@@ -49,10 +49,12 @@ labels lie on the disk.""",
 **A folder of small images.** The table under [Small images](#small-images) tells what an image's time goes to.
 Reading, measuring and writing overlap with the network, which takes most of it.""",
     "the page's slider": """\
-**The page's slider.** Where pixels climb to is computed once a map and kept, and outlines are drawn only where there
-are some. What is left for each network are three passes that number connected pixels (12 ms), the confidences (21 to
-28 ms) and painting (20 to 25 ms), and 25 ms to send and unpack the outlines of both. Drawing before the confidences are
-known was not built: nuclei would flicker and get other numbers.""",
+**The page's slider.** Where pixels climb to is computed once a map and kept. Which nuclei are sure enough is settled
+from bounds, and what takes long to measure is measured of the few that are left open. Outlines are drawn only where
+there are some. What is left for each network are its cores and their growth (31 to 40 ms of one core), which nuclei are
+sure enough (18 to 25 ms) and packing the outlines (5 ms); then 15 ms to send the outlines of both, and in the browser
+10 ms to unpack and 16 ms for each network to paint. Drawing before the confidences are known was not built: nuclei
+would flicker and get other numbers. Painting in threads of the browser (Web Workers) was not tried.""",
 }
 
 

@@ -116,7 +116,6 @@ def test_files_are_deleted_however_many_are_added_meanwhile(monkeypatch, tmp_pat
 def test_uploaded_and_made_files_are_deleted_after_the_stated_time(nets, monkeypatch, tmp_path):
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(limits, "CACHE_SECONDS", (0.2, 600))
-    monkeypatch.setattr(limits, "SWEEP_SECONDS", 0)
     blocks = build(nets, [])
     _, url, _ = launch(blocks, prevent_thread_lock=True, quiet=True, server_port=None)
 
@@ -130,7 +129,9 @@ def test_uploaded_and_made_files_are_deleted_after_the_stated_time(nets, monkeyp
         with caller.listening() as messages:
             assert [m["success"] for m in messages if m["msg"] == "process_completed"] == [True]
         assert len(held()) >= 2
-        monkeypatch.setattr(limits, "CACHE_SECONDS", (0.2, 0.5))  # from here on, for all of this may take long
+        # from here on, for all of this may take long, and a file that is being moved there is empty at first
+        monkeypatch.setattr(limits, "CACHE_SECONDS", (0.2, 0.5))
+        monkeypatch.setattr(limits, "SWEEP_SECONDS", 0)
         assert wait_for(lambda: not held())
         sweep(tmp_path / "cache")
         assert list((tmp_path / "cache").rglob("*")) == []

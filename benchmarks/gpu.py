@@ -3,8 +3,10 @@
     python -m benchmarks.gpu            measure on the GPU that is here: gpu.json
     python -m benchmarks.gpu --write    the table into docs/speed.md
 
-The network alone, on random pixels that are on the card already: bfloat16 by autocast, channels last, nothing compiled.
-The peak is a product of two 8192 x 8192 matrices in bfloat16, in the same process. FLOPs are counted by PyTorch.
+The network alone, on random pixels that are on the card already: bfloat16 by autocast, channels last; as it is, and
+compiled by torch.compile, of which a single image also runs as one CUDA graph. Compiling needs a C compiler; where it
+fails, the reason is kept. The peak is a product of two 8192 x 8192 matrices in bfloat16, in the same process. FLOPs are
+counted by PyTorch.
 """
 
 import argparse
@@ -27,30 +29,84 @@ WARM_UP, TIMES = 5, 20
 SIDE = 8192  # of the matrices
 BATCH, EDGE = 8, 512  # of a prediction
 CROPS, CROP = 32, 256  # of a step
-Row = dict[str, float]
+Row = dict[str, Any]
 
 
 def measure(device: torch.device) -> dict[str, Any]:
-    """The card's name, its peak in TFLOP/s, and each network's figures."""
+    """The card's name, its peak in TFLOP/s, and each network's figures, written to `RESULTS` as they come."""
     a = torch.randn(SIDE, SIDE, device=device, dtype=torch.bfloat16)
     peak = 2 * SIDE**3 / _seconds(lambda: a @ a) / 1e12
-    rows = {name: _network(name, device, peak) for name in RECIPES}
-    return {"device": torch.cuda.get_device_name(device), "torch": torch.__version__, "peak_tflops": peak} | rows
+    results = {"device": torch.cuda.get_device_name(device), "torch": torch.__version__, "peak_tflops": peak}
+    for name in RECIPES:
+        results[name] = _network(name, device, peak)
+        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    for name in RECIPES:
+        results[name]["compiled"] = _compiled(name, device)
+        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    return results
+
+
+def _build(name: str, device: torch.device) -> torch.nn.Module:
+    model, _ = Experiment.read(f"train/configs/{name}.yaml", ["initial=null"]).build()
+    return model.eval().to(memory_format=torch.channels_last).to(device)
 
 
 def _network(name: str, device: torch.device, peak: float) -> Row:
     torch.cuda.reset_peak_memory_stats(device)
-    model, _ = Experiment.read(f"train/configs/{name}.yaml", ["initial=null"]).build()
-    model = model.eval().to(memory_format=torch.channels_last)
-    model = model.to(device)
-    images, crops = _pixels(BATCH, EDGE, device), _pixels(CROPS, CROP, device)
-    one = _pixels(1, 256, device)
-    targets = torch.rand(CROPS, model.config.num_labels, CROP, CROP, device=device)
-    optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
-    with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
-        predicted = _flops(lambda: model(pixel_values=images))
-        seconds = _seconds(lambda: model(pixel_values=images))
-        single = _seconds(lambda: model(pixel_values=one))
+    model = _build(name, device)
+    images, one = _pixels(BATCH, EDGE, device), _pixels(1, 256, device)
+    flops = _flops(lambda: _predict(model, images))
+    seconds, single = _seconds(lambda: _predict(model, images)), _seconds(lambda: _predict(model, one))
+    step = _step(model, device)
+    step_flops, step_seconds = _flops(step), _seconds(step)
+    return {
+        "infer_8x512_ms": seconds * 1e3,
+        "infer_MP_s": BATCH * EDGE**2 / 1e6 / seconds,
+        "infer_share": flops / seconds / 1e12 / peak,
+        "single_256_ms": single * 1e3,
+        "step_32x256_ms": step_seconds * 1e3,
+        "step_share": step_flops / step_seconds / 1e12 / peak,
+        "mem_GB": torch.cuda.max_memory_allocated(device) / 1e9,
+    }
+
+
+def _compiled(name: str, device: torch.device) -> dict[str, Any]:
+    """The same times of a compiled network, and the seconds until the first answer; or why there are none."""
+    images, one = _pixels(BATCH, EDGE, device), _pixels(1, 256, device)
+    found: dict[str, Any] = {}
+    try:
+        start = time.perf_counter()
+        model = torch.compile(_build(name, device))
+        _predict(model, images)
+        torch.cuda.synchronize()
+        found["seconds_to_compile"] = time.perf_counter() - start
+        found["infer_8x512_ms"] = _seconds(lambda: _predict(model, images)) * 1e3
+        torch._dynamo.reset()
+        graph = torch.compile(_build(name, device), mode="reduce-overhead")
+        found["single_256_ms"] = _seconds(lambda: _predict(graph, one)) * 1e3
+        torch._dynamo.reset()
+        start = time.perf_counter()
+        step = _step(torch.compile(_build(name, device)), device)
+        step()
+        torch.cuda.synchronize()
+        found["seconds_to_compile_step"] = time.perf_counter() - start
+        found["step_32x256_ms"] = _seconds(step) * 1e3
+    except Exception as error:  # whatever the compiler says is the result
+        found["failed"] = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:200]}"
+    torch._dynamo.reset()
+    return found
+
+
+def _predict(model: torch.nn.Module, images: torch.Tensor) -> Any:
+    with torch.no_grad(), torch.autocast(images.device.type, torch.bfloat16):
+        return model(pixel_values=images).logits
+
+
+def _step(model: torch.nn.Module, device: torch.device) -> Callable[[], None]:
+    """A training step on crops that are there already."""
+    crops = _pixels(CROPS, CROP, device)
+    targets = torch.rand(CROPS, 4, CROP, CROP, device=device)
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-3, fused=True)
     model.train()
 
     def step() -> None:
@@ -60,17 +116,7 @@ def _network(name: str, device: torch.device, peak: float) -> Row:
         loss.backward()
         optimizer.step()
 
-    trained = _flops(step)
-    step_seconds = _seconds(step)
-    return {
-        "infer_8x512_ms": seconds * 1e3,
-        "infer_MP_s": BATCH * EDGE**2 / 1e6 / seconds,
-        "infer_share": predicted / seconds / 1e12 / peak,
-        "single_256_ms": single * 1e3,
-        "step_32x256_ms": step_seconds * 1e3,
-        "step_share": trained / step_seconds / 1e12 / peak,
-        "mem_GB": torch.cuda.max_memory_allocated(device) / 1e9,
-    }
+    return step
 
 
 def _pixels(n: int, side: int, device: torch.device) -> torch.Tensor:
@@ -97,22 +143,36 @@ def _seconds(f: Callable[[], Any]) -> float:
 def table(results: dict[str, Any]) -> str:
     """The results as Markdown."""
     where = f"On one {results['device']}, PyTorch {results['torch']}"
+    measured = {title: results[name] for name, title in RECIPES.items() if name in results}
+    compiled = {
+        title: row["compiled"] for title, row in measured.items() if "infer_8x512_ms" in row.get("compiled", {})
+    }
     lines = [f"{where}; its peak was {results['peak_tflops']:.0f} TFLOP/s.", "",
              "| network | prediction, megapixels a second | share of the peak | one image of 256 x 256 | "
              "training, crops of 256 x 256 a second | share of the peak | memory |",
              "|---" + "|---:" * 6 + "|"]  # fmt: skip
-    for name, title in RECIPES.items():
-        r: Row = results[name]
-        cells = (
-            f"{r['infer_MP_s']:.0f}",
-            f"{r['infer_share']:.0%}",
-            f"{r['single_256_ms']:.1f} ms",
-            f"{CROPS / r['step_32x256_ms'] * 1e3:.0f}",
-            f"{r['step_share']:.0%}",
-            f"{r['mem_GB']:.1f} GB",
-        )
-        lines.append("| " + " | ".join([title, *cells]) + " |")
+    for title, row in measured.items():
+        shares, memory = (f"{row['infer_share']:.0%}", f"{row['step_share']:.0%}"), f"{row['mem_GB']:.1f} GB"
+        predicted, single, trained = _speeds(row)
+        lines.append(f"| {title} | {predicted} | {shares[0]} | {single} | {trained} | {shares[1]} | {memory} |")
+    if compiled:
+        lines += ["", "| compiled | prediction, megapixels a second | one image of 256 x 256, as a CUDA graph | "
+                  "training, crops of 256 x 256 a second | seconds to compile prediction, training |",
+                  "|---" + "|---:" * 4 + "|"]  # fmt: skip
+    for title, row in compiled.items():
+        seconds = f"{row['seconds_to_compile']:.0f}, {row['seconds_to_compile_step']:.0f}"
+        lines.append(f"| {title} | {' | '.join(_speeds(row))} | {seconds} |")
     return "\n".join(lines)
+
+
+def _speeds(row: Row) -> tuple[str, str, str]:
+    """Megapixels a second, milliseconds of one image, crops a second."""
+    single = row["single_256_ms"]
+    return (
+        f"{BATCH * EDGE**2 / 1e3 / row['infer_8x512_ms']:.0f}",
+        f"{single:.1f} ms" if single >= 1 else f"{single:.2f} ms",
+        f"{CROPS / row['step_32x256_ms'] * 1e3:.0f}",
+    )
 
 
 def main() -> None:
@@ -124,7 +184,7 @@ def main() -> None:
         return
     if not torch.cuda.is_available():
         raise SystemExit("There is no CUDA GPU here. On a CPU: python -m benchmarks")
-    RESULTS.write_text(json.dumps(measure(torch.device("cuda")), indent=1) + "\n")
+    measure(torch.device("cuda"))
 
 
 if __name__ == "__main__":

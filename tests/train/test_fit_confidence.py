@@ -243,3 +243,15 @@ def test_the_table_of_kinds_says_what_was_said_and_what_is_right():
         "| b | 20 nuclei, 75.0% said, 0.0% right, error 0.750 |",
         "| c | 20 nuclei, 75.0% said, 0.0% right, error 0.750 |",
     ]
+
+
+def test_the_error_of_lists_together_is_that_of_their_nuclei():
+    rng = np.random.default_rng(0)
+    sure = rng.uniform(0, 1, 900)
+    right = rng.random(900) < np.where(np.arange(900) < 300, sure / 2, np.sqrt(sure))  # one list too high, one too low
+    whole = forms.reliability(sure, right)
+    parts = [forms.reliability(sure[some], right[some]) for some in (slice(0, 300), slice(300, 900))]
+    found = documents.together(parts)
+    assert found["nuclei"] == 900 and found["right"] == pytest.approx(whole["right"], abs=1e-3)
+    assert found["expected_calibration_error"] == pytest.approx(whole["expected_calibration_error"], abs=1e-3)
+    assert found["expected_calibration_error"] < max(part["expected_calibration_error"] for part in parts)

@@ -12,7 +12,7 @@ import numpy as np
 
 from nuclei_models.model.confidence import AGREEMENT
 from train.evaluation.lists import LISTS
-from train.fit.confidence_fit import KEPT
+from train.fit.confidence_fit import BINS, KEPT
 from train.release.golden import BUNDLED
 from train.release.markdown import fill
 
@@ -113,11 +113,27 @@ def draw(reports: Reports, path: Path) -> None:
     plt.close(figure)
 
 
-def _lines(reports: Reports) -> Iterator[tuple[str, str, str, dict]]:
+def together(lists: Sequence[Mapping]) -> dict:
+    """Number of nuclei, share that is right and expected calibration error of the nuclei of several lists, from what
+    `reliability` says of each."""
+    tenths: dict[int, np.ndarray] = {}  # of each bin: nuclei, sum of confidences, number that is right
+    for n, said, was in (one for figures in lists for one in figures["bins"]):
+        bin_ = min(int(said * BINS), BINS - 1)
+        tenths[bin_] = tenths.get(bin_, np.zeros(3)) + n * np.array([1, said, was])
+    n, said, right = np.array(list(tenths.values())).reshape(-1, 3).T
+    total = max(int(n.sum()), 1)
+    error = float(np.abs(said - right).sum() / total)
+    return {"nuclei": int(n.sum()), "right": float(right.sum() / total), "expected_calibration_error": error}
+
+
+def _lines(reports: Reports) -> Iterator[tuple[str, str, str, Mapping]]:
     for title, report in reports.items():
         for kind, lists in report["held out"].items():
             for name, figures in lists.items():
                 yield title, kind, name, figures
+            tests = [figures for name, figures in lists.items() if name in LISTS]
+            if len(tests) > 1:
+                yield title, kind, "**all held-out lists**", together(tests)
 
 
 def main() -> None:

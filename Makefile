@@ -26,8 +26,8 @@ data:           ## pack the data set: make data BOWL=folder-with-the-downloads
 	$(PYTHON) -m train.data --source $(BOWL)/stage1_train.zip $(BOWL)/stage1_test.zip \
 	    --truth $(BOWL)/stage1_solution.csv --out data/dsb2018
 
-train:          ## train both networks, each in four runs, then the small one in three; the last runs want a GPU
-	for run in unet unetpp unet-on unetpp-on unet-settle unetpp-settle unet-five unetpp-five \
+train:          ## train both networks, each in five runs, then the small one in three; the last runs want a GPU
+	for run in unet unetpp unet-on unetpp-on unet-settle unetpp-settle unet-five unetpp-five unet-taught-on unetpp-taught-on \
 	    unet-small-five unet-small-taught unet-small-taught-on; do \
 	    $(PYTHON) -m train.train --config train/configs/$$run.yaml || exit 1; done
 

@@ -107,7 +107,7 @@ def table(results: dict[str, Any]) -> str:
         else:
             titles = [f"{size:,}" for size, _ in points]
         cells = [
-            ["seconds", *(f"{p['seconds']:.3g}" for _, p in points)],
+            ["seconds", *(_seconds(p["seconds"]) for _, p in points)],
             ["seconds a megapixel", *(f"{p['seconds'] / p['megapixels']:.2f}" for _, p in points)],
         ]
         if key != "workers":
@@ -120,6 +120,11 @@ def table(results: dict[str, Any]) -> str:
         lines.insert(1, "|---" + "|---:" * len(titles) + "|")
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks)
+
+
+def _seconds(seconds: float) -> str:
+    """With three digits, or all that stand before the point."""
+    return f"{seconds:,.0f}" if seconds >= 1000 else f"{seconds:.3g}"
 
 
 def plot(results: dict[str, Any], path: Path = PLOT) -> None:

@@ -10,9 +10,9 @@ from . import pictures
 from .examples import Example
 from .inputs import as_html, pixel_size_shown
 from .limits import beyond
+from .opened import Picture, Source
 from .opening import Choices, open_picture, open_plane
 from .questions import Question
-from .state import Picture, Source
 from .store import Forgotten, Held, Store
 from .visitors import Visitors
 

@@ -16,8 +16,9 @@ from . import limits
 from .guard import QUOTA
 from .image_set import ImageSet, Item
 from .inputs import made_folder
+from .opened import Picture, Source
 from .opening import open_picture
-from .state import Analysis, Picture, Source
+from .state import Analysis
 from .unpacking import unpack
 
 

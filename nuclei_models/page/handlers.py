@@ -24,9 +24,10 @@ from .examples import Example
 from .inputs import FITTED, cut_of, pair_of, pixel_size_of, run_settings, slider_infos, written
 from .lessons import Lessons
 from .networks import STANDARD, Cancelled, Networks
+from .opened import Picture
 from .questions import Question
 from .several import Several
-from .state import Analysis, Picture
+from .state import Analysis
 from .store import Store
 from .visitors import Visitors
 

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .state import Analysis, Picture
+from .opened import Picture
+from .state import Analysis
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from ..images.reader import ImageError, MicroscopyImage, inspect, read
 from .examples import Example
 from .inputs import note_of, too_large
 from .limits import MAX_PIXELS
-from .state import Picture, Source
+from .opened import Picture, Source
 
 ALL_COLOURS = "all colours"
 

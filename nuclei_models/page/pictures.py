@@ -16,7 +16,8 @@ from ..inference.settings import Cut
 from ..model.intensity import to_rgb
 from .geometry import packed
 from .limits import SHOWN_SIDE, TILE_SIDE
-from .state import Analysis, Picture
+from .opened import Picture
+from .state import Analysis
 
 LEVELS = 4096  # grey levels kept for stretching
 # of a nucleus that both networks found, only U-Net, only U-Net++, or that is split differently: blue, orange, yellow,

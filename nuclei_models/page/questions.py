@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from ..inference.settings import RunSettings
 from .networks import STANDARD, Cancelled
-from .state import Picture
+from .opened import Picture
 
 
 class Question:

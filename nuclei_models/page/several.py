@@ -24,10 +24,11 @@ from .guard import QUOTA
 from .image_set import ImageSet, Item
 from .inputs import address, as_html, cut_of, made_folder, pair_of, pixel_size_of, pixel_size_shown, run_settings
 from .networks import Cancelled, Networks
+from .opened import Picture, Source
 from .opening import Choices, open_picture
 from .questions import SetQuestion
 from .several_files import save_all
-from .state import Analysis, Picture, Source
+from .state import Analysis
 from .store import Forgotten, Store
 from .strip import buttons, no_set, strip
 from .unpacking import is_zip

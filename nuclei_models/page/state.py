@@ -1,4 +1,4 @@
-"""What the page remembers of a visitor: the image, what both networks said of it, and what follows from that.
+"""What the page remembers of an image: what both networks said of it, and what follows from that.
 
 Each is one frozen object that carries all it was made of, so that nothing of another image or of other settings can
 come into what is shown, measured and saved. Everything that needs the network is in `Analysis.maps`; all the rest is
@@ -8,8 +8,6 @@ computed from them on demand and the last answer is kept, so that a control that
 from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from hashlib import sha256
 from typing import Any, TypeVar
 
 import numpy as np
@@ -29,77 +27,12 @@ from ..model.maps import Maps
 from ..model.regions import Members, shape_sums
 from ..model.watershed import Ascent
 from .mends import Mends, Step
+from .opened import Picture
 
 UNKNOWN_DIAMETER = 26.0  # pixels, the middle of what the networks know
 
 T = TypeVar("T")
 Table = dict[str, np.ndarray]
-
-
-@dataclass(frozen=True)
-class Source:
-    """A file that a visitor chose, and which image in it.
-
-    Attributes:
-        path: On the server.
-        series: Which of several images in the file.
-        example: Its number, if it is one of the page's examples.
-        sizes: Numbers of time points "T", Z planes "Z" and channels "C" to choose from, once they are known.
-    """
-
-    path: str
-    series: int = 0
-    example: int | None = None
-    sizes: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def nbytes(self) -> int:
-        return 0
-
-
-@dataclass(frozen=True)
-class Picture:
-    """An image as read.
-
-    Attributes:
-        name: The file's name without its suffix, for the names of results.
-        pixels: (H, W) or (H, W, C), native values.
-        pixel_size: (y, x) in micrometres as the file says, or `None`.
-        about: Sentences: size, type, which plane is shown, and what was noted about the file. Plain text, some of it
-            from the file: it must be escaped wherever it is shown.
-        truth: (H, W) labels, of an example that has them.
-        source: The file that it was read from.
-        plane, channels, notes: As in `MicroscopyImage`.
-        is_default: Whether the channel is the one that is shown first, rather than one that the visitor chose.
-        surest: The channel in which each network is surest of the nuclei, by its key, once it was looked for.
-    """
-
-    name: str
-    pixels: np.ndarray
-    pixel_size: tuple[float, float] | None = None
-    about: tuple[str, ...] = ()
-    truth: np.ndarray | None = None
-    source: Source | None = None
-    plane: Mapping[str, int] = field(default_factory=dict)
-    channels: tuple[int, ...] = ()
-    notes: tuple[str, ...] = ()
-    is_default: bool = False
-    surest: dict[str, int | None] = field(default_factory=dict, repr=False, compare=False)
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width, pixels."""
-        return self.pixels.shape[0], self.pixels.shape[1]
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Names the pixels: the same image has the same in every session."""
-        about = f"{self.pixels.shape} {self.pixels.dtype.str}".encode()
-        return sha256(about + np.ascontiguousarray(self.pixels).tobytes()).hexdigest()[:32]
-
-    @property
-    def nbytes(self) -> int:
-        return self.pixels.nbytes + (0 if self.truth is None else self.truth.nbytes)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 from .image_set import ImageSet
 from .limits import STATE_BYTES, STATE_SECONDS
-from .state import Analysis, Picture, Source
+from .opened import Picture, Source
+from .state import Analysis
 
 Held = Source | Picture | Analysis | ImageSet
 

@@ -15,7 +15,7 @@ from nuclei_models.model.maps import Maps
 from nuclei_models.model.repository import sha256
 from nuclei_models.page.doubts import doubts
 from nuclei_models.page.handlers import Page
-from nuclei_models.page.state import Picture
+from nuclei_models.page.opened import Picture
 from nuclei_models.training.samples import Sample
 from tests.support.page import blobs, make_networks
 from train.fit.out_of_domain import fit, judged, left_out, table

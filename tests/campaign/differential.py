@@ -36,7 +36,7 @@ from nuclei_models.model.maps import Maps
 from nuclei_models.page.api import Api
 from nuclei_models.page.handlers import Page
 from nuclei_models.page.networks import Networks
-from nuclei_models.page.state import Picture
+from nuclei_models.page.opened import Picture
 from tests.support.page import save_networks
 
 from .batches import SHM, quiet

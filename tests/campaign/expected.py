@@ -24,7 +24,8 @@ from nuclei_models.inference.segmentation import segment
 from nuclei_models.page import inputs, numbers, pictures
 from nuclei_models.page.geometry import packed
 from nuclei_models.page.networks import Networks
-from nuclei_models.page.state import Analysis, Picture
+from nuclei_models.page.opened import Picture
+from nuclei_models.page.state import Analysis
 from tests.support.page import as_type, blobs
 
 from .viewer import Edits

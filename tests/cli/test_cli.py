@@ -27,7 +27,7 @@ from nuclei_models.inference.segmentation import segment
 from nuclei_models.inference.settings import Cut, RunSettings
 from nuclei_models.page.api import Api
 from nuclei_models.page.handlers import Page
-from nuclei_models.page.state import Picture
+from nuclei_models.page.opened import Picture
 from tests.conftest import REPO_ROOT
 from tests.support.page import as_type, blobs, write_inputs
 from tests.support.snippets import commands, read_snippets

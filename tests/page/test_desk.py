@@ -20,7 +20,8 @@ from nuclei_models.page import files, numbers, state
 from nuclei_models.page.desk import Desk
 from nuclei_models.page.inputs import defaults
 from nuclei_models.page.networks import Networks
-from nuclei_models.page.state import Analysis, Picture
+from nuclei_models.page.opened import Picture
+from nuclei_models.page.state import Analysis
 from nuclei_models.page.store import Store
 from tests.support.page import blobs, unpacked
 

@@ -12,7 +12,8 @@ from nuclei_models.model.scale import Diameter
 from nuclei_models.page.doubts import as_html, doubtful, doubts
 from nuclei_models.page.files import make_readme
 from nuclei_models.page.handlers import Page
-from nuclei_models.page.state import Analysis, Picture, Source
+from nuclei_models.page.opened import Picture, Source
+from nuclei_models.page.state import Analysis
 from tests.support.page import as_type, blobs
 
 REQUEST = SimpleNamespace(session_hash="visitor", client=None)

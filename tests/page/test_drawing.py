@@ -14,8 +14,9 @@ from nuclei_models.inference.settings import Cut
 from nuclei_models.model.maps import Maps
 from nuclei_models.page import pictures
 from nuclei_models.page.limits import MAX_PIXELS, SHOWN_SIDE, TILE_SIDE
+from nuclei_models.page.opened import Picture
 from nuclei_models.page.pictures import Look
-from nuclei_models.page.state import Analysis, Picture
+from nuclei_models.page.state import Analysis
 from tests.support.page import unpacked
 
 # sides at which something changes: the size that is shown, a tile's, the limit of the page

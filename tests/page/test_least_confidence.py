@@ -10,7 +10,8 @@ from nuclei_models import NucleiImageProcessor
 from nuclei_models.inference.settings import Cut
 from nuclei_models.model.maps import Maps
 from nuclei_models.page import numbers, pictures
-from nuclei_models.page.state import Analysis, Picture
+from nuclei_models.page.opened import Picture
+from nuclei_models.page.state import Analysis
 from tests.support.large import CONFIDENCE
 from tests.support.page import unpacked
 

@@ -20,7 +20,7 @@ from nuclei_models.page.classroom import Classroom
 from nuclei_models.page.handlers import Page
 from nuclei_models.page.lessons import Lesson, Lessons, why_not
 from nuclei_models.page.networks import Networks
-from nuclei_models.page.state import Picture
+from nuclei_models.page.opened import Picture
 from tests.support.page import as_type, blobs, save_networks, tiff
 
 HOME = SimpleNamespace(client=SimpleNamespace(host="127.0.0.1"), headers={"host": "localhost:7860"}, session_hash="me")

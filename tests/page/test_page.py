@@ -23,8 +23,9 @@ from nuclei_models.page.examples import Example, find_examples
 from nuclei_models.page.handlers import Page
 from nuclei_models.page.layout import build, launch
 from nuclei_models.page.networks import Cancelled, Networks
+from nuclei_models.page.opened import Picture
 from nuclei_models.page.pictures import Look
-from nuclei_models.page.state import Analysis, Picture
+from nuclei_models.page.state import Analysis
 from nuclei_models.page.store import Forgotten, Store
 from tests.support.page import as_type, blobs, make_networks, unpacked, write_inputs
 

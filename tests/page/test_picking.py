@@ -8,7 +8,7 @@ import pytest
 from nuclei_models.inference.settings import RunSettings
 from nuclei_models.page.choosing import SKIP
 from nuclei_models.page.handlers import Page
-from nuclei_models.page.state import Picture
+from nuclei_models.page.opened import Picture
 from tests.support.page import as_type, blobs, make_networks
 
 VISITOR = SimpleNamespace(session_hash="visitor")

@@ -17,7 +17,8 @@ from nuclei_models.images.reader import read
 from nuclei_models.inference.settings import Cut
 from nuclei_models.page import files, guard, inputs, limits, networks
 from nuclei_models.page.networks import sources_from_environment
-from nuclei_models.page.state import Analysis, Picture
+from nuclei_models.page.opened import Picture
+from nuclei_models.page.state import Analysis
 from tests.campaign.server import Caller
 from tests.support.page import CELLS, tiff
 

@@ -13,8 +13,9 @@ import pytest
 from nuclei_models.page import limits, networks
 from nuclei_models.page.cleaning import keep_clean, sweep
 from nuclei_models.page.layout import build, launch
+from nuclei_models.page.opened import Picture
 from nuclei_models.page.questions import Question
-from nuclei_models.page.state import Analysis, Picture
+from nuclei_models.page.state import Analysis
 from nuclei_models.page.store import Forgotten, Store
 from nuclei_models.page.visitors import Visitors
 from tests.campaign.load import crowd, pictures

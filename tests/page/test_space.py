@@ -13,7 +13,7 @@ from nuclei_models.inference.settings import Cut, RunSettings
 from nuclei_models.page import networks as plain
 from nuclei_models.page.handlers import Page
 from nuclei_models.page.limits import SEGMENT_SECONDS
-from nuclei_models.page.state import Picture
+from nuclei_models.page.opened import Picture
 from tests.support.page import blobs, make_networks, save_networks
 from tests.support.space import errors
 

@@ -10,7 +10,7 @@ from nuclei_models.inference.network import load_for_inference
 from nuclei_models.page.handlers import Page
 from nuclei_models.page.layout import build
 from nuclei_models.page.networks import Networks, sources_from_environment
-from nuclei_models.page.state import Picture
+from nuclei_models.page.opened import Picture
 from tests.support.page import as_type, blobs
 
 VISITOR = SimpleNamespace(session_hash="me")

@@ -35,6 +35,7 @@ MAX_CHANNELS = 8  # of a file, in which the nuclei are looked for
 WINDOWS = 3  # of a large image, at most, in which the nuclei of each stain are looked for
 AREA = 0.4  # exponent of the part of the picture that nuclei cover
 FEW = 3  # nuclei that count for half
+TOGETHER = 0.9  # what the score of all stains together is multiplied by: a stain of its own has the better outlines
 
 
 def stains_of(image: np.ndarray) -> tuple[int, ...]:
@@ -154,7 +155,7 @@ def _surest(reads: dict[K, Read], shape: tuple[int, int], run: Run, processor: N
         sure, covered = np.concatenate([sure for sure, _ in found]), float(np.mean([share for _, share in found]))
         n, mean = len(sure), float(sure.mean()) if len(sure) else 0.5
         # also by area, for the network may take round spots for small nuclei, and be sure of them
-        scores[key] = (mean - 0.5) * covered**AREA * n / (n + FEW)
+        scores[key] = (mean - 0.5) * covered**AREA * n / (n + FEW) * (TOGETHER if key is None else 1)
     return max(scores, key=scores.__getitem__)
 
 
@@ -164,7 +165,8 @@ def alone(image: np.ndarray, stain: int | None) -> np.ndarray:
 
 
 def _nuclei(normalised: np.ndarray, run: Run, processor: NucleiProcessing) -> tuple[np.ndarray, float]:
-    """Confidence of each nucleus that the network finds, (n,), and the part of the picture that they cover.
+    """Confidence of each nucleus that the network finds, (n,), and the part of the picture that they cover; nuclei that
+    are not sure enough to be shown don't count.
 
     Where nuclei seem so small that the picture is enlarged beyond `MAX_SIDE` for the network, it sees the busiest part.
     """
@@ -182,7 +184,8 @@ def _nuclei(normalised: np.ndarray, run: Run, processor: NucleiProcessing) -> tu
     labels = processor.cut(maps)
     sure = processor.confidence(maps, labels)
     assert sure is not None
-    return sure, float((labels > 0).mean())
+    kept = sure >= processor.least_applied(None)
+    return sure[kept], float(np.concatenate([[False], kept])[labels].mean())
 
 
 def stain_note(stain: int | None) -> str:

@@ -1,6 +1,7 @@
 """Several stains merged in one picture: the nuclei are found in theirs."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from nuclei_models.inference import stains
 from nuclei_models.inference.loading import load
 from nuclei_models.inference.segmentation import nuclear_diameter, segment
 from nuclei_models.inference.stains import find_channel, stain_note, stains_of
+from nuclei_models.inference.tiling import predict_logits
 from nuclei_models.jobs.settings import network_of, settings_for
 from nuclei_models.large.run import segment_large
 from nuclei_models.model.scale import Diameter
@@ -55,6 +57,15 @@ def test_nuclei_are_those_of_their_stain_alone(network, order):
     assert ("red", "", "blue")[order.index(2)] in found.note
     assert expected.count > 15 and np.array_equal(found.labels, expected.labels)
     assert nuclear_diameter(image, *network) == nuclear_diameter(nuclei, *network)
+
+
+def test_nuclei_that_are_not_sure_enough_to_be_shown_dont_count(network):
+    model, processor = network
+    image = example("histology-pink")[:256, :256]
+    shown, all_ = segment(image, model, processor), segment(image, model, processor, least_confidence=0)
+    assert 0 < shown.count < all_.count
+    sure, covered = stains._nuclei(processor.normalised(image), partial(predict_logits, model), processor)
+    assert len(sure) == shown.count and covered == pytest.approx((shown.labels > 0).mean())
 
 
 def test_a_network_without_confidence_sees_all_colours():

@@ -19,6 +19,7 @@ from .agreement import compare
 
 FILE = Path(__file__).with_name("out_of_domain.json")
 SIGNALS = ("agreement", "overlap", "doubt", "depth", "spread", "size", "cover", "fullness")
+SHARES = ("agreement", "overlap", "doubt")
 MAX_PIXELS = 1 << 20  # maps of more are looked at on a grid
 NOTHING = "Neither network found a nucleus. If there should be some, try another channel or a lower threshold."
 STRANGE = (
@@ -65,6 +66,18 @@ def signals(maps: Sequence[Maps], labels: Sequence[np.ndarray], diameter: float 
     )
 
 
+def stretched(measured: np.ndarray) -> np.ndarray:
+    """Signals, (.., len(SIGNALS)), as they are weighed: shares that are mostly close to 0 or 1 as their log odds, and
+    how far the size is off as its logarithm."""
+    values = np.array(measured, np.float64)
+    for name in SHARES:
+        share = values[..., SIGNALS.index(name)].clip(0.01, 0.99)
+        values[..., SIGNALS.index(name)] = np.log(share / (1 - share))
+    size = SIGNALS.index("size")
+    values[..., size] = np.log(values[..., size] + 0.1)
+    return values
+
+
 def _areas(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Area and bounding box's area of each nucleus, pixels, (n,) each."""
     boxes = [(b[0].stop - b[0].start) * (b[1].stop - b[1].start) for b in ndimage.find_objects(labels) if b]
@@ -77,7 +90,7 @@ class Domain:
     """The fitted rule.
 
     Attributes:
-        mean, std, weights: (len(SIGNALS),), to weigh the signals by.
+        mean, std, weights: (len(SIGNALS),), to weigh the `stretched` signals by.
         bias: Added to the weighted sum.
         threshold: Of the sum; above it the image is called strange.
         networks: SHA-256 of the weights that the rule was fitted with.
@@ -94,7 +107,7 @@ class Domain:
 
     def strangeness(self, measured: np.ndarray) -> float:
         """Above `threshold`: strange. The log odds of being no image of nuclei among the images of the fit."""
-        x = np.clip((measured - self.mean) / self.std, -4, 4)
+        x = np.clip((stretched(measured) - self.mean) / self.std, -4, 4)
         return float(x @ self.weights + self.bias)
 
     def knows(self, networks: Collection[str]) -> bool:

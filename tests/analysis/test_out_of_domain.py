@@ -8,7 +8,16 @@ import pytest
 from scipy import ndimage
 
 from nuclei_models.analysis import out_of_domain as domain
-from nuclei_models.analysis.out_of_domain import NOTHING, SIGNALS, STRANGE, Domain, read_domain, signals, warning
+from nuclei_models.analysis.out_of_domain import (
+    NOTHING,
+    SIGNALS,
+    STRANGE,
+    Domain,
+    read_domain,
+    signals,
+    stretched,
+    warning,
+)
 from nuclei_models.inference.settings import Cut, RunSettings
 from nuclei_models.model.instances import find_instances
 from nuclei_models.model.maps import Maps
@@ -61,7 +70,14 @@ def test_it_can_be_measured_of_anything(p, size):
     measured(*[(maps, find_instances(*maps[:2]))] * 2)
 
 
-RULE = {"mean": np.zeros(8), "std": np.ones(8), "weights": np.eye(8)[2], "bias": 0.0, "threshold": 0.1}
+# by the log odds of the doubt alone
+RULE = {
+    "mean": np.zeros(8),
+    "std": np.ones(8),
+    "weights": np.eye(8)[2],
+    "bias": 0.0,
+    "threshold": -3.0,
+}  # log odds of the doubt
 
 
 def test_the_warning():
@@ -96,12 +112,18 @@ def test_a_rule_of_other_signals_is_refused(tmp_path):
 def test_the_fit_tells_apart_what_differs_and_nothing_else():
     random = np.random.default_rng(0)
     strange = np.arange(120) % 2 == 0
-    x = random.normal(size=(120, 8)) + 4 * strange[:, None] * np.eye(8)[1]
+    x = np.abs(random.normal(size=(120, 8))) + 4 * strange[:, None] * np.eye(8)[SIGNALS.index("depth")]
     groups = [str(i // 4) for i in range(120)]
     assert ((left_out(x, strange, groups) > 0) == strange).mean() > 0.95
     assert ((judged(x, fit(x, strange)) > 0) == strange).mean() > 0.95
-    noise = random.normal(size=(120, 8))
+    noise = np.abs(random.normal(size=(120, 8)))
     assert ((left_out(noise, strange, groups) > 0) == strange).mean() < 0.65
+
+
+def test_shares_are_weighed_as_log_odds():
+    values = stretched(np.array([[0.5, 0.0, 1.0, 0.3, 0.4, 0.9, 0.1, 0.7], np.full(8, 0.9)]))
+    assert values[0].round(3).tolist() == [0, -4.595, 4.595, 0.3, 0.4, 0, 0.1, 0.7]
+    assert values[1, :3].round(3).tolist() == [2.197] * 3 and values[1, 5] == 0
 
 
 def test_pictures_without_nuclei():

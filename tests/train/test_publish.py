@@ -15,6 +15,7 @@ from nuclei_models.model.repository import sha256
 from tests.support.blobs import write_evaluation
 from tests.support.folders import cut_in_half, flip_a_byte
 from train.release.card import ROOT, build_card, find_picture
+from train.release.card_text import describe_teacher
 from train.release.origin import SETS, describe_data, describe_start, origin
 from train.release.publish import PublishError, assemble, publish
 from train.release.space import assemble_space, models_of
@@ -256,3 +257,9 @@ def test_five_sets_are_named_with_their_licences():
     told = describe_data(record, "")
     assert [about["set"] for about in record["data"]] and set(SETS) == {about["set"] for about in record["data"]}
     assert all(about["licence"] in told and about["title"][1:] in told for about in SETS.values())
+
+
+@pytest.mark.parametrize("folder", ["runs/unetpp-five/best", "weights/unetpp-five"])
+def test_a_card_names_the_teacher_by_its_run(folder):
+    assert "33% is what unetpp-five says" in describe_teacher({"teacher": folder, "teacher_part": 0.33})
+    assert describe_teacher({}) == ""

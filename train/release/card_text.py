@@ -159,9 +159,11 @@ def describe_recipe(recipe: dict[str, Any], record: dict[str, Any]) -> str:
 
 def describe_teacher(recipe: dict[str, Any]) -> str:
     """The network that taught it, if there was one, as a sentence and a space."""
-    teacher = recipe.get("teacher")
-    part = recipe.get("teacher_part", 0.5)
-    return "" if teacher is None else f"Of each target, {part:.0%} is what {Path(teacher).name} says of the crop. "
+    if recipe.get("teacher") is None:
+        return ""
+    folder = Path(recipe["teacher"])
+    name = folder.parent.name if folder.name == "best" else folder.name  # of a run, or of weights
+    return f"Of each target, {recipe.get('teacher_part', 0.5):.0%} is what {name} says of the crop. "
 
 
 def describe_log(log: list[dict[str, Any]], recipe: dict[str, Any]) -> str:

@@ -86,6 +86,7 @@ def _initial(name: str, packed: Path | None) -> dict[str, Any]:
     if folder.is_dir():
         weights = folder / repository.WEIGHTS
         about["weights_sha256"] = repository.sha256(weights) if weights.is_file() else None
+        about |= {"config": config.name} if config.is_file() else {}
         for record in (folder / RECORD, folder.parent / RECORD):
             if record.is_file():
                 return about | {

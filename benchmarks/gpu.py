@@ -1,7 +1,8 @@
 """How fast the networks train and predict on a CUDA GPU, as shares of what the card does in a matrix product.
 
-    python -m benchmarks.gpu            measure on the GPU that is here: gpu.json
-    python -m benchmarks.gpu --write    the table into docs/speed.md
+    python -m benchmarks.gpu               measure on the GPU that is here: gpu.json
+    python -m benchmarks.gpu --compiled    compiled, too: gpu_compiled.json
+    python -m benchmarks.gpu --write       the tables into docs/speed.md
 
 The network alone, on random pixels that are on the card already: bfloat16 by autocast, channels last; as it is, and
 compiled by torch.compile, of which a single image also runs as one CUDA graph. Compiling needs a C compiler; where it
@@ -18,12 +19,14 @@ from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
+from transformers import PreTrainedModel
 
 from train.experiment import Experiment
 from train.release.markdown import fill
 
-RESULTS = Path(__file__).resolve().parent / "gpu.json"
-PAGE = Path(__file__).resolve().parents[1] / "docs/speed.md"
+HERE = Path(__file__).resolve().parent
+RESULTS, COMPILED = HERE / "gpu.json", HERE / "gpu_compiled.json"
+PAGE = HERE.parent / "docs/speed.md"
 RECIPES = {"unet-five": "U-Net", "unetpp-five": "U-Net++", "unet-small-five": "U-Net, a quarter as wide"}
 WARM_UP, TIMES = 5, 20
 SIDE = 8192  # of the matrices
@@ -32,22 +35,25 @@ CROPS, CROP = 32, 256  # of a step
 Row = dict[str, Any]
 
 
-def measure(device: torch.device) -> dict[str, Any]:
-    """The card's name, its peak in TFLOP/s, and each network's figures, written to `RESULTS` as they come."""
+def measure(device: torch.device, out: Path, compiled: bool = False) -> None:
+    """The card's name, its peak in TFLOP/s, and each network's figures, written to a file as they come.
+
+    Args:
+        compiled: Also those of the compiled networks, once all others are there.
+    """
     a = torch.randn(SIDE, SIDE, device=device, dtype=torch.bfloat16)
     peak = 2 * SIDE**3 / _seconds(lambda: a @ a) / 1e12
     card = torch.cuda.get_device_name(device)
     results: dict[str, Any] = {"device": card, "torch": torch.__version__, "peak_tflops": peak}
     for name in RECIPES:
         results[name] = _network(name, device, peak)
-        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-    for name in RECIPES:
+        out.write_text(json.dumps(results, indent=1) + "\n")
+    for name in RECIPES if compiled else ():
         results[name]["compiled"] = _compiled(name, device)
-        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-    return results
+        out.write_text(json.dumps(results, indent=1) + "\n")
 
 
-def _build(name: str, device: torch.device) -> torch.nn.Module:
+def _build(name: str, device: torch.device) -> PreTrainedModel:
     model, _ = Experiment.read(f"train/configs/{name}.yaml", ["initial=null"]).build()
     return model.eval().to(memory_format=torch.channels_last).to(device)
 
@@ -105,10 +111,11 @@ def _predict(model: Callable[..., Any], images: torch.Tensor) -> Any:
         return model(pixel_values=images).logits
 
 
-def _step(model: torch.nn.Module, device: torch.device) -> Callable[[], None]:
+def _step(model: PreTrainedModel, device: torch.device) -> Callable[[], None]:
     """A training step on crops that are there already."""
     crops = _pixels(CROPS, CROP, device)
-    targets = torch.rand(CROPS, 4, CROP, CROP, device=device)
+    assert model.config.num_labels
+    targets = torch.rand(CROPS, model.config.num_labels, CROP, CROP, device=device)
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3, fused=True)
     model.train()
 
@@ -143,13 +150,12 @@ def _seconds(f: Callable[[], Any]) -> float:
     return (time.perf_counter() - start) / TIMES
 
 
-def table(results: dict[str, Any]) -> str:
-    """The results as Markdown."""
+def table(results: dict[str, Any], beside: dict[str, Any]) -> str:
+    """The results, and those of the compiled networks from `beside`, as Markdown."""
     where = f"On one {results['device']}, PyTorch {results['torch']}"
     measured = {title: results[name] for name, title in RECIPES.items() if name in results}
-    compiled = {
-        title: row["compiled"] for title, row in measured.items() if "infer_8x512_ms" in row.get("compiled", {})
-    }
+    rows = {title: beside.get(name, {}).get("compiled", {}) for name, title in RECIPES.items()}
+    compiled = {title: row for title, row in rows.items() if "step_32x256_ms" in row}
     lines = [f"{where}; its peak was {results['peak_tflops']:.0f} TFLOP/s.", "",
              "| network | prediction, megapixels a second | share of the peak | one image of 256 x 256 | "
              "training, crops of 256 x 256 a second | share of the peak | memory |",
@@ -180,14 +186,16 @@ def _speeds(row: Row) -> tuple[str, str, str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--compiled", action="store_true", help="also measure the networks compiled")
     parser.add_argument("--write", action="store_true", help="measure nothing: write docs/speed.md")
     args = parser.parse_args()
     if args.write:
-        PAGE.write_text(fill(PAGE.read_text(), {"gpu": table(json.loads(RESULTS.read_text()))}))
+        text = table(*(json.loads(file.read_text()) for file in (RESULTS, COMPILED)))
+        PAGE.write_text(fill(PAGE.read_text(), {"gpu": text}))
         return
     if not torch.cuda.is_available():
         raise SystemExit("There is no CUDA GPU here. On a CPU: python -m benchmarks")
-    measure(torch.device("cuda"))
+    measure(torch.device("cuda"), COMPILED if args.compiled else RESULTS, args.compiled)
 
 
 if __name__ == "__main__":

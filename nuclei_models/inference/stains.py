@@ -35,7 +35,7 @@ MAX_CHANNELS = 8  # of a file, in which the nuclei are looked for
 WINDOWS = 3  # of a large image, at most, in which the nuclei of each stain are looked for
 AREA = 0.4  # exponent of the part of the picture that nuclei cover
 FEW = 3  # nuclei that count for half
-TOGETHER = 0.9  # what the score of all stains together is multiplied by: a stain of its own has the better outlines
+TOGETHER = 0.9  # of the score of all stains together: where one is as good, its outlines are better
 
 
 def stains_of(image: np.ndarray) -> tuple[int, ...]:

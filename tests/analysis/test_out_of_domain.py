@@ -27,7 +27,7 @@ from nuclei_models.page.handlers import Page
 from nuclei_models.page.opened import Picture
 from nuclei_models.training.samples import Sample
 from tests.support.page import blobs, make_networks
-from train.fit.out_of_domain import fit, judged, left_out, table
+from train.fit.out_of_domain import fit, judged, left_out, table, told_apart
 from train.fit.strange import blank_fields, pictures
 
 
@@ -114,10 +114,14 @@ def test_the_fit_tells_apart_what_differs_and_nothing_else():
     strange = np.arange(120) % 2 == 0
     x = np.abs(random.normal(size=(120, 8))) + 4 * strange[:, None] * np.eye(8)[SIGNALS.index("depth")]
     groups = [str(i // 4) for i in range(120)]
-    assert ((left_out(x, strange, groups) > 0) == strange).mean() > 0.95
-    assert ((judged(x, fit(x, strange)) > 0) == strange).mean() > 0.95
+    assert ((left_out(x, strange, groups, 0.1) > 0) == strange).mean() > 0.95
+    assert ((judged(x, fit(x, strange, 0.1)) > 0) == strange).mean() > 0.95
     noise = np.abs(random.normal(size=(120, 8)))
-    assert ((left_out(noise, strange, groups) > 0) == strange).mean() < 0.65
+    assert ((left_out(noise, strange, groups, 0.1) > 0) == strange).mean() < 0.65
+
+
+def test_pairs_that_are_told_apart():
+    assert told_apart(np.array([3.0, 1.0, 2.0, 0.0]), np.array([True, True, False, False])) == 0.75
 
 
 def test_shares_are_weighed_as_log_odds():

@@ -85,8 +85,11 @@ class Guard:
 
     async def upload(self, scope: Message, receive: Callable, send: Callable) -> None:
         """Gradio counts the bytes of each file; here all files of a request and of a visitor are counted."""
-        if shutil.disk_usage(existing(Path(get_upload_folder()))).free < limits.MIN_FREE_BYTES:
-            return await refuse(send, 507, "This server's disk is full: come back in an hour.")
+        free = shutil.disk_usage(existing(Path(get_upload_folder()))).free
+        if free < limits.MIN_FREE_BYTES:
+            left = f"{free / 2**20:,.0f} MB are free and {limits.MIN_FREE_BYTES / 2**20:,.0f} must be"
+            todo = "come back in an hour" if limits.ON_SPACE else "make room, then choose the file again"
+            return await refuse(send, 507, f"The disk that uploads go to is full, {left}: {todo}.")
         length = dict(scope["headers"]).get(b"content-length", b"")
         if not length.isdigit():  # the server holds whoever sends more than they said
             return await refuse(send, 411, "An upload must say its length.")

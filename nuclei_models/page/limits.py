@@ -24,7 +24,7 @@ STATE_BYTES = 2 * 2**30  # all visitors' images and maps; beyond it the oldest a
 MAX_REQUEST_BYTES = 2**20  # of a request that is no upload
 MAX_VISITOR_BYTES = 2**30  # of files that one visitor has on the disk at once, uploaded and made
 MAX_DISK_BYTES = 16 * 2**30  # of files that all visitors have there at once
-MIN_FREE_BYTES = 2 * 2**30  # of the disk; with less, uploads are refused
+MIN_FREE_BYTES = 2 * 2**30 if ON_SPACE else 200 * 2**20  # of the disk; with less, uploads are refused
 CACHE_SECONDS = (600, 3600)  # how often uploaded and made files are looked at, and how old they get
 SWEEP_SECONDS = 60  # age of the empty files and folders that are left when those are deleted
 

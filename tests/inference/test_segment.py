@@ -138,8 +138,11 @@ class TestTiles:
     def test_tiles_give_what_the_whole_image_gives(self, kind, tile):
         model, height = small_network(kind), 307 if tile > 40 else 131  # of small tiles there are many
         x = np.random.default_rng(0).normal(size=(3, height, 331)).astype(np.float32)
-        whole, tiled = predict_logits(model, x, tile=1000), predict_logits(model, x, tile=tile)
+        whole = predict_logits(model, x, tile=1000, precision="float32")
+        tiled = predict_logits(model, x, tile=tile, precision="float32")
         assert (whole - tiled).abs().max() < 1e-4 * whole.abs().max()
+        # bfloat16 has 8 bits, and some processors take other kernels for windows of other sizes, which round otherwise
+        assert (whole - predict_logits(model, x, tile=tile)).abs().max() < 0.05 * whole.abs().max()
 
     def test_progress_and_cancelling(self):
         calls = []

@@ -138,7 +138,7 @@ def test_what_is_made_for_a_visitor_counts_too(url, monkeypatch):
 def test_a_full_disk_takes_no_upload(url, monkeypatch):
     monkeypatch.setattr(limits, "MIN_FREE_BYTES", 2**60)
     answer = Caller(url).http.post("/upload", files={"files": ("a.tif", CELLS)})
-    assert answer.status_code == 507 and "full" in answer.text
+    assert answer.status_code == 507 and "full" in answer.text and "make room" in answer.text
 
 
 def test_addresses_are_never_fetched(url):

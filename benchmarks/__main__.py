@@ -13,6 +13,7 @@ a finished one is begun anew, as every run is with `--fresh`. Leave the machine 
 
 import argparse
 import sys
+import tempfile
 from pathlib import Path
 
 from . import growth, report, training
@@ -48,15 +49,17 @@ def everything(arguments: list[str]) -> None:
 def networks(arguments: list[str]) -> None:
     """Images to nuclei."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a minute: few contenders, small images")
+    parser.add_argument(
+        "--quick", action="store_true", help="a minute: few contenders, small images; nothing is kept without --out"
+    )
     parser.add_argument("--only", nargs="+", choices=list(CONTENDERS), metavar="KEY", help="of these contenders")
     parser.add_argument("--minutes", type=float, help=f"in all; the default is {MINUTES:.0f}")
     parser.add_argument("--fresh", action="store_true", help="begin anew, even if a run was interrupted")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="file of results")
+    parser.add_argument("--out", type=Path, help=f"file of results; the default is {RESULTS.name}")
     parser.add_argument("--write", action="store_true", help="measure nothing: write README, docs and plots")
     args = parser.parse_args(arguments)
     if args.write:
-        report.write(args.out)
+        report.write(args.out or RESULTS)
         return
     chosen = [CONTENDERS[key] for key in args.only or (QUICK if args.quick else CONTENDERS)]
     minutes = args.minutes or (QUICK_MINUTES if args.quick else MINUTES)
@@ -65,7 +68,9 @@ def networks(arguments: list[str]) -> None:
         usual = [256, 512] if args.quick else (NETWORK_SIZES if contender.does == NETWORK else SIZES)
         return list(contender.sizes) or usual
 
-    print(report.table(run(chosen, minutes * 60, args.out, sizes, args.fresh, args.quick, keep=bool(args.only))))
+    with tempfile.TemporaryDirectory() as folder:
+        out = args.out or (Path(folder) / RESULTS.name if args.quick else RESULTS)
+        print(report.table(run(chosen, minutes * 60, out, sizes, args.fresh, args.quick, keep=bool(args.only))))
 
 
 if __name__ == "__main__":

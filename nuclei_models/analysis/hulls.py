@@ -7,7 +7,7 @@ are counted in halves of a pixel, so that all is done in whole numbers.
 
 import numpy as np
 
-from ..model.regions import Stretches
+from ..model.members import Stretches
 
 NONE = 2**40  # beyond any column: a row without pixels
 

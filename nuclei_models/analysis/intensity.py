@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from skimage.segmentation import expand_labels
 
-from ..model.regions import Members, Sums
+from ..model.members import Members
+from ..model.sums import Sums
 from ..model.windows import Window
 
 BACKGROUND_PIXELS = 1_000_000  # an image of more is looked at on a grid

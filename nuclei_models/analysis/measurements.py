@@ -9,7 +9,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..model.confidence import roundness
-from ..model.regions import Members, Sums, join, shape_sums
+from ..model.members import Members
+from ..model.sums import Sums, join, shape_sums
 from .hulls import hull_areas
 from .intensity import Planes, background_of, background_sample, intensity_columns, intensity_sums, planes_of
 

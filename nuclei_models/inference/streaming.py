@@ -144,9 +144,10 @@ class StreamedNetwork:
             (1, num_labels, H', W'), float32.
         """
         height, width = x.shape[2:]
-        rows = min(BAND // width, height // 4)
+        is_small = height * width <= BAND  # then one band, and all threads at one layer: others would wait for it
+        rows = height if is_small else min(BAND // width, height // 4)
         work = bands.Work(self.layers, x, band=max(rows // self.stride, 1) * self.stride)
-        return work.run(1 if getattr(_here, "alone", False) else _at_once(), report)
+        return work.run(1 if is_small or getattr(_here, "alone", False) else _at_once(), report)
 
     # the networks, to be read beside their forward; a number stands for the layer that makes the map, 1 for the image
 

@@ -8,6 +8,6 @@
 The result does not depend on how the image is cut into blocks, nor on who works on them; docs/large.md tells how.
 """
 
-from .run import Large, segment_large
+from .segmentation import Large, segment_large
 
 __all__ = ["Large", "segment_large"]

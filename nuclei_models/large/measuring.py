@@ -1,6 +1,6 @@
 """Label image, image and maps -> measurements, block by block, and the image made small enough to be looked at.
 
-A nucleus over the edge of blocks is measured in each; what they find of it adds up (`model/regions.py`).
+A nucleus over the edge of blocks is measured in each; what they find of it adds up (`model/sums.py`).
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -12,7 +12,7 @@ from ..analysis.intensity import background_of, background_sample, intensity_sum
 from ..analysis.measurements import Table, columns
 from ..model.confidence import confidence, features, reach_of
 from ..model.maps import pixel_area
-from ..model.regions import HALO, Sums, join, map_sums, shape_sums
+from ..model.sums import HALO, Sums, join, map_sums, shape_sums
 from ..model.windows import Window
 from .sinks import open_labels
 from .workplace import Plan, Workplace, reached, workplace

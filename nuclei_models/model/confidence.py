@@ -1,7 +1,7 @@
 """How sure one can be of each nucleus: of nuclei with a confidence of 0.8, 80% have a true partner at an IoU of 0.5.
 
 A logistic regression on what the network said of a nucleus and on its shape, fitted by `train/fit/confidence.py` on
-validation images. All that it needs are sums over pixels (`regions.py`), so large images get the same confidences.
+validation images. All that it needs are sums over pixels (`sums.py`), so large images get the same confidences.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from .regions import Members, Sums, join, map_sums, shape_sums
+from .members import Members
+from .sums import Sums, join, map_sums, shape_sums
 
 FEATURES = (
     "probability",

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from .confidence import FEATURES, LIMIT, coefficients, confidence, features, measured, reach_of
+from .members import Grouped, Members
 from .neighbours import framed, steps
-from .regions import SURE, Grouped, Members, edge_lengths
+from .sums import SURE, edge_lengths
 
 TINY = 1e-6
 MARGIN = 1e-6  # of the log-odds: far more than what rounding makes of them

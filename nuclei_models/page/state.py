@@ -24,7 +24,8 @@ from ..model.confidence import measured
 from ..model.image_processing_nuclei import NucleiImageProcessor
 from ..model.instances import drop_small
 from ..model.maps import Maps
-from ..model.regions import Members, shape_sums
+from ..model.members import Members
+from ..model.sums import shape_sums
 from ..model.watershed import Ascent
 from .mends import Mends, Step
 from .opened import Picture

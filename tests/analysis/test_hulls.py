@@ -6,7 +6,7 @@ from scipy import ndimage
 from skimage.measure import label, regionprops_table
 
 from nuclei_models.analysis.hulls import hull_areas
-from nuclei_models.model.regions import Members
+from nuclei_models.model.members import Members
 
 
 def blobs(seed: int, apart: bool) -> np.ndarray:

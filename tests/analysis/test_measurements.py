@@ -16,7 +16,7 @@ from skimage.segmentation import expand_labels
 from nuclei_models import measure
 from nuclei_models.analysis.intensity import background_of, background_sample, intensity_sums, planes_of
 from nuclei_models.analysis.measurements import columns
-from nuclei_models.model.regions import HALO, join, shape_sums
+from nuclei_models.model.sums import HALO, join, shape_sums
 from nuclei_models.output.export import geojson, label_tiff
 from nuclei_models.output.tables import table_csv
 

@@ -18,7 +18,7 @@ from nuclei_models.inference.segmentation import nuclear_diameter, segment
 from nuclei_models.inference.stains import find_channel, stain_note, stains_of
 from nuclei_models.inference.tiling import predict_logits
 from nuclei_models.jobs.settings import network_of, settings_for
-from nuclei_models.large.run import segment_large
+from nuclei_models.large.segmentation import segment_large
 from nuclei_models.model.scale import Diameter
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

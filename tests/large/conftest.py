@@ -8,7 +8,7 @@ import pytest
 import tifffile
 
 from nuclei_models.large import segment_large
-from nuclei_models.large.run import Large
+from nuclei_models.large.segmentation import Large
 from tests.support.large import blobs, seeing, wanted
 
 

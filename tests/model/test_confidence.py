@@ -5,7 +5,7 @@ import pytest
 
 from nuclei_models.analysis.measurements import measure
 from nuclei_models.model.confidence import agreement, measured
-from nuclei_models.model.regions import shape_sums
+from nuclei_models.model.sums import shape_sums
 
 
 @pytest.mark.parametrize("kind", [np.int32, np.uint16, np.int64])

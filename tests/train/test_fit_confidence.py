@@ -9,7 +9,7 @@ from scipy import ndimage
 from nuclei_models import NucleiImageProcessor
 from nuclei_models.model.confidence import AGREEMENT, FEATURES, agreement, confidence, features, measured
 from nuclei_models.model.maps import Maps
-from nuclei_models.model.regions import Sums, join, map_sums, shape_sums
+from nuclei_models.model.sums import Sums, join, map_sums, shape_sums
 from nuclei_models.training.packed import pack
 from nuclei_models.training.samples import Sample
 from tests.support.large import blobs, seeing

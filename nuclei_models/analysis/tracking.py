@@ -11,7 +11,6 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from skimage.measure import regionprops_table
 
 if TYPE_CHECKING:
     from networkx import DiGraph
@@ -56,6 +55,8 @@ def track(frames: Sequence[np.ndarray], max_step: float | None = None) -> Tracks
         ImportError: LapTrack isn't installed.
     """
     check_trackable()
+    from skimage.measure import regionprops_table  # here, as scipy.spatial comes with it, which takes time
+
     found = [regionprops_table(labels, properties=("label", "centroid", "area", "bbox")) for labels in frames]
     centres = [np.stack([table["centroid-0"], table["centroid-1"]], axis=1) for table in found]
     known = [

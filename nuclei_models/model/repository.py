@@ -8,18 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from huggingface_hub import constants, hf_hub_download
-from huggingface_hub.errors import (
-    EntryNotFoundError,
-    GatedRepoError,
-    HfHubHTTPError,
-    HFValidationError,
-    LocalEntryNotFoundError,
-    OfflineModeIsEnabled,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
-
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
@@ -59,12 +47,16 @@ class Repository:
         if self.is_folder:
             path = Path(self.name, self.subfolder, filename)
             return path if path.is_file() else None
+        # imported where the Hub is asked: a folder is loaded without, which is sooner
+        from huggingface_hub import errors, hf_hub_download
+
         try:
             revision = self.commit or self.wanted_revision
             options = {"subfolder": self.subfolder or None, "revision": revision} | self.options | options
             path = Path(hf_hub_download(self.name, filename, **options))
         except Exception as error:
-            if isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
+            is_missing = isinstance(error, errors.EntryNotFoundError)
+            if is_missing and not isinstance(error, errors.LocalEntryNotFoundError):
                 return None
             raise HubError(self._explain(error, filename)) from error
         if found := re.search(r"snapshots[/\\]([0-9a-f]{40})[/\\]", str(path)):
@@ -149,26 +141,30 @@ class Repository:
 
     @property
     def _is_offline(self) -> bool:
+        from huggingface_hub import constants
+
         return constants.HF_HUB_OFFLINE or bool(self.options.get("local_files_only"))
 
     def _explain(self, error: Exception, filename: str) -> str:
         """What a failed download means, for the user."""
+        from huggingface_hub import constants, errors
+
         name, hub, causes = repr(self.name), constants.ENDPOINT, list(_causes(error))
-        status = next((e.response.status_code for e in causes if isinstance(e, HfHubHTTPError)), None)
+        status = next((e.response.status_code for e in causes if isinstance(e, errors.HfHubHTTPError)), None)
 
         def among(*types: type[BaseException]) -> bool:
             return any(isinstance(e, types) for e in causes)
 
-        if among(HFValidationError):
+        if among(errors.HFValidationError):
             return f"{name} is neither a folder nor a model id of the form owner/name: check the spelling."
-        if among(GatedRepoError):
+        if among(errors.GatedRepoError):
             return f"Access to {name} is restricted: ask for it at {hub}/{self.name}, then log in or pass token=."
-        if among(RepositoryNotFoundError):
+        if among(errors.RepositoryNotFoundError):
             return (
                 f"There is no folder {name}, and at {hub} no such model that you may see: check the spelling; if it is "
                 f"private, log in with `hf auth login` or pass token=."
             )
-        if among(RevisionNotFoundError):
+        if among(errors.RevisionNotFoundError):
             return (
                 f"{name} has no revision {str(self.wanted_revision)!r}: choose a branch, tag or commit listed at "
                 f"{hub}/{self.name}."
@@ -177,14 +173,14 @@ class Repository:
             return (
                 f"{hub} refused the token for {name}: log in with `hf auth login` or pass one that is valid as token=."
             )
-        if self._is_offline and among(LocalEntryNotFoundError, OfflineModeIsEnabled):
+        if self._is_offline and among(errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled):
             return (
                 f"{filename} of {name} isn't in the cache, and the network is off (HF_HUB_OFFLINE or "
                 f"local_files_only): load it once with network, or give a folder."
             )
         if status is not None:
             return f"{hub} answered {status} to the request for {filename} of {name}: try again later."
-        if among(LocalEntryNotFoundError):
+        if among(errors.LocalEntryNotFoundError):
             return f"{hub} can't be reached and {filename} of {name} isn't in the cache: check the connection."
         if isinstance(error, OSError) and error.errno is not None:
             return f"{filename} of {name} can't be stored in the cache ({flat(error)}): check the disk."

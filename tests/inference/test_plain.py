@@ -90,3 +90,4 @@ print([name for name in {SLOW} if name in sys.modules])"""
 
 
 SLOW = ["transformers", "torchinfo", "sympy", "torch._dynamo", "matplotlib", "pandas", "gradio", "dask", "zarr"]
+SLOW += ["huggingface_hub", "httpx", "httpx2", "yaml"]

@@ -52,7 +52,9 @@ def by_itself(model, x: torch.Tensor) -> torch.Tensor:
 class TestTheModelsLogits:
     @pytest.mark.parametrize("kind", KINDS)
     @pytest.mark.parametrize("size", [(120, 72), (64, 64), (1, 1), (3, 200), (131, 17)])
-    def test_of_every_network_and_size(self, kind, size):
+    @pytest.mark.parametrize("pixels", [0, 2**16])  # by the smallest bands there are, or as one
+    def test_of_every_network_and_size(self, kind, size, pixels, monkeypatch):
+        monkeypatch.setattr(streaming, "BAND", pixels)
         model, x = network(kind), image(*size)
         assert difference(Runtime(model, "float32")(x), by_itself(model, x)) < 1e-5
 
@@ -64,6 +66,18 @@ class TestTheModelsLogits:
         torch.set_num_threads(threads)
         model, x = network(kind), image(150, 90)
         assert difference(Runtime(model, "float32")(x), by_itself(model, x)) < 1e-5
+
+    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize("dtype", ["float32", pytest.param("bfloat16", marks=bfloat16_only)])
+    def test_a_small_image_is_one_band_and_whatever_the_threads_the_same_to_the_bit(self, kind, dtype, monkeypatch):
+        model, x, calls = network(kind), image(70, 50), []
+        run = bands.Task.work
+        monkeypatch.setattr(bands.Task, "work", lambda task: calls.append(task.layer) or run(task))
+        torch.set_num_threads(1)
+        alone = Runtime(model, dtype)(x)
+        assert len(calls) == len(set(calls)) == len(runtime.stream(model, getattr(torch, dtype)).layers)
+        torch.set_num_threads(3)
+        assert torch.equal(Runtime(model, dtype)(x), alone)
 
     @pytest.mark.parametrize("level", [1, 2, 3])
     def test_of_a_pruned_network(self, level):

@@ -18,6 +18,7 @@ from . import bands
 from .bands import Layer, set_own_threads
 
 BAND = 2**16  # pixels of the image to a band, at most
+WHOLE = 2**24  # rows: more than any image has, and layers lag behind it
 THREADS = 4  # layers at work at once, at most; further threads share their work
 _here = threading.local()
 
@@ -145,7 +146,7 @@ class StreamedNetwork:
         """
         height, width = x.shape[2:]
         is_small = height * width <= BAND  # then one band, and all threads at one layer: others would wait for it
-        rows = height if is_small else min(BAND // width, height // 4)
+        rows = WHOLE if is_small else min(BAND // width, height // 4)
         work = bands.Work(self.layers, x, band=max(rows // self.stride, 1) * self.stride)
         return work.run(1 if is_small or getattr(_here, "alone", False) else _at_once(), report)
 

@@ -14,9 +14,6 @@ is 1.70 times as fast. Both shares are about the same.""",
     "L2 3 times": """\
 **L2 against U-Net++.** It has 0.30 times the multiply-adds of the whole network, and reaches a smaller share of the
 peak, because a larger part of it is at full resolution, where layers have few channels.""",
-    "what follows the network": """\
-**What follows the network.** AMX makes the fastest networks several times as fast, and nothing else; without it they stay
-below the aim. What is left to be done after them is told below.""",
     "watershed and tables": """\
 **After the fastest networks.** Of 1,140 nuclei on 1024 x 1024 pixels, one core takes 32 ms for the maps (17 of them
 smooth the distances, 9 bring them to the image's size), 42 for the watershed, 23 for the confidences and 35 for the
@@ -30,8 +27,7 @@ multiply-adds than the U-Net's. Of ours the small U-Net and L1 have as few, and 
 **Ahead of every peer.** StarDist at grid 2 works at half resolution, which the U-Net doesn't. The small U-Net is
 ahead of it, see the table of networks.""",
     "training waits": """\
-**Waiting for crops.** The shorter a step, the more drawing its crops weighs: most for the narrow U-Net, and with AMX for
-the U-Net, too. A crop of 160 x 160
+**Waiting for crops.** The narrow U-Net's step is so short that drawing its crops weighs more. A crop of 160 x 160
 takes 6 ms of one core: a third for the targets, most of it the exact distance to each nucleus's edge; a quarter for
 cutting, turning and scaling; the rest for stain, contrast, blur and noise. Putting eight together takes 3 ms. What is
 the same in all three channels of a grey image is computed once. Drawing in the background of a step was not tried:

@@ -59,7 +59,7 @@ licences:       ## list the licences of what is locked, as it is installed here
 campaign:       ## try everything against it, and write what came of it into docs/trust.md
 	$(PYTHON) -m tests.campaign --out docs/trust.md
 
-benchmark:      ## measure all speed, within 40 minutes, into README and docs; AGAINST=checkout of an earlier version, too
+benchmark:      ## measure all speed, in an hour or so, into README and docs; AGAINST=checkout of an earlier version, too
 	$(PYTHON) -m benchmarks.peers --install
 	test ! -d $(DATA)/dsb2018 || $(PYTHON) -m train.evaluation.evaluate --split validation --data $(DATA) \
 	    --out benchmarks/quality --model $(wildcard weights/unet-nuclei weights/unet-small-nuclei)

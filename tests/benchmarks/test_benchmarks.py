@@ -54,9 +54,38 @@ def test_an_interrupted_run_measures_nothing_again_and_a_finished_one_is_begun_a
     assert json.loads(out.read_text())["finished"]
     monkeypatch.setattr(running, "measure", lambda *args: {"sizes": {}})
     kept = running.run(chosen[:1], 60, out, lambda _: [256], keep=True)
-    assert kept["contenders"] == {**before, chosen[0].key: {"sizes": {}}}
+    assert kept["contenders"] == {**before, chosen[0].key: {"sizes": {}, "rounds": 1}}
     anew = running.run(chosen[:1], 60, out, lambda _: [256])
-    assert anew["contenders"] == {chosen[0].key: {"sizes": {}}}
+    assert anew["contenders"] == {chosen[0].key: {"sizes": {}, "rounds": 1}}
+
+
+def test_of_several_rounds_the_fastest_counts(results, tmp_path, monkeypatch):
+    """The second round is interrupted, fails once, and is slower at one size."""
+    took = {("a", 1): {"256": 3.0, "1024": 9.0, "4096": 90.0}, ("b", 1): {"256": 5.0, "1024": 8.0, "4096": 80.0},
+            ("a", 2): {"256": 4.0, "1024": 7.0}}  # fmt: skip
+    asked, number, peaks = [], 1, iter([0.5, 0.9, 0.7])
+
+    def measure(contender, sizes, budget):
+        asked.append((contender.key, sizes))
+        if number == 2 and contender.key == "b":
+            return {"title": "b", "failure": "no memory"}
+        return {"title": contender.key, "sizes": {k: {"seconds": s} for k, s in took[contender.key, number].items()}}
+
+    def machine(seconds):
+        return {"machine": {}, "peak_tflops": {"bfloat16": next(peaks)}}
+
+    monkeypatch.setattr(running, "measure", measure)
+    monkeypatch.setattr(running, "machine", machine)
+    chosen, out = [Contender(key, key, NETWORK, "float32", ()) for key in "ab"], tmp_path / "results.json"
+    running.run(chosen, 60, out, lambda _: [256, 1024, 4096])
+    out.write_text(out.read_text().replace('"finished": true', '"finished": false'))
+    number = 2
+    found = running.run(chosen, 60, out, lambda _: [256, 1024, 4096], rounds=2)
+    assert asked == [(key, sizes) for sizes in ([256, 1024, 4096], [256, 1024]) for key in "ab"]
+    assert found["peak_tflops"] == {"bfloat16": 0.9}
+    seconds = {key: {k: s["seconds"] for k, s in row["sizes"].items()} for key, row in found["contenders"].items()}
+    assert seconds == {"a": {"256": 3.0, "1024": 7.0, "4096": 90.0}, "b": took["b", 1]}
+    assert all("failure" not in row and row["rounds"] == 2 for row in found["contenders"].values())
 
 
 def test_a_whole_of_several_runs_goes_on_with_the_first_that_is_not_done(tmp_path):

@@ -59,6 +59,19 @@ def test_nuclei_are_those_of_their_stain_alone(network, order):
     assert nuclear_diameter(image, *network) == nuclear_diameter(nuclei, *network)
 
 
+@pytest.mark.parametrize("colours", ["-bn", "b-n", "nbn", "bbn", "bnb"])
+def test_a_stain_that_is_bright_everywhere_does_not_hide_the_nuclei(network, colours):
+    """Cell bodies side by side in one or two colours, nuclei in another or two."""
+    nuclei = merged()[1]
+    mask = ndimage.binary_dilation(nuclei > 0.4 * nuclei.max(), iterations=2)
+    fibres = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=mask.shape), 2)
+    bodies = (200 + 130 * fibres / fibres.std() / 4 - 90.0 * mask).clip(0, 255).astype(np.uint8)
+    image = np.stack([{"b": bodies, "n": nuclei, "-": np.zeros_like(nuclei)}[stain] for stain in colours], -1)
+    assert np.median(bodies) > 2 * stains.DARK * 255
+    found, expected = segment(image, *network), segment(nuclei, *network)
+    assert colours[found.maps.stain] == "n" and np.array_equal(found.labels, expected.labels)
+
+
 def test_nuclei_that_are_not_sure_enough_to_be_shown_dont_count(network):
     model, processor = network
     image = example("histology-pink")[:256, :256]
@@ -78,6 +91,11 @@ def test_a_network_without_confidence_sees_all_colours():
 def test_stained_sections_are_no_merges(name):
     image = example(name)
     assert image.ndim == 3 and stains_of(image) == ()
+
+
+@pytest.mark.parametrize("lamp", [(1, 0.6, 0.3), (0.5, 0.8, 1)])
+def test_a_section_in_coloured_light_is_no_merge(lamp):
+    assert stains_of((example("histology-kidney") * np.array(lamp)).astype(np.uint8)) == ()
 
 
 def test_a_dark_section_is_no_merge():

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TypeVar
 
 import numpy as np
+from scipy import ndimage
 
 from ..images.planes import COLOURS, NUCLEAR, Indices
 from ..images.reader import inspect
@@ -36,7 +37,8 @@ MAX_CHANNELS = 8  # of a file, in which the nuclei are looked for
 WINDOWS = 3  # of a large image, at most, in which the nuclei of each stain are looked for
 AREA = 0.4  # exponent of the part of the picture that nuclei cover
 FEW = 3  # nuclei that count for half
-TOGETHER = 0.9  # of the score of all stains together: where one is as good, its outlines are better
+RIM = 0.2  # nuclear diameters around the nuclei, with which they are compared
+SECOND = 0.9  # of the score of all stains together, and of one that nuclei are holes in: theirs has better outlines
 
 
 def stains_of(image: np.ndarray) -> tuple[int, ...]:
@@ -159,10 +161,11 @@ def _surest(reads: dict[K, Read], shape: tuple[int, int], run: Run, processor: N
     scores: dict[K, float] = {}
     for key, read in reads.items():
         found = [_nuclei(read(window), run, processor) for window in chosen]
-        sure, covered = np.concatenate([sure for sure, _ in found]), float(np.mean([share for _, share in found]))
+        sure = np.concatenate([sure for sure, _, _ in found])
+        covered, contrast = (float(np.mean(values)) for values in list(zip(*found, strict=True))[1:])
         n, mean = len(sure), float(sure.mean()) if len(sure) else 0.5
         # also by area, for the network may take round spots for small nuclei, and be sure of them
-        scores[key] = (mean - 0.5) * covered**AREA * n / (n + FEW) * (TOGETHER if key is None else 1)
+        scores[key] = (mean - 0.5) * covered**AREA * n / (n + FEW) * (SECOND if key is None or contrast < 0 else 1)
     return max(scores, key=scores.__getitem__)
 
 
@@ -171,9 +174,9 @@ def alone(image: np.ndarray, stain: int | None) -> np.ndarray:
     return image if stain is None else np.broadcast_to(image[..., stain, None], image.shape)
 
 
-def _nuclei(normalised: np.ndarray, run: Run, processor: NucleiProcessing) -> tuple[np.ndarray, float]:
-    """Confidence of each nucleus that the network finds, (n,), and the part of the picture that they cover; nuclei that
-    are not sure enough to be shown don't count.
+def _nuclei(normalised: np.ndarray, run: Run, processor: NucleiProcessing) -> tuple[np.ndarray, float, float]:
+    """Confidence of each nucleus that the network finds, (n,), the part of the picture that they cover, and by how much
+    they are brighter than what is around them; nuclei that are not sure enough to be shown don't count.
 
     Where nuclei seem so small that the picture is enlarged beyond `MAX_SIDE` for the network, it sees the busiest part.
     """
@@ -192,7 +195,10 @@ def _nuclei(normalised: np.ndarray, run: Run, processor: NucleiProcessing) -> tu
     sure = processor.confidence(maps, labels)
     assert sure is not None
     kept = sure >= processor.least_applied(None)
-    return sure[kept], float(np.concatenate([[False], kept])[labels].mean())
+    inside = np.concatenate([[False], kept])[labels]
+    around = ndimage.binary_dilation(inside, iterations=max(round(RIM * (assumed.pixels or 0)), 1)) & ~inside
+    contrast = normalised[inside].mean() - normalised[around].mean() if around.any() else 0
+    return sure[kept], float(inside.mean()), float(contrast)
 
 
 def stain_note(stain: int | None) -> str:

@@ -77,8 +77,25 @@ def test_nuclei_that_are_not_sure_enough_to_be_shown_dont_count(network):
     image = example("histology-pink")[:256, :256]
     shown, all_ = segment(image, model, processor), segment(image, model, processor, least_confidence=0)
     assert 0 < shown.count < all_.count
-    sure, covered = stains._nuclei(processor.normalised(image), partial(predict_logits, model), processor)
+    sure, covered, contrast = stains._nuclei(processor.normalised(image), partial(predict_logits, model), processor)
     assert len(sure) == shown.count and covered == pytest.approx((shown.labels > 0).mean())
+    assert contrast < 0  # of a stained section
+
+
+def test_of_nuclei_and_holes_where_they_are_the_nuclei_are_taken(network, monkeypatch):
+    """The stain of cell bodies leaves out the nuclei, on a dark ground. The network is about as sure of either."""
+    model, processor = network
+    nuclei = np.pad(merged()[1], 60, mode="reflect")
+    bodies = ndimage.binary_dilation(nuclei > 0.4 * nuclei.max(), iterations=9) * (nuclei.max() - nuclei // 2)
+    image = processor.normalised(np.stack([np.zeros_like(nuclei), bodies, nuclei], -1))
+    run, measured = partial(predict_logits, model), stains._nuclei
+    contrast = {stain: measured(stains.alone(image, stain), run, processor)[2] for stain in (1, 2)}
+    assert contrast[1] < 0 < contrast[2]
+    found = iter(
+        [(np.full(12, 0.988), 0.059, contrast[2]), (np.full(12, 0.981), 0.063, contrast[1]), (np.zeros(0), 0, 0)]
+    )
+    monkeypatch.setattr(stains, "_nuclei", lambda *given: next(found))
+    assert stains.find_stain(image.__getitem__, nuclei.shape, (1, 2), run, processor) == 2
 
 
 def test_a_network_without_confidence_sees_all_colours():

@@ -48,12 +48,14 @@ def table(results: dict[str, Any]) -> str:
 
 
 def setting(results: dict[str, Any]) -> str:
-    """The machine and the day, in two sentences."""
+    """The machine, the day and how often each was measured, in sentences."""
     machine, peak = results["machine"], results["peak_tflops"]
+    rounds = max((found.get("rounds", 1) for found in results["contenders"].values()), default=1)
     return (
         f"On {machine['processor']}, {machine['threads']} cores, torch {machine['torch']}, {results['date']}. "
         f"Its fastest matrix products: {peak['float32']:.2f} TFLOP/s in float32, "
-        f"{peak['bfloat16']:.2f} in bfloat16{' with AMX' if machine['amx'] else ''}."
+        f"{peak['bfloat16']:.2f} in bfloat16{' with AMX' if machine['amx'] else ''}. "
+        f"{'Measured in one round.' if rounds == 1 else f'The fastest of {rounds} rounds.'}"
     )
 
 

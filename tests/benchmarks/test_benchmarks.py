@@ -181,7 +181,8 @@ def test_the_picture_is_of_any_size():
 def test_table_and_plot(results, tmp_path):
     failed = {"title": "Broken", "does": NETWORK, "precision": "float32", "failure": "no memory"}
     text = report.table({**results, "contenders": {**results["contenders"], "broken-f32": failed}})
-    assert "| Broken | f32 | – | no memory |" in text
+    assert "| Broken | f32 | – | no memory |" in text and "Measured in one round." in text
+    assert "The fastest of 3 rounds." in report.setting(results | {"contenders": {"a": {"rounds": 3}}})
     report.plot(results, tmp_path / "plot.svg")
     assert "<svg" in (tmp_path / "plot.svg").read_text()
     assert contenders.QUICK and set(contenders.QUICK) <= set(CONTENDERS)
